@@ -1,0 +1,83 @@
+import type { Entry, HardState, Snapshot } from "../raft/types.ts";
+import type { Disk } from "./disk.ts";
+
+/**
+ * The write-ahead log: what this member promised. Format: contract P-40 (etcd's records in preallocated segments).
+ */
+export interface WalMetadata {
+  readonly nodeID: bigint;
+  readonly clusterID: bigint;
+}
+
+export interface WalBatch {
+  readonly hardState: HardState | undefined;
+  readonly entries: readonly Entry[];
+  readonly mustSync: boolean;
+}
+
+export interface WalOptions {
+  readonly segmentBytes: number;
+  /** Called after each sync with its duration, for metrics. */
+  readonly onSync?: (milliseconds: number) => void;
+  /** Progress of replay, bytes read of all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface Wal {
+  readonly metadata: WalMetadata;
+  /** First and last index that `read` can give; last = first - 1 while the log is empty. */
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  /**
+   * One write and, when mustSync or entries are present, one fdatasync. Resolves when durable. Calls may overlap; they
+   * are carried out in order, and those that wait while a sync is in flight share the next one.
+   * Rejects once and for good: after a failed write or sync every later append rejects with the same error.
+   */
+  append(batch: WalBatch): Promise<void>;
+  /**
+   * Committed entries from..through (both within firstIndex..lastIndex) as far as maxBytes of entry data go, at least
+   * one, and the term of the entry before the first. Undefined when `from` or the entry before it is cut off.
+   */
+  read(
+    from: number,
+    through: number,
+    maxBytes: number,
+  ): Promise<{ readonly prevTerm: number; readonly entries: readonly Entry[] } | undefined>;
+  close(): Promise<void>;
+}
+
+export interface WalReplay {
+  readonly wal: Wal;
+  readonly hardState: HardState;
+  /** Newest snapshot record: where the log starts ({0,0} for a whole log). */
+  readonly start: Pick<Snapshot["metadata"], "index" | "term">;
+  /** Index and term before `entries`. */
+  readonly before: { readonly index: number; readonly term: number };
+  /** Entries after `keepAfter`, contiguous. */
+  readonly entries: readonly Entry[];
+  /** Bytes of a torn last write that were cut off; 0 when the log ended cleanly. */
+  readonly tornBytes: number;
+}
+
+/** A damaged log. `message` says file, offset, and what to do; nothing was changed on disk. */
+export class WalDamagedError extends Error {
+  override readonly name = "WalDamagedError";
+}
+
+export type CreateWal = (
+  disk: Disk,
+  directory: string,
+  metadata: WalMetadata,
+  /** Durable together with the directory's name: either the whole first batch is there or no WAL is. */
+  first: WalBatch,
+  options: WalOptions,
+) => Promise<Wal>;
+
+/** Undefined when there is no WAL in the directory. Throws WalDamagedError. */
+export type OpenWal = (
+  disk: Disk,
+  directory: string,
+  /** Entries with a higher index come back in memory; the others stay on disk. */
+  keepAfter: number,
+  options: WalOptions,
+) => Promise<WalReplay | undefined>;
