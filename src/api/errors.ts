@@ -1,0 +1,90 @@
+/**
+ * Every error a client can meet (contract errors.tsv). Texts are API: clients match them.
+ */
+export const Code = {
+  OK: 0,
+  Canceled: 1,
+  Unknown: 2,
+  InvalidArgument: 3,
+  DeadlineExceeded: 4,
+  NotFound: 5,
+  AlreadyExists: 6,
+  PermissionDenied: 7,
+  ResourceExhausted: 8,
+  FailedPrecondition: 9,
+  Aborted: 10,
+  OutOfRange: 11,
+  Unimplemented: 12,
+  Internal: 13,
+  Unavailable: 14,
+  DataLoss: 15,
+  Unauthenticated: 16,
+} as const;
+export type Code = (typeof Code)[keyof typeof Code];
+
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly code: Code;
+  constructor(code: Code, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const error = (code: Code, message: string): ApiError => new ApiError(code, message);
+
+export const errors = {
+  emptyKey: error(Code.InvalidArgument, "etcdserver: key is not provided"),
+  keyNotFound: error(Code.InvalidArgument, "etcdserver: key not found"),
+  valueProvided: error(Code.InvalidArgument, "etcdserver: value is provided"),
+  leaseProvided: error(Code.InvalidArgument, "etcdserver: lease is provided"),
+  tooManyOps: error(Code.InvalidArgument, "etcdserver: too many operations in txn request"),
+  duplicateKey: error(Code.InvalidArgument, "etcdserver: duplicate key given in txn request"),
+  invalidClientApiVersion: error(Code.InvalidArgument, "etcdserver: invalid client api version"),
+  invalidSortOption: error(Code.InvalidArgument, "etcdserver: invalid sort option"),
+  requestTooLarge: error(Code.InvalidArgument, "etcdserver: request is too large"),
+  compacted: error(Code.OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
+  futureRevision: error(Code.OutOfRange, "etcdserver: mvcc: required revision is a future revision"),
+  leaseTtlTooLarge: error(Code.OutOfRange, "etcdserver: too large lease TTL"),
+  noSpace: error(Code.ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+  tooManyRequests: error(Code.Unknown, "etcdserver: too many requests"),
+  leaseNotFound: error(Code.NotFound, "etcdserver: requested lease not found"),
+  leaseExists: error(Code.FailedPrecondition, "etcdserver: lease already exists"),
+  memberNotFound: error(Code.NotFound, "etcdserver: member not found"),
+  noLeader: error(Code.Unavailable, "etcdserver: no leader"),
+  notLeader: error(Code.FailedPrecondition, "etcdserver: not leader"),
+  leaderChanged: error(Code.Unavailable, "etcdserver: leader changed"),
+  notCapable: error(Code.FailedPrecondition, "etcdserver: not capable"),
+  stopped: error(Code.Unavailable, "etcdserver: server stopped"),
+  timeout: error(Code.Unavailable, "etcdserver: request timed out"),
+  timeoutLeaderFailure: error(
+    Code.Unavailable,
+    "etcdserver: request timed out, possibly due to previous leader failure",
+  ),
+  timeoutConnectionLost: error(Code.Unavailable, "etcdserver: request timed out, possibly due to connection lost"),
+  timeoutWaitApplied: error(
+    Code.Unavailable,
+    "etcdserver: request timed out, waiting for the applied index took too long",
+  ),
+  corrupt: error(Code.DataLoss, "etcdserver: corrupt cluster"),
+  notSupportedForLearner: error(Code.FailedPrecondition, "etcdserver: rpc not supported for learner"),
+  deadlineExceeded: error(Code.DeadlineExceeded, "context deadline exceeded"),
+  canceled: error(Code.Canceled, "context canceled"),
+} as const;
+
+/** 12: a method that this server does not have, in grpc-go's words. */
+export function unknownMethod(service: string, method: string): ApiError {
+  return error(Code.Unimplemented, `unknown method ${method} for service ${service}`);
+}
+
+export function unknownService(service: string): ApiError {
+  return error(Code.Unimplemented, `unknown service ${service}`);
+}
+
+export function messageTooLarge(bytes: number, limit: number): ApiError {
+  return error(Code.ResourceExhausted, `grpc: received message larger than max (${bytes} vs. ${limit})`);
+}
+
+export function malformed(reason: string): ApiError {
+  return error(Code.Internal, `grpc: error unmarshalling request: ${reason}`);
+}

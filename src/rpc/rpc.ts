@@ -1,0 +1,85 @@
+import type { Codec } from "../../proto/codec.ts";
+
+/**
+ * The only contract between services and transports. A transport decodes, calls, encodes; a service never sees a
+ * socket, a transport never sees a service's meaning. Handlers fail by throwing ApiError (anything else is answered as
+ * Internal and logged: a bug, but never the end of the member).
+ */
+export interface Rpc<Request = never, Response = never> {
+  readonly service: string;
+  readonly method: string;
+  /** "/etcdserverpb.KV/Put" */
+  readonly path: string;
+  readonly stream: "unary" | "serverStream" | "bidi";
+  readonly request: Codec<Request>;
+  readonly response: Codec<Response>;
+}
+
+export interface CallContext {
+  /** Text metadata by lower-case name. */
+  metadata(name: string): string | undefined;
+  /** Aborted when the client cancelled, its deadline passed or its connection ended. */
+  readonly signal: AbortSignal;
+  /** Client's deadline in env.now() milliseconds, if it gave one. */
+  readonly deadline: number | undefined;
+  /** "127.0.0.1:53122", for logs. */
+  readonly peer: string;
+}
+
+/** The sending side of a streaming call. */
+export interface ResponseStream<Response> {
+  /** Queues one response; the transport copies nothing, so the message must not change afterwards. */
+  send(response: Response): void;
+  /** False while more is queued than the transport wants; `drained` of the receiver says when to go on. */
+  readonly writable: boolean;
+  /** Ends the call: OK, or the error. Idempotent. */
+  end(error?: Error): void;
+}
+
+/** The receiving side of a streaming call. */
+export interface RequestReceiver<Request> {
+  request(message: Request): void;
+  /** The client will send no more; the call goes on until `end`. */
+  halfClosed(): void;
+  /** `writable` became true again. */
+  drained(): void;
+  /** The call is over, whoever ended it; called exactly once. */
+  closed(): void;
+}
+
+export type Handler<Request, Response> =
+  | {
+      readonly kind: "unary";
+      readonly rpc: Rpc<Request, Response>;
+      readonly handle: (request: Request, context: CallContext) => Promise<Response>;
+    }
+  | {
+      readonly kind: "stream";
+      readonly rpc: Rpc<Request, Response>;
+      readonly open: (responses: ResponseStream<Response>, context: CallContext) => RequestReceiver<Request>;
+    };
+
+// biome-ignore lint/suspicious/noExplicitAny: a table of handlers of many message types; each entry was made type-safe by unary() or stream().
+export type AnyHandler = Handler<any, any>;
+
+export function unary<Request, Response>(
+  rpc: Rpc<Request, Response>,
+  handle: (request: Request, context: CallContext) => Promise<Response>,
+): AnyHandler {
+  return { kind: "unary", rpc, handle };
+}
+
+export function stream<Request, Response>(
+  rpc: Rpc<Request, Response>,
+  open: (responses: ResponseStream<Response>, context: CallContext) => RequestReceiver<Request>,
+): AnyHandler {
+  return { kind: "stream", rpc, open };
+}
+
+/** What a transport offers to main.ts. */
+export interface RpcServer {
+  /** Takes over a connection whose first bytes (given back by unshift) are HTTP/2's preface. */
+  accept(connection: import("node:net").Socket): void;
+  /** Refuses new calls, lets running unary calls end, cancels what is left after graceMs. */
+  close(graceMs: number): Promise<void>;
+}

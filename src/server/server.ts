@@ -1,0 +1,71 @@
+import type { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import type { SoftState } from "../../raft/types.ts";
+import type { ApplyResult, Command, StateMachine } from "../state/machine.ts";
+import type { WatchHub } from "../watch/hub.ts";
+
+/** What a call brings along: when to give up. */
+export interface CallLimits {
+  readonly signal: AbortSignal;
+  /** env.now() milliseconds. */
+  readonly deadline: number | undefined;
+}
+
+/**
+ * The member as services see it. Every promise rejects with ApiError only.
+ */
+export interface Server {
+  readonly memberId: bigint;
+  readonly clusterId: bigint;
+  /** Read-only for services: local (serializable) reads, lease and member lists. */
+  readonly state: StateMachine;
+  readonly watch: WatchHub;
+
+  /** cluster_id, member_id, raft_term, and the given revision (H-1). */
+  header(revision: number): ResponseHeader;
+
+  /**
+   * Replicates the command and applies it here; resolves with what apply decided (never its error: that rejects).
+   * The write is then on the disks of a quorum. Size, backlog and time limits: G-6..G-9, G-14.
+   */
+  propose(command: Command, limits: CallLimits): Promise<Extract<ApplyResult, { kind: "response" }>["response"]>;
+
+  /** Resolves when this member's state holds every write acknowledged anywhere before the call. */
+  readBarrier(limits: CallLimits): Promise<void>;
+
+  /** A fresh id in the request id space (G-15), as a lease id below 2^53 for JSON readers. */
+  nextLeaseId(): bigint;
+  /** Renews on the leader, forwarded if need be; 0 when unknown or expired (L-4). */
+  leaseKeepAlive(id: bigint, limits: CallLimits): Promise<{ readonly ttlSeconds: number }>;
+  /** Undefined when unknown (L-6). */
+  leaseTimeToLive(
+    id: bigint,
+    withKeys: boolean,
+    limits: CallLimits,
+  ): Promise<
+    | { readonly remainingSeconds: number; readonly grantedSeconds: number; readonly keys: readonly string[] }
+    | undefined
+  >;
+
+  /** HashKV (N-4, N-5); 0 = current. */
+  hashKv(
+    revision: number,
+  ): Promise<{ readonly hash: number; readonly compactRevision: number; readonly hashRevision: number }>;
+  /** Resolves when the compaction that is under way has removed what it will (C-3). */
+  compactionFinished(limits: CallLimits): Promise<void>;
+
+  status(): ServerStatus;
+  /** Calls back on every change of leader or term until the returned function is called. */
+  onLeaderChange(callback: (state: SoftState) => void): () => void;
+}
+
+export interface ServerStatus {
+  readonly leader: bigint;
+  readonly isLearner: boolean;
+  readonly raftTerm: number;
+  readonly committedIndex: number;
+  readonly appliedIndex: number;
+  readonly dbSizeBytes: number;
+  readonly dbSizeInUseBytes: number;
+  readonly dbSizeQuotaBytes: number;
+  readonly errors: readonly string[];
+}

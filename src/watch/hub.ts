@@ -1,0 +1,35 @@
+import type { WatchCreateRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { KeyEvent } from "../../storage/mvcc/mvcc.ts";
+
+/**
+ * All watchers of this member. Pure and synchronous: apply's events come in through `publish`, the driver gives slices
+ * of time to `catchUp`, services pull responses out of their stream.
+ *
+ * A watcher is synced (it gets events as they are applied) or unsynced (it reads history in bounded slices until it has
+ * caught up). A stream that holds more than its limit turns its watchers unsynced: they hold no memory then, only the
+ * revision they go on from.
+ */
+export interface WatchHub {
+  /** `wake` is called when `take` has something after it had nothing; it must only schedule, not take. */
+  openStream(wake: () => void): WatchStream;
+  /** The events of one applied entry (one revision), in sub order. */
+  publish(revision: number, events: readonly KeyEvent[]): void;
+  /** One bounded slice of history for unsynced watchers; true while there is more to do. */
+  catchUp(): boolean;
+  /** Progress notifications are due (W-12): for every synced watcher that asked and had no event since the last call. */
+  notifyProgress(): void;
+  /** The whole state was replaced (a snapshot was installed): all watchers re-read from their next revision (W-18). */
+  resync(): void;
+  readonly watcherCount: number;
+  readonly unsyncedCount: number;
+}
+
+export interface WatchStream {
+  create(request: WatchCreateRequest): void;
+  cancel(watchId: bigint): void;
+  /** Answered in order with the events (W-11). */
+  requestProgress(): void;
+  /** Next responses in order, about maxBytes of them; header carries revision only (0 where the contract says so). */
+  take(maxBytes: number): readonly WatchResponse[];
+  close(): void;
+}
