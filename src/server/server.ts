@@ -42,8 +42,7 @@ export interface Server {
     withKeys: boolean,
     limits: CallLimits,
   ): Promise<
-    | { readonly remainingSeconds: number; readonly grantedSeconds: number; readonly keys: readonly string[] }
-    | undefined
+    { readonly remainingSeconds: number; readonly grantedSeconds: number; readonly keys: readonly string[] } | undefined
   >;
 
   /** HashKV (N-4, N-5); 0 = current. */

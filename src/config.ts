@@ -1,0 +1,394 @@
+import { parseArgs } from "node:util";
+import { parse as parseYaml } from "yaml";
+import { type Flag, flags, ignoredFlags, laterFlags, usage } from "./flags.ts";
+
+export interface PeerSpec {
+  readonly name: string;
+  readonly urls: readonly string[];
+}
+
+/** Everything a member is told at its start. Frozen. Milliseconds and bytes unless a name says otherwise. */
+export interface Config {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly walDir: string;
+  readonly listenPeerUrls: readonly string[];
+  readonly listenClientUrls: readonly string[];
+  readonly advertisePeerUrls: readonly string[];
+  readonly advertiseClientUrls: readonly string[];
+  readonly initialCluster: readonly PeerSpec[];
+  readonly initialClusterState: "new" | "existing";
+  readonly initialClusterToken: string;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly initialElectionTickAdvance: boolean;
+  readonly preVote: boolean;
+  readonly maxTxnOps: number;
+  readonly maxRequestBytes: number;
+  readonly maxConcurrentStreams: number;
+  readonly windowEntries: number;
+  readonly compactionBatchKeys: number;
+  readonly compactionPauseMs: number;
+  readonly progressNotifyMs: number;
+  readonly backendFlushMs: number;
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly logOutput: "stderr" | "stdout";
+  /** Said once the logger is there. */
+  readonly warnings: readonly string[];
+}
+
+/** Limits that no flag moves, each with its reason. */
+export const limits = {
+  /** etcd's segment size: few enough files, cheap to zero ahead. */
+  walSegmentBytes: 64_000_000,
+  /** One MsgApp: etcd's figure; one message should not hold a peer's stream for long. */
+  raftMessageBytes: 1 << 20,
+  /** MsgApps under way to one follower. Four keep a pipeline full on a LAN; more only hides a slow follower. */
+  raftInflight: 64,
+  raftInflightBytes: 16 << 20,
+  /** Entries handed to apply at once. */
+  raftCommittedBytes: 1 << 20,
+  /** Proposed and not committed on a leader: beyond it proposals wait in the (bounded) queue of their member. */
+  raftUncommittedBytes: 64 << 20,
+  /** Applied entries kept in memory for followers, in bytes; older ones are read from the log on disk. */
+  windowBytes: 64 << 20,
+  /** Reading the log for a follower that is behind the window. */
+  logReadBytes: 1 << 20,
+  /** Apply works at most this long in one turn, so that heartbeats and reads get theirs. */
+  applyTurnMs: 10,
+  /** G-8: committed but not applied. */
+  backlogEntries: 5_000,
+  /** Requests that wait for their entry, and the bytes of their entries. */
+  pendingProposals: 50_000,
+  pendingProposalBytes: 128 << 20,
+  /** Linearizable reads that wait for their round. */
+  pendingReads: 50_000,
+  /** Staged and not flushed: beyond the first a flush starts at once, beyond the second apply waits for it. */
+  flushAtBytes: 8 << 20,
+  stagedBytes: 128 << 20,
+  /** L-8 */
+  leaseScanMs: 500,
+  leaseExpiriesPerScan: 500,
+  leaseRevokesInFlight: 16,
+  leaseRevokeRetryMs: 3_000,
+  /** P-34 */
+  versionPollMs: 4_000,
+  /** X-1: a read round that got no answer is asked again. */
+  readRetryMs: 500,
+  /** Bodies of peer HTTP requests other than raft's (P-36). */
+  peerBodyBytes: 64 << 10,
+  /** Client connections of this member. */
+  clientConnections: 10_000,
+  /** gRPC receive limit above maxRequestBytes (G-9). */
+  grpcOverheadBytes: 512 << 10,
+} as const;
+
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  /** O-4: 2 for the command line, 1 for everything else. */
+  readonly exitCode: 1 | 2;
+  constructor(message: string, exitCode: 1 | 2 = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export type ParsedConfig =
+  | { readonly kind: "run"; readonly config: Config }
+  | { readonly kind: "version" }
+  | { readonly kind: "help"; readonly text: string };
+
+const byName = new Map(flags.map((flag) => [flag.name, flag]));
+const envName = (flag: string): string => `ETCD_${flag.toUpperCase().replaceAll("-", "_")}`;
+
+/** Throws ConfigError. `readFile` is for --config-file. */
+export function parseConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  readFile: (path: string) => string,
+): ParsedConfig {
+  const given = parseCommandLine(argv);
+  if (given.has("help")) return { kind: "help", text: usage() };
+  if (given.has("version")) return { kind: "version" };
+  const warnings: string[] = [];
+
+  const configFile = given.get("config-file") ?? env["ETCD_CONFIG_FILE"] ?? "";
+  if (configFile !== "") return { kind: "run", config: build(fromFile(configFile, readFile, warnings), warnings) };
+
+  const known = new Set([...byName.keys(), ...ignoredFlags, ...laterFlags]);
+  for (const name of known) {
+    const value = env[envName(name)];
+    if (value === undefined || value === "") continue;
+    if (given.has(name)) {
+      throw new ConfigError(
+        `conflicting environment variable "${envName(name)}" is shadowed by corresponding command-line flag ` +
+          `"--${name}" (either unset environment variable or disable flag)`,
+      );
+    }
+    given.set(name, value);
+  }
+  const envNames = new Set([...known].map(envName));
+  for (const [name, value] of Object.entries(env)) {
+    const special = ["ETCD_UNSUPPORTED_ARCH", "ETCD_CONFIG_FILE", "ETCD_BIN"].includes(name);
+    if (name.startsWith("ETCD_") && value !== "" && !special && !envNames.has(name)) {
+      warnings.push(`unrecognized environment variable ${name}`);
+    }
+  }
+  return { kind: "run", config: build(given, warnings) };
+}
+
+/** One or two dashes, `--flag value`, `--flag=value`; a bool never takes the next word (O-1). */
+function parseCommandLine(argv: readonly string[]): Map<string, string> {
+  const normal: string[] = [];
+  let expectsValue = false;
+  for (const word of argv) {
+    if (expectsValue || !word.startsWith("-") || word === "-" || word === "--") {
+      normal.push(word);
+      expectsValue = false;
+      continue;
+    }
+    const [name = "", value] = splitOnce(word.replace(/^--?/, ""), "=");
+    const bare = name === "h" ? "help" : name;
+    if (value !== undefined) normal.push(`--${bare}=${value}`);
+    else if (bare === "help" || bare === "version" || byName.get(bare)?.kind === "bool") normal.push(`--${bare}=true`);
+    else {
+      normal.push(`--${bare}`);
+      expectsValue = true;
+    }
+  }
+  const names = ["help", "version", ...byName.keys(), ...ignoredFlags, ...laterFlags];
+  const options = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
+  const parsed = parseArgs({ args: normal, options, strict: false, allowPositionals: true, tokens: true });
+  const given = new Map<string, string>();
+  for (const token of parsed.tokens) {
+    if (token.kind === "positional") throw new ConfigError(`'${token.value}' is not a valid flag`);
+    if (token.kind !== "option") continue;
+    if (!(token.name in options)) {
+      throw new ConfigError(`flag provided but not defined: -${token.name}\n\n${usage()}`, 2);
+    }
+    if (token.value === undefined) throw new ConfigError(`flag needs an argument: -${token.name}\n\n${usage()}`, 2);
+    given.set(token.name, token.value);
+  }
+  return given;
+}
+
+function fromFile(path: string, readFile: (path: string) => string, warnings: string[]): Map<string, string> {
+  let parsed: unknown;
+  try {
+    parsed = parseYaml(readFile(path));
+  } catch (cause) {
+    throw new ConfigError(`cannot read --config-file ${path}: ${cause instanceof Error ? cause.message : cause}`);
+  }
+  if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) {
+    throw new ConfigError(`--config-file ${path} must hold a map of flag names to values`);
+  }
+  const given = new Map<string, string>();
+  for (const [name, value] of Object.entries(parsed)) {
+    if (value === null || value === "") continue;
+    if (name === "client-transport-security" || name === "peer-transport-security") {
+      throw new ConfigError(`${name} is not supported yet by this version of Quorate: remove it from ${path}`);
+    }
+    if (!byName.has(name) && !ignoredFlags.has(name) && !laterFlags.has(name)) {
+      warnings.push(`unknown key ${name} in ${path} is ignored`);
+      continue;
+    }
+    const duration = byName.get(name)?.kind === "durationMs" && typeof value === "number";
+    if (Array.isArray(value)) given.set(name, value.join(","));
+    else given.set(name, duration ? `${value}ns` : String(value));
+  }
+  return given;
+}
+
+function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
+  for (const name of given.keys()) {
+    if (laterFlags.has(name)) {
+      throw new ConfigError(`--${name} is not supported yet by this version of Quorate: start without it`);
+    }
+    if (ignoredFlags.has(name)) warnings.push(`--${name} has no effect in Quorate and is ignored`);
+  }
+  const raw = (name: string): string => given.get(name) ?? flagOf(name).fallback;
+  const int = (name: string, min: number, max: number): number => parseInteger(flagOf(name), raw(name), min, max);
+  const bool = (name: string): boolean => parseBool(flagOf(name), raw(name));
+  const ms = (name: string): number => parseDurationMs(flagOf(name), raw(name));
+  const urls = (name: string): string[] => parseUrls(name, raw(name));
+
+  const name = raw("name");
+  const listenPeerUrls = urls("listen-peer-urls");
+  const listenClientUrls = urls("listen-client-urls");
+  for (const [flag, list] of [
+    ["listen-peer-urls", listenPeerUrls],
+    ["listen-client-urls", listenClientUrls],
+  ] as const) {
+    for (const url of list) checkListenUrl(flag, url);
+  }
+  if (given.has("listen-client-urls") && !given.has("advertise-client-urls")) {
+    throw new ConfigError("--advertise-client-urls is required when --listen-client-urls is set explicitly");
+  }
+  const advertisePeerUrls = urls("initial-advertise-peer-urls");
+  const initialCluster = given.has("initial-cluster")
+    ? parseInitialCluster(raw("initial-cluster"))
+    : [{ name, urls: [...advertisePeerUrls].sort() }];
+  const dataDir = raw("data-dir") === "" ? `${name}.etcd` : raw("data-dir");
+
+  const heartbeatMs = int("heartbeat-interval", 1, 50_000);
+  const electionMs = int("election-timeout", 1, 50_000);
+  if (5 * heartbeatMs > electionMs) {
+    throw new ConfigError(
+      `--election-timeout[${electionMs}ms] should be at least as 5 times as --heartbeat-interval[${heartbeatMs}ms]`,
+    );
+  }
+  const state = raw("initial-cluster-state");
+  if (state !== "new" && state !== "existing") {
+    throw new ConfigError(`--initial-cluster-state must be 'new' or 'existing', not '${state}'`);
+  }
+  const logLevel = raw("log-level");
+  if (logLevel !== "debug" && logLevel !== "info" && logLevel !== "warn" && logLevel !== "error") {
+    throw new ConfigError(`--log-level must be debug, info, warn or error, not '${logLevel}'`);
+  }
+  const logOutput = raw("log-outputs") === "default" ? "stderr" : raw("log-outputs");
+  if (logOutput !== "stderr" && logOutput !== "stdout") {
+    throw new ConfigError(`--log-outputs must be default, stderr or stdout, not '${logOutput}'`);
+  }
+  if (raw("log-format") !== "json") {
+    throw new ConfigError(`--log-format must be 'json', not '${raw("log-format")}'`);
+  }
+  return Object.freeze({
+    name,
+    dataDir,
+    walDir: raw("wal-dir") === "" ? `${dataDir}/member/wal` : raw("wal-dir"),
+    listenPeerUrls,
+    listenClientUrls,
+    advertisePeerUrls,
+    advertiseClientUrls: urls("advertise-client-urls"),
+    initialCluster,
+    initialClusterState: state,
+    initialClusterToken: raw("initial-cluster-token"),
+    heartbeatMs,
+    electionMs,
+    initialElectionTickAdvance: bool("initial-election-tick-advance"),
+    preVote: bool("pre-vote"),
+    maxTxnOps: int("max-txn-ops", 1, 1_000_000),
+    maxRequestBytes: int("max-request-bytes", 1, 256 << 20),
+    maxConcurrentStreams: int("max-concurrent-streams", 1, 4_294_967_295),
+    windowEntries: int("snapshot-catchup-entries", 1, 10_000_000),
+    compactionBatchKeys: int("compaction-batch-limit", 1, 1_000_000),
+    compactionPauseMs: ms("compaction-sleep-interval"),
+    progressNotifyMs: Math.max(100, ms("watch-progress-notify-interval")),
+    backendFlushMs: Math.max(1, ms("backend-batch-interval")),
+    logLevel,
+    logOutput,
+    warnings,
+  } satisfies Config);
+}
+
+/**
+ * What only matters while there is no data yet (O-5): this member must be in --initial-cluster with exactly its
+ * advertised URLs, and no URL may stand there twice.
+ */
+export function checkInitialCluster(config: Config): void {
+  const own = config.initialCluster.find((peer) => peer.name === config.name);
+  if (own === undefined) {
+    throw new ConfigError(
+      `couldn't find local name "${config.name}" in the initial cluster configuration: add ` +
+        `${config.name}=${config.advertisePeerUrls.join(`,${config.name}=`)} to --initial-cluster`,
+    );
+  }
+  const advertised = [...config.advertisePeerUrls].sort();
+  if (own.urls.join() !== advertised.join()) {
+    throw new ConfigError(
+      `--initial-cluster has ${own.name}=${own.urls.join()} but missing from --initial-advertise-peer-urls=${advertised.join()}`,
+    );
+  }
+  const all = config.initialCluster.flatMap((peer) => peer.urls);
+  if (new Set(all).size !== all.length) {
+    throw new ConfigError(`--initial-cluster holds the same peer URL twice: ${all.join()}`);
+  }
+}
+
+function flagOf(name: string): Flag {
+  const flag = byName.get(name);
+  if (flag === undefined) throw new Error(`no flag ${name} in the table`);
+  return flag;
+}
+
+function invalid(flag: Flag, value: string, why: string): ConfigError {
+  return new ConfigError(`invalid value "${value}" for flag -${flag.name}: ${why}\n\n${usage()}`, 2);
+}
+
+function parseInteger(flag: Flag, value: string, min: number, max: number): number {
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  if (Number.isNaN(number)) throw invalid(flag, value, "not a whole number");
+  if (number < min || number > max) throw new ConfigError(`--${flag.name} must be from ${min} to ${max}, not ${value}`);
+  return number;
+}
+
+function parseBool(flag: Flag, value: string): boolean {
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
+  throw invalid(flag, value, "not true or false");
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6 };
+
+/** Go's duration notation: 1h30m, 100ms, 1.5s. */
+function parseDurationMs(flag: Flag, value: string): number {
+  if (value === "0") return 0;
+  let total = 0;
+  let rest = value;
+  while (rest !== "") {
+    const match = /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/.exec(rest);
+    if (match === null) throw invalid(flag, value, "not a duration such as 100ms, 5s or 1h30m");
+    total += Number(match[1]) * (UNIT_MS[match[2] as string] as number);
+    rest = rest.slice(match[0].length);
+  }
+  if (value === "") throw invalid(flag, value, "not a duration such as 100ms, 5s or 1h30m");
+  return total;
+}
+
+function parseUrls(flag: string, value: string): string[] {
+  const list = value.split(",").map((url) => url.trim());
+  for (const url of list) checkUrl(flag, url);
+  return list;
+}
+
+function checkUrl(flag: string, text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new ConfigError(`--${flag}: '${text}' is not a URL such as http://127.0.0.1:2379`);
+  }
+  if (url.protocol === "https:" || url.protocol.startsWith("unix")) {
+    throw new ConfigError(`--${flag}: ${url.protocol}// is not supported yet by this version of Quorate: use http://`);
+  }
+  if (url.protocol !== "http:")
+    throw new ConfigError(`--${flag}: URL scheme must be http, https, unix, or unixs: ${text}`);
+  if (!/:\d+$/.test(text)) throw new ConfigError(`--${flag}: URL address does not have the form "host:port": ${text}`);
+  return url;
+}
+
+function checkListenUrl(flag: string, text: string): void {
+  const host = checkUrl(flag, text).hostname;
+  const isIp = /^\d+\.\d+\.\d+\.\d+$/.test(host) || host.startsWith("[");
+  if (!isIp && host !== "localhost") {
+    throw new ConfigError(`--${flag}: expected IP in URL for binding (${text}): use an address of this machine`);
+  }
+}
+
+function parseInitialCluster(value: string): PeerSpec[] {
+  const urls = new Map<string, string[]>();
+  for (const part of value.split(",")) {
+    const [name = "", url = ""] = splitOnce(part.trim(), "=");
+    if (name === "" || url === "") {
+      throw new ConfigError(`--initial-cluster: '${part}' is not of the form name=http://host:port`);
+    }
+    checkUrl("initial-cluster", url);
+    urls.set(name, [...(urls.get(name) ?? []), url]);
+  }
+  return [...urls].map(([name, list]) => ({ name, urls: list.sort() }));
+}
+
+function splitOnce(text: string, separator: string): [string, string | undefined] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + separator.length)];
+}

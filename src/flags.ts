@@ -1,0 +1,84 @@
+/**
+ * Every command-line flag of etcd 3.6 (contract O-1..O-3) and what Quorate does with it. The table is the one place
+ * that knows them: parsing, environment, config file, usage text and refusals are all read off it.
+ */
+export type FlagKind = "text" | "bool" | "int" | "durationMs" | "urls";
+
+export interface Flag {
+  readonly name: string;
+  readonly kind: FlagKind;
+  readonly fallback: string;
+  readonly help: string;
+}
+
+const flag = (name: string, kind: FlagKind, fallback: string, help: string): Flag => ({ name, kind, fallback, help });
+
+export const flags: readonly Flag[] = [
+  flag("name", "text", "default", "member name; the key of this member in --initial-cluster"),
+  flag("data-dir", "text", "", "where this member keeps its data (default: NAME.etcd)"),
+  flag("wal-dir", "text", "", "where the log lies (default: DATA-DIR/member/wal)"),
+  flag("listen-peer-urls", "urls", "http://localhost:2380", "addresses to listen on for other members"),
+  flag("listen-client-urls", "urls", "http://localhost:2379", "addresses to listen on for clients (gRPC and HTTP)"),
+  flag("initial-advertise-peer-urls", "urls", "http://localhost:2380", "peer addresses told to the other members"),
+  flag("advertise-client-urls", "urls", "http://localhost:2379", "client addresses told to clients"),
+  flag("initial-cluster", "text", "", "all members: n1=url,n2=url (default: NAME=advertised peer URLs)"),
+  flag("initial-cluster-state", "text", "new", "'new' (joining an 'existing' cluster comes later)"),
+  flag("initial-cluster-token", "text", "etcd-cluster", "makes the ids of this cluster differ from others'"),
+  flag("heartbeat-interval", "int", "100", "milliseconds between a leader's heartbeats"),
+  flag("election-timeout", "int", "1000", "milliseconds without a leader before an election"),
+  flag("initial-election-tick-advance", "bool", "true", "shorten the first election timeout after a start"),
+  flag("pre-vote", "bool", "true", "ask whether an election could be won before starting one"),
+  flag("max-txn-ops", "int", "128", "operations in one transaction at most"),
+  flag("max-request-bytes", "int", "1572864", "bytes of one request at most"),
+  flag("max-concurrent-streams", "int", "4294967295", "concurrent gRPC streams per connection at most"),
+  flag("snapshot-catchup-entries", "int", "5000", "applied log entries kept in memory for slow followers"),
+  flag("compaction-batch-limit", "int", "1000", "keys cleaned in one slice of a compaction"),
+  flag("compaction-sleep-interval", "durationMs", "10ms", "pause between two slices of a compaction"),
+  flag("watch-progress-notify-interval", "durationMs", "10m", "how often idle watchers with progress_notify hear"),
+  flag("backend-batch-interval", "durationMs", "100ms", "longest time before applied changes reach the state store"),
+  flag("log-level", "text", "info", "debug, info, warn or error"),
+  flag("log-outputs", "text", "default", "'default' or 'stderr', 'stdout'"),
+  flag("log-format", "text", "json", "'json'"),
+  flag("config-file", "text", "", "YAML file; every other flag and ETCD_* variable is then ignored"),
+];
+
+/** Known to etcd, without an effect here; accepted with a warning so that existing start scripts work. */
+export const ignoredFlags: ReadonlySet<string> = new Set(
+  (
+    "logger backend-bbolt-freelist-type memory-mlock v2-deprecation discovery-fallback discovery-proxy " +
+    "enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name " +
+    "distributed-tracing-instance-id distributed-tracing-sampling-rate cluster-active-size cluster-remove-delay " +
+    "cluster-sync-interval force max-result-buffer max-retry-attempts peer-heartbeat-interval peer-election-timeout " +
+    "retry-interval snapshot backend-batch-limit max-wals max-snapshots enable-pprof metrics enable-grpc-gateway " +
+    "raft-read-timeout raft-write-timeout downgrade-check-time bootstrap-defrag-threshold-megabytes"
+  ).split(" "),
+);
+
+/** Known to etcd and promised for a later release: setting one is refused, since ignoring it would break a promise. */
+export const laterFlags: ReadonlySet<string> = new Set(
+  (
+    "listen-client-http-urls strict-reconfig-check quota-backend-bytes snapshot-count auto-compaction-mode " +
+    "auto-compaction-retention cert-file key-file client-cert-auth trusted-ca-file peer-cert-file peer-key-file " +
+    "peer-client-cert-auth peer-trusted-ca-file auth-token bcrypt-cost auth-token-ttl listen-metrics-urls " +
+    "force-new-cluster max-learners client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +
+    "auto-tls peer-client-cert-file peer-client-key-file peer-auto-tls peer-crl-file peer-cert-allowed-cn " +
+    "peer-cert-allowed-hostname peer-skip-client-san-verification self-signed-cert-validity cipher-suites " +
+    "tls-min-version tls-max-version cors host-whitelist grpc-keepalive-min-time grpc-keepalive-interval " +
+    "grpc-keepalive-timeout discovery discovery-srv discovery-srv-name compact-hash-check-time corrupt-check-time " +
+    "warning-apply-duration warning-unary-request-duration unsafe-no-fsync socket-reuse-port socket-reuse-address " +
+    "enable-log-rotation log-rotation-config-json feature-gates discovery-endpoints discovery-token " +
+    "discovery-dial-timeout discovery-request-timeout discovery-keepalive-time discovery-keepalive-timeout " +
+    "discovery-insecure-transport discovery-insecure-skip-tls-verify discovery-cert discovery-key discovery-cacert " +
+    "discovery-user discovery-password"
+  ).split(" "),
+);
+
+export function usage(): string {
+  const lines = ["Usage: quorate [flags]", "", "  Starts one member. Flags and ETCD_* variables are etcd's.", ""];
+  for (const { name, kind, fallback, help } of flags) {
+    lines.push(`  --${name}${fallback === "" ? "" : ` '${fallback}'`}${kind === "bool" ? " (true|false)" : ""}`);
+    lines.push(`        ${help}`);
+  }
+  lines.push("  --version", "        print versions and exit", "  --help", "        print this and exit");
+  return lines.join("\n");
+}

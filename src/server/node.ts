@@ -1,0 +1,270 @@
+import { assert } from "../../raft/assert.ts";
+import { canPropose, type Raft, step, takeReady } from "../../raft/raft.ts";
+import type { Entry, Input, LogRead, Message, Persist, ReadPoint, Ready, SoftState } from "../../raft/types.ts";
+import type { Backend } from "../../storage/backend.ts";
+import type { Wal } from "../../storage/wal.ts";
+import { limits } from "../config.ts";
+import type { Env, Timer } from "../env.ts";
+import type { Applied, StateMachine } from "../state/machine.ts";
+import type { HeldProposals } from "./proposals.ts";
+import { createWindow } from "./window.ts";
+
+export interface NodeOptions {
+  readonly heartbeatMs: number;
+  readonly backendFlushMs: number;
+  readonly windowEntries: number;
+}
+
+/** What the driver drives. Callbacks must not throw and must not call back into the node except through `enqueue`. */
+export interface NodeDeps {
+  readonly raft: Raft;
+  readonly wal: Wal;
+  readonly machine: StateMachine;
+  readonly backend: Backend;
+  readonly env: Env;
+  readonly proposals: HeldProposals;
+  readonly send: (messages: readonly Message[]) => void;
+  readonly onApplied: (applied: Applied, entry: Entry) => void;
+  /** The state machine now holds everything up to this index; called once per batch, after its onApplied calls. */
+  readonly onAppliedIndex: (index: number) => void;
+  readonly onReads: (points: readonly ReadPoint[]) => void;
+  readonly onSoftState: (state: SoftState) => void;
+  /** This member can no longer keep its promises (its disk failed, or it has a bug): the process must end. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/**
+ * THE driver: one queue, one drain per turn of the event loop.
+ *
+ * Durability of a write, step by step: its entry goes to the followers while `wal.append` writes it here; `persisted` is
+ * stepped only after fdatasync, so the leader counts itself late or never; followers' acknowledgements wait in
+ * `thenSend` for their own fdatasync. Commit therefore means a quorum of synced disks. `committed` holds only entries
+ * that are on this member's disk too, so the state store never gets ahead of the log it is recovered from.
+ */
+export class Node {
+  readonly #deps: NodeDeps;
+  readonly #options: NodeOptions;
+  readonly #window: ReturnType<typeof createWindow>;
+  #inputs: Input[] = [];
+  #toApply: Entry[] = [];
+  #toApplyHead = 0;
+  #scheduled = false;
+  #soft: SoftState = { role: "follower", term: 0, leader: 0n };
+  #tickTimer: Timer | undefined;
+  #flushTimer: Timer | undefined;
+  #flushing: Promise<void> | undefined;
+  #appends = new Set<Promise<void>>();
+  #logReads = new Set<Promise<void>>();
+  #state: "new" | "running" | "stopping" | "stopped" | "failed" = "new";
+
+  constructor(deps: NodeDeps, options: NodeOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#window = createWindow(options.windowEntries, limits.windowBytes);
+  }
+
+  get softState(): SoftState {
+    return this.#soft;
+  }
+
+  start(): void {
+    assert(this.#state === "new", "a node starts once");
+    this.#state = "running";
+    this.#tick();
+    this.wake();
+  }
+
+  /** Takes an input for the next turn. After a stop or a failure it is dropped: nothing can become of it. */
+  enqueue(input: Input): void {
+    if (this.#state !== "running" && this.#state !== "stopping") return;
+    this.#inputs.push(input);
+    this.wake();
+  }
+
+  /** Makes sure that a turn comes: after enqueue, or when proposals are held. */
+  wake(): void {
+    if (this.#scheduled || (this.#state !== "running" && this.#state !== "stopping")) return;
+    this.#scheduled = true;
+    this.#deps.env.nextTurn(() => {
+      this.#scheduled = false;
+      this.#guard(() => this.#turn());
+    });
+  }
+
+  /** Stops taking part; resolves when everything written is on disk. Whatever applied state is staged is flushed. */
+  async stop(): Promise<void> {
+    if (this.#state === "stopped" || this.#state === "failed" || this.#state === "new") return;
+    this.#state = "stopping";
+    this.#tickTimer?.cancel();
+    this.#flushTimer?.cancel();
+    await Promise.allSettled([...this.#appends, ...this.#logReads]);
+    this.#state = "stopped";
+    while (this.#flushing !== undefined) await this.#flushing;
+    if (this.#deps.backend.stagedBytes > 0) await this.#deps.backend.flush();
+  }
+
+  #tick(): void {
+    this.#tickTimer = this.#deps.env.setTimer(() => {
+      this.enqueue({ kind: "tick" });
+      if (this.#state === "running") this.#tick();
+    }, this.#options.heartbeatMs);
+  }
+
+  #guard(work: () => void): void {
+    if (this.#state === "failed" || this.#state === "stopped") return;
+    try {
+      work();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === "failed") return;
+    this.#state = "failed";
+    this.#tickTimer?.cancel();
+    this.#flushTimer?.cancel();
+    this.#deps.onFatal(error);
+  }
+
+  #turn(): void {
+    const { raft } = this.#deps;
+    const inputs = this.#inputs;
+    this.#inputs = [];
+    for (const input of inputs) step(raft, input);
+    this.#drainReady();
+    this.#submitProposals();
+    this.#applySome();
+    this.#drainReady();
+  }
+
+  /** Held proposals enter raft only while they can be placed: behind a known leader and below the byte limit. */
+  #submitProposals(): void {
+    const { raft, proposals } = this.#deps;
+    while (proposals.heldCount > 0 && canPropose(raft)) {
+      const batch = proposals.takeHeld(limits.raftMessageBytes, this.#soft.term);
+      if (batch.length === 0) continue;
+      step(raft, { kind: "propose", proposals: batch });
+    }
+    this.#drainReady();
+  }
+
+  #drainReady(): void {
+    for (let ready = takeReady(this.#deps.raft); ready !== undefined; ready = takeReady(this.#deps.raft)) {
+      this.#carryOut(ready);
+    }
+  }
+
+  #carryOut(ready: Ready): void {
+    if (ready.softState !== undefined) {
+      this.#soft = ready.softState;
+      this.#deps.onSoftState(ready.softState);
+    }
+    if (ready.messages.length > 0) this.#deps.send(ready.messages);
+    if (ready.persist !== undefined) this.#persist(ready.persist);
+    for (const entry of ready.committed) this.#toApply.push(entry);
+    if (ready.reads.length > 0) this.#deps.onReads(ready.reads);
+    for (const request of ready.logReads) this.#readLog(request);
+  }
+
+  #persist(persist: Persist): void {
+    assert(persist.snapshot === undefined, "a snapshot arrived, but snapshots do not travel between members yet");
+    const append = this.#deps.wal
+      .append({ hardState: persist.hardState, entries: persist.entries, mustSync: persist.mustSync })
+      .then(() => {
+        this.#appends.delete(append);
+        if (this.#state === "failed" || this.#state === "stopped") return;
+        if (persist.thenSend.length > 0) this.#deps.send(persist.thenSend);
+        this.enqueue({ kind: "persisted", seq: persist.seq });
+      })
+      .catch((error: unknown) => {
+        this.#appends.delete(append);
+        this.#fail(error);
+      });
+    this.#appends.add(append);
+  }
+
+  #readLog(request: LogRead): void {
+    const reading = this.#deps.wal
+      .read(request.from, request.through, request.maxBytes)
+      .then((found) => {
+        this.#logReads.delete(reading);
+        this.enqueue({
+          kind: "logRead",
+          to: request.to,
+          result: found === undefined ? { kind: "compacted" } : { kind: "entries", ...found },
+        });
+      })
+      .catch((error: unknown) => {
+        this.#logReads.delete(reading);
+        this.#fail(error);
+      });
+    this.#logReads.add(reading);
+  }
+
+  /**
+   * Applies what is committed, for at most applyTurnMs. It waits for the state store when too much is staged; the flush
+   * wakes it again.
+   */
+  #applySome(): void {
+    const { machine, raft, backend, env, proposals } = this.#deps;
+    if (this.#toApplyHead === this.#toApply.length) return;
+    const until = env.now() + limits.applyTurnMs;
+    let applied = 0;
+    while (this.#toApplyHead < this.#toApply.length && backend.stagedBytes < limits.stagedBytes) {
+      const entry = this.#toApply[this.#toApplyHead++] as Entry;
+      const outcome = machine.apply(entry, proposals.waitingCount > 0);
+      applied = entry.index;
+      this.#window.applied(entry.index, entry.data.length);
+      if (outcome.confChange !== undefined) step(raft, { kind: "confChange", change: outcome.confChange });
+      this.#deps.onApplied(outcome, entry);
+      if (env.now() >= until) break;
+    }
+    if (applied > 0) {
+      step(raft, { kind: "applied", index: applied });
+      const trim = this.#window.trimTo();
+      if (trim !== undefined) step(raft, { kind: "trim", index: trim });
+      this.#deps.onAppliedIndex(applied);
+    }
+    if (this.#toApplyHead === this.#toApply.length) {
+      this.#toApply = [];
+      this.#toApplyHead = 0;
+    } else if (backend.stagedBytes < limits.stagedBytes) {
+      this.wake();
+    }
+    this.#scheduleFlush();
+  }
+
+  #scheduleFlush(): void {
+    const staged = this.#deps.backend.stagedBytes;
+    if (this.#flushing !== undefined || staged === 0) return;
+    if (staged >= limits.flushAtBytes) {
+      this.#flushTimer?.cancel();
+      this.#flushTimer = undefined;
+      this.#flush();
+    } else {
+      this.#flushTimer ??= this.#deps.env.setTimer(() => {
+        this.#flushTimer = undefined;
+        this.#flush();
+      }, this.#options.backendFlushMs);
+    }
+  }
+
+  #flush(): void {
+    if (this.#flushing !== undefined || (this.#state !== "running" && this.#state !== "stopping")) return;
+    this.#flushing = this.#deps.backend
+      .flush()
+      .catch((error: unknown) => this.#fail(error))
+      .then(() => {
+        this.#flushing = undefined;
+        if (this.#state !== "running") return;
+        this.#scheduleFlush();
+        this.wake();
+      });
+  }
+
+  /** State staged outside apply (a compaction's deletes) also wants its flush. */
+  staged(): void {
+    this.#scheduleFlush();
+  }
+}

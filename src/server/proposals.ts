@@ -1,0 +1,179 @@
+import { encode } from "../../proto/codec.ts";
+import { InternalRaftRequest, RequestHeader } from "../../proto/generated/etcdserverpb.ts";
+import { ENTRY_NORMAL, type Proposal } from "../../raft/types.ts";
+import { type ApiError, errors } from "../api/errors.ts";
+import { limits } from "../config.ts";
+import type { Env } from "../env.ts";
+import type { Applied, Command } from "../state/machine.ts";
+import type { CallLimits } from "./server.ts";
+
+/** What the driver takes proposals from. */
+export interface HeldProposals {
+  /** Not yet given to raft: no leader was known, or it was full. */
+  readonly heldCount: number;
+  /** Submitted, their entry not yet applied. */
+  readonly waitingCount: number;
+  /** The next held proposals in order, about maxBytes; those whose caller has given up are skipped. */
+  takeHeld(maxBytes: number, term: number): readonly Proposal[];
+}
+
+interface Pending {
+  readonly id: bigint;
+  readonly proposal: Proposal;
+  readonly limits: CallLimits;
+  readonly expiresAt: number;
+  readonly resolve: (applied: Applied) => void;
+  readonly reject: (error: ApiError) => void;
+  /** Term in which raft took it; 0 while it is held. */
+  term: number;
+}
+
+export interface ProposalOptions {
+  readonly memberId: bigint;
+  readonly maxRequestBytes: number;
+  readonly requestTimeoutMs: number;
+}
+
+const SWEEP_MS = 100;
+
+/**
+ * Commands on their way through the log, each with the one caller that waits for it.
+ *
+ * A command is held until a leader is known, then given to raft exactly once (G-7: it is never proposed again, so it is
+ * applied at most once). While held its failure is certain; once submitted, an error means that the outcome is unknown.
+ */
+export class Proposals implements HeldProposals {
+  readonly #env: Env;
+  readonly #options: ProposalOptions;
+  readonly #wake: () => void;
+  readonly #pending = new Map<bigint, Pending>();
+  #held: Pending[] = [];
+  #bytes = 0;
+  #nextId: bigint;
+  #sweeping = false;
+  #stopped = false;
+
+  constructor(env: Env, options: ProposalOptions, wake: () => void) {
+    this.#env = env;
+    this.#options = options;
+    this.#wake = wake;
+    // G-15: member, time of start, count. Two lives of a member cannot meet unless one made 256 a millisecond.
+    this.#nextId = ((options.memberId & 0xffffn) << 48n) | ((BigInt(env.wallClock()) & 0xffffffffffn) << 8n);
+  }
+
+  get heldCount(): number {
+    return this.#held.length;
+  }
+
+  get waitingCount(): number {
+    return this.#pending.size;
+  }
+
+  nextId(): bigint {
+    this.#nextId = BigInt.asUintN(64, this.#nextId + 1n);
+    return this.#nextId;
+  }
+
+  /** Resolves with what this member's state machine made of the command. Rejects with ApiError. */
+  propose(command: Command, callLimits: CallLimits): Promise<Applied> {
+    if (this.#stopped) return Promise.reject(errors.stopped);
+    if (callLimits.signal.aborted) return Promise.reject(errors.canceled);
+    const id = this.nextId();
+    const request = InternalRaftRequest.create({ ...command, header: RequestHeader.create({ ID: id }) });
+    const size = InternalRaftRequest.size(request);
+    if (size > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
+    if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
+      return Promise.reject(errors.tooManyRequests);
+    }
+    const proposal = { type: ENTRY_NORMAL, data: encode(InternalRaftRequest, request) };
+    return new Promise<Applied>((resolve, reject) => {
+      const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
+      const pending: Pending = { id, proposal, limits: callLimits, expiresAt, resolve, reject, term: 0 };
+      this.#pending.set(id, pending);
+      this.#held.push(pending);
+      this.#bytes += size;
+      this.#sweep();
+      this.#wake();
+    });
+  }
+
+  takeHeld(maxBytes: number, term: number): readonly Proposal[] {
+    const batch: Proposal[] = [];
+    let bytes = 0;
+    let taken = 0;
+    for (const pending of this.#held) {
+      if (batch.length > 0 && bytes + pending.proposal.data.length > maxBytes) break;
+      taken++;
+      if (!this.#pending.has(pending.id)) continue;
+      if (pending.limits.signal.aborted) {
+        this.#finish(pending, errors.canceled);
+        continue;
+      }
+      pending.term = term;
+      bytes += pending.proposal.data.length;
+      batch.push(pending.proposal);
+    }
+    this.#held = taken === this.#held.length ? [] : this.#held.slice(taken);
+    return batch;
+  }
+
+  /** An entry was applied: its caller, if it is one of ours, has its answer. */
+  applied(outcome: Applied): void {
+    if (outcome.requestId === 0n) return;
+    const pending = this.#pending.get(outcome.requestId);
+    if (pending === undefined) return;
+    this.#forget(pending);
+    pending.resolve(outcome);
+  }
+
+  /**
+   * The first entry of a leader of `term` was applied. What raft took in an earlier term and is not applied by now was
+   * lost with that term's leader (a copy still on its way is the reason why the answer is "unknown", not "no"): waiting
+   * for the time-out would tell the caller nothing more.
+   */
+  leaderEntryApplied(term: number): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.term !== 0 && pending.term < term) this.#finish(pending, errors.timeoutLeaderFailure);
+    }
+  }
+
+  /** Every caller is told that the server stops. */
+  stop(): void {
+    this.#stopped = true;
+    for (const pending of this.#pending.values()) this.#finish(pending, errors.stopped);
+    this.#held = [];
+  }
+
+  #finish(pending: Pending, error: ApiError): void {
+    this.#forget(pending);
+    pending.reject(error);
+  }
+
+  #forget(pending: Pending): void {
+    this.#pending.delete(pending.id);
+    this.#bytes -= pending.proposal.data.length;
+  }
+
+  /** One coarse timer for all instead of one each: time-outs are seconds, and requests come by the ten thousand. */
+  #sweep(): void {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    this.#env.setTimer(() => {
+      this.#sweeping = false;
+      const now = this.#env.now();
+      for (const pending of this.#pending.values()) {
+        if (pending.limits.signal.aborted) {
+          // A held one leaves for good; a submitted one may still be applied, nobody listens any more.
+          this.#finish(pending, errors.canceled);
+        } else if (pending.limits.deadline !== undefined && now >= pending.limits.deadline) {
+          this.#finish(pending, errors.deadlineExceeded);
+        } else if (now >= pending.expiresAt) {
+          // G-14: without a leader the whole request time passed in the queue.
+          this.#finish(pending, pending.term === 0 ? errors.deadlineExceeded : errors.timeout);
+        }
+      }
+      this.#held = this.#held.filter((pending) => this.#pending.has(pending.id));
+      if (this.#pending.size > 0) this.#sweep();
+    }, SWEEP_MS);
+  }
+}

@@ -1,0 +1,164 @@
+import type { ReadPoint } from "../../raft/types.ts";
+import { type ApiError, errors } from "../api/errors.ts";
+import { limits } from "../config.ts";
+import type { Env, Timer } from "../env.ts";
+import type { CallLimits } from "./server.ts";
+
+interface Reader {
+  readonly limits: CallLimits;
+  readonly expiresAt: number;
+  readonly resolve: () => void;
+  readonly reject: (error: ApiError) => void;
+}
+
+interface Round {
+  /** Hex of the 8-byte id under which raft was asked last. */
+  key: string;
+  readonly readers: Reader[];
+  askedAt: number;
+}
+
+/**
+ * Linearizable reads: all callers of a turn share one read round (X-1).
+ *
+ * A round confirms by quorum that its leader still led *after* the round began, and names a commit index; a reader that
+ * waits until that index is applied here cannot miss a write acknowledged before it asked. A reader therefore joins
+ * only a round that has not started yet; one round is under way at a time.
+ */
+export class Reads {
+  readonly #env: Env;
+  readonly #requestTimeoutMs: number;
+  readonly #ask: (id: Uint8Array) => void;
+  readonly #appliedIndex: () => number;
+  #nextId = 0n;
+  #waiting: Reader[] = [];
+  #round: Round | undefined;
+  /** Rounds that have their index and wait for it to be applied; ascending by index is not guaranteed. */
+  #confirmed: { readonly index: number; readonly readers: readonly Reader[] }[] = [];
+  #count = 0;
+  #startScheduled = false;
+  #timer: Timer | undefined;
+  #stopped = false;
+
+  constructor(env: Env, requestTimeoutMs: number, ask: (id: Uint8Array) => void, appliedIndex: () => number) {
+    this.#env = env;
+    this.#requestTimeoutMs = requestTimeoutMs;
+    this.#ask = ask;
+    this.#appliedIndex = appliedIndex;
+    // Ids of this life must not meet those of an earlier one that are still on their way.
+    this.#nextId = (BigInt(env.wallClock()) << 20n) | BigInt(env.random(1 << 20));
+  }
+
+  barrier(callLimits: CallLimits): Promise<void> {
+    if (this.#stopped) return Promise.reject(errors.stopped);
+    if (this.#count >= limits.pendingReads) return Promise.reject(errors.tooManyRequests);
+    return new Promise<void>((resolve, reject) => {
+      this.#count++;
+      const expiresAt = this.#env.now() + this.#requestTimeoutMs;
+      this.#waiting.push({ limits: callLimits, expiresAt, resolve, reject });
+      this.#scheduleStart();
+    });
+  }
+
+  /** Answers from raft. */
+  points(points: readonly ReadPoint[]): void {
+    for (const point of points) {
+      const round = this.#round;
+      if (round === undefined || keyOf(point.id) !== round.key) continue;
+      this.#round = undefined;
+      if (point.index <= this.#appliedIndex()) this.#resolve(round.readers);
+      else this.#confirmed.push({ index: point.index, readers: round.readers });
+      if (this.#waiting.length > 0) this.#scheduleStart();
+    }
+  }
+
+  applied(index: number): void {
+    if (this.#confirmed.length === 0) return;
+    const left: typeof this.#confirmed = [];
+    for (const round of this.#confirmed) {
+      if (round.index <= index) this.#resolve(round.readers);
+      else left.push(round);
+    }
+    this.#confirmed = left;
+  }
+
+  /** A new leader is known: a question to the old one may be lost, so it is asked again. */
+  leaderChanged(): void {
+    if (this.#round !== undefined) this.#askAgain(this.#round);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    const all = [...this.#waiting, ...(this.#round?.readers ?? []), ...this.#confirmed.flatMap((r) => r.readers)];
+    this.#waiting = [];
+    this.#round = undefined;
+    this.#confirmed = [];
+    for (const reader of all) reader.reject(errors.stopped);
+  }
+
+  #scheduleStart(): void {
+    if (this.#startScheduled || this.#round !== undefined) return;
+    this.#startScheduled = true;
+    this.#env.nextTurn(() => {
+      this.#startScheduled = false;
+      if (this.#stopped || this.#round !== undefined || this.#waiting.length === 0) return;
+      this.#round = { key: "", readers: this.#waiting, askedAt: 0 };
+      this.#waiting = [];
+      this.#askAgain(this.#round);
+      this.#watchTime();
+    });
+  }
+
+  #askAgain(round: Round): void {
+    const id = new Uint8Array(8);
+    this.#nextId = BigInt.asUintN(64, this.#nextId + 1n);
+    new DataView(id.buffer).setBigUint64(0, this.#nextId);
+    round.key = keyOf(id);
+    round.askedAt = this.#env.now();
+    this.#ask(id);
+  }
+
+  #watchTime(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = this.#env.setTimer(() => {
+      this.#timer = undefined;
+      const now = this.#env.now();
+      if (this.#round !== undefined && now - this.#round.askedAt >= limits.readRetryMs) this.#askAgain(this.#round);
+      this.#waiting = this.#waiting.filter((reader) => !this.#expired(reader, now));
+      this.#confirmed = this.#confirmed.map((round) => ({
+        index: round.index,
+        readers: round.readers.filter((reader) => !this.#expired(reader, now)),
+      }));
+      if (this.#round !== undefined) {
+        const readers = this.#round.readers.filter((reader) => !this.#expired(reader, now));
+        this.#round = readers.length === 0 ? undefined : { ...this.#round, readers };
+        if (this.#round === undefined && this.#waiting.length > 0) this.#scheduleStart();
+      }
+      if (this.#count > 0) this.#watchTime();
+    }, 100);
+  }
+
+  #expired(reader: Reader, now: number): boolean {
+    const error = reader.limits.signal.aborted
+      ? errors.canceled
+      : reader.limits.deadline !== undefined && now >= reader.limits.deadline
+        ? errors.deadlineExceeded
+        : now >= reader.expiresAt
+          ? errors.timeout
+          : undefined;
+    if (error === undefined) return false;
+    this.#count--;
+    reader.reject(error);
+    return true;
+  }
+
+  #resolve(readers: readonly Reader[]): void {
+    this.#count -= readers.length;
+    for (const reader of readers) reader.resolve();
+  }
+}
+
+function keyOf(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString("hex");
+}
