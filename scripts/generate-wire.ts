@@ -176,7 +176,8 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
       id: field.id,
       kind: kindOf(field.resolve(), pkg),
       repeated: field.repeated,
-      packed: field.repeated && field.packed,
+      // Only numbers pack; protobufjs reports the default of the file for every field.
+      packed: field.repeated && field.packed && wireOf(kindOf(field, pkg)) === 0,
       always: field.options?.["(always)"] === true,
       oneof: field.partOf ? camel(field.partOf.name) : undefined,
     }))

@@ -68,11 +68,7 @@ export function sizeUser(m: User): number {
   let size = 0;
   if (m.name.length > 0) size += 1 + sizeBytes(m.name);
   if (m.password.length > 0) size += 1 + sizeBytes(m.password);
-  if (m.roles.length > 0) {
-    let packed = 0;
-    for (const v of m.roles) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.roles) size += 1 + sizeString(v);
   if (m.options !== undefined) size += 1 + sizeDelimited(sizeUserAddOptions(m.options));
   return size;
 }
@@ -86,14 +82,9 @@ export function writeUser(m: User, out: Buffer, start: number): number {
     out[at++] = 18;
     at = writeBytes(m.password, out, at);
   }
-  if (m.roles.length > 0) {
+  for (const v of m.roles) {
     out[at++] = 26;
-    let packed = 0;
-    for (const v of m.roles) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.roles) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   if (m.options !== undefined) {
     out[at++] = 34;
@@ -206,11 +197,7 @@ export interface Role {
 export function sizeRole(m: Role): number {
   let size = 0;
   if (m.name.length > 0) size += 1 + sizeBytes(m.name);
-  if (m.keyPermission.length > 0) {
-    let packed = 0;
-    for (const v of m.keyPermission) packed += sizeDelimited(sizePermission(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.keyPermission) size += 1 + sizeDelimited(sizePermission(v));
   return size;
 }
 export function writeRole(m: Role, out: Buffer, start: number): number {
@@ -219,15 +206,10 @@ export function writeRole(m: Role, out: Buffer, start: number): number {
     out[at++] = 10;
     at = writeBytes(m.name, out, at);
   }
-  if (m.keyPermission.length > 0) {
+  for (const v of m.keyPermission) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.keyPermission) packed += sizeDelimited(sizePermission(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.keyPermission) {
-      at = writeUint(sizePermission(v), out, at);
-      at = writePermission(v, out, at);
-    }
+    at = writeUint(sizePermission(v), out, at);
+    at = writePermission(v, out, at);
   }
   return at;
 }

@@ -350,11 +350,7 @@ export interface RangeResponse {
 export function sizeRangeResponse(m: RangeResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.kvs.length > 0) {
-    let packed = 0;
-    for (const v of m.kvs) packed += sizeBytes(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.kvs) size += 1 + sizeBytes(v);
   if (m.more) size += 1 + 1;
   if (m.count !== 0) size += 1 + sizeInt(m.count);
   return size;
@@ -366,14 +362,9 @@ export function writeRangeResponse(m: RangeResponse, out: Buffer, start: number)
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.kvs.length > 0) {
+  for (const v of m.kvs) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.kvs) packed += sizeBytes(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.kvs) {
-      at = writeBytes(v, out, at);
-    }
+    at = writeBytes(v, out, at);
   }
   if (m.more) {
     out[at++] = 24;
@@ -642,11 +633,7 @@ export function sizeDeleteRangeResponse(m: DeleteRangeResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
   if (m.deleted !== 0) size += 1 + sizeInt(m.deleted);
-  if (m.prevKvs.length > 0) {
-    let packed = 0;
-    for (const v of m.prevKvs) packed += sizeBytes(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.prevKvs) size += 1 + sizeBytes(v);
   return size;
 }
 export function writeDeleteRangeResponse(m: DeleteRangeResponse, out: Buffer, start: number): number {
@@ -660,14 +647,9 @@ export function writeDeleteRangeResponse(m: DeleteRangeResponse, out: Buffer, st
     out[at++] = 16;
     at = writeInt(m.deleted, out, at);
   }
-  if (m.prevKvs.length > 0) {
+  for (const v of m.prevKvs) {
     out[at++] = 26;
-    let packed = 0;
-    for (const v of m.prevKvs) packed += sizeBytes(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.prevKvs) {
-      at = writeBytes(v, out, at);
-    }
+    at = writeBytes(v, out, at);
   }
   return at;
 }
@@ -999,54 +981,27 @@ export interface TxnRequest {
 }
 export function sizeTxnRequest(m: TxnRequest): number {
   let size = 0;
-  if (m.compare.length > 0) {
-    let packed = 0;
-    for (const v of m.compare) packed += sizeDelimited(sizeCompare(v));
-    size += 1 + sizeDelimited(packed);
-  }
-  if (m.success.length > 0) {
-    let packed = 0;
-    for (const v of m.success) packed += sizeDelimited(sizeRequestOp(v));
-    size += 1 + sizeDelimited(packed);
-  }
-  if (m.failure.length > 0) {
-    let packed = 0;
-    for (const v of m.failure) packed += sizeDelimited(sizeRequestOp(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.compare) size += 1 + sizeDelimited(sizeCompare(v));
+  for (const v of m.success) size += 1 + sizeDelimited(sizeRequestOp(v));
+  for (const v of m.failure) size += 1 + sizeDelimited(sizeRequestOp(v));
   return size;
 }
 export function writeTxnRequest(m: TxnRequest, out: Buffer, start: number): number {
   let at = start;
-  if (m.compare.length > 0) {
+  for (const v of m.compare) {
     out[at++] = 10;
-    let packed = 0;
-    for (const v of m.compare) packed += sizeDelimited(sizeCompare(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.compare) {
-      at = writeUint(sizeCompare(v), out, at);
-      at = writeCompare(v, out, at);
-    }
+    at = writeUint(sizeCompare(v), out, at);
+    at = writeCompare(v, out, at);
   }
-  if (m.success.length > 0) {
+  for (const v of m.success) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.success) packed += sizeDelimited(sizeRequestOp(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.success) {
-      at = writeUint(sizeRequestOp(v), out, at);
-      at = writeRequestOp(v, out, at);
-    }
+    at = writeUint(sizeRequestOp(v), out, at);
+    at = writeRequestOp(v, out, at);
   }
-  if (m.failure.length > 0) {
+  for (const v of m.failure) {
     out[at++] = 26;
-    let packed = 0;
-    for (const v of m.failure) packed += sizeDelimited(sizeRequestOp(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.failure) {
-      at = writeUint(sizeRequestOp(v), out, at);
-      at = writeRequestOp(v, out, at);
-    }
+    at = writeUint(sizeRequestOp(v), out, at);
+    at = writeRequestOp(v, out, at);
   }
   return at;
 }
@@ -1091,11 +1046,7 @@ export function sizeTxnResponse(m: TxnResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
   if (m.succeeded) size += 1 + 1;
-  if (m.responses.length > 0) {
-    let packed = 0;
-    for (const v of m.responses) packed += sizeDelimited(sizeResponseOp(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.responses) size += 1 + sizeDelimited(sizeResponseOp(v));
   return size;
 }
 export function writeTxnResponse(m: TxnResponse, out: Buffer, start: number): number {
@@ -1109,15 +1060,10 @@ export function writeTxnResponse(m: TxnResponse, out: Buffer, start: number): nu
     out[at++] = 16;
     out[at++] = m.succeeded ? 1 : 0;
   }
-  if (m.responses.length > 0) {
+  for (const v of m.responses) {
     out[at++] = 26;
-    let packed = 0;
-    for (const v of m.responses) packed += sizeDelimited(sizeResponseOp(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.responses) {
-      at = writeUint(sizeResponseOp(v), out, at);
-      at = writeResponseOp(v, out, at);
-    }
+    at = writeUint(sizeResponseOp(v), out, at);
+    at = writeResponseOp(v, out, at);
   }
   return at;
 }
@@ -1800,11 +1746,7 @@ export function sizeWatchResponse(m: WatchResponse): number {
   if (m.compactRevision !== 0) size += 1 + sizeInt(m.compactRevision);
   if (m.cancelReason !== "") size += 1 + sizeString(m.cancelReason);
   if (m.fragment) size += 1 + 1;
-  if (m.events.length > 0) {
-    let packed = 0;
-    for (const v of m.events) packed += sizeBytes(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.events) size += 1 + sizeBytes(v);
   return size;
 }
 export function writeWatchResponse(m: WatchResponse, out: Buffer, start: number): number {
@@ -1838,14 +1780,9 @@ export function writeWatchResponse(m: WatchResponse, out: Buffer, start: number)
     out[at++] = 56;
     out[at++] = m.fragment ? 1 : 0;
   }
-  if (m.events.length > 0) {
+  for (const v of m.events) {
     out[at++] = 90;
-    let packed = 0;
-    for (const v of m.events) packed += sizeBytes(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.events) {
-      at = writeBytes(v, out, at);
-    }
+    at = writeBytes(v, out, at);
   }
   return at;
 }
@@ -2168,24 +2105,15 @@ export interface LeaseCheckpointRequest {
 }
 export function sizeLeaseCheckpointRequest(m: LeaseCheckpointRequest): number {
   let size = 0;
-  if (m.checkpoints.length > 0) {
-    let packed = 0;
-    for (const v of m.checkpoints) packed += sizeDelimited(sizeLeaseCheckpoint(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.checkpoints) size += 1 + sizeDelimited(sizeLeaseCheckpoint(v));
   return size;
 }
 export function writeLeaseCheckpointRequest(m: LeaseCheckpointRequest, out: Buffer, start: number): number {
   let at = start;
-  if (m.checkpoints.length > 0) {
+  for (const v of m.checkpoints) {
     out[at++] = 10;
-    let packed = 0;
-    for (const v of m.checkpoints) packed += sizeDelimited(sizeLeaseCheckpoint(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.checkpoints) {
-      at = writeUint(sizeLeaseCheckpoint(v), out, at);
-      at = writeLeaseCheckpoint(v, out, at);
-    }
+    at = writeUint(sizeLeaseCheckpoint(v), out, at);
+    at = writeLeaseCheckpoint(v, out, at);
   }
   return at;
 }
@@ -2411,11 +2339,7 @@ export function sizeLeaseTimeToLiveResponse(m: LeaseTimeToLiveResponse): number 
   if (m.ID !== 0n) size += 1 + sizeBits(m.ID);
   if (m.TTL !== 0) size += 1 + sizeInt(m.TTL);
   if (m.grantedTTL !== 0) size += 1 + sizeInt(m.grantedTTL);
-  if (m.keys.length > 0) {
-    let packed = 0;
-    for (const v of m.keys) packed += sizeLatin1(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.keys) size += 1 + sizeLatin1(v);
   return size;
 }
 export function writeLeaseTimeToLiveResponse(m: LeaseTimeToLiveResponse, out: Buffer, start: number): number {
@@ -2437,14 +2361,9 @@ export function writeLeaseTimeToLiveResponse(m: LeaseTimeToLiveResponse, out: Bu
     out[at++] = 32;
     at = writeInt(m.grantedTTL, out, at);
   }
-  if (m.keys.length > 0) {
+  for (const v of m.keys) {
     out[at++] = 42;
-    let packed = 0;
-    for (const v of m.keys) packed += sizeLatin1(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.keys) {
-      at = writeLatin1(v, out, at);
-    }
+    at = writeLatin1(v, out, at);
   }
   return at;
 }
@@ -2556,11 +2475,7 @@ export interface LeaseLeasesResponse {
 export function sizeLeaseLeasesResponse(m: LeaseLeasesResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.leases.length > 0) {
-    let packed = 0;
-    for (const v of m.leases) packed += sizeDelimited(sizeLeaseStatus(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.leases) size += 1 + sizeDelimited(sizeLeaseStatus(v));
   return size;
 }
 export function writeLeaseLeasesResponse(m: LeaseLeasesResponse, out: Buffer, start: number): number {
@@ -2570,15 +2485,10 @@ export function writeLeaseLeasesResponse(m: LeaseLeasesResponse, out: Buffer, st
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.leases.length > 0) {
+  for (const v of m.leases) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.leases) packed += sizeDelimited(sizeLeaseStatus(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.leases) {
-      at = writeUint(sizeLeaseStatus(v), out, at);
-      at = writeLeaseStatus(v, out, at);
-    }
+    at = writeUint(sizeLeaseStatus(v), out, at);
+    at = writeLeaseStatus(v, out, at);
   }
   return at;
 }
@@ -2620,16 +2530,8 @@ export function sizeMember(m: Member): number {
   let size = 0;
   if (m.ID !== 0n) size += 1 + sizeBits(m.ID);
   if (m.name !== "") size += 1 + sizeString(m.name);
-  if (m.peerURLs.length > 0) {
-    let packed = 0;
-    for (const v of m.peerURLs) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
-  if (m.clientURLs.length > 0) {
-    let packed = 0;
-    for (const v of m.clientURLs) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.peerURLs) size += 1 + sizeString(v);
+  for (const v of m.clientURLs) size += 1 + sizeString(v);
   if (m.isLearner) size += 1 + 1;
   return size;
 }
@@ -2643,23 +2545,13 @@ export function writeMember(m: Member, out: Buffer, start: number): number {
     out[at++] = 18;
     at = writeString(m.name, out, at);
   }
-  if (m.peerURLs.length > 0) {
+  for (const v of m.peerURLs) {
     out[at++] = 26;
-    let packed = 0;
-    for (const v of m.peerURLs) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.peerURLs) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
-  if (m.clientURLs.length > 0) {
+  for (const v of m.clientURLs) {
     out[at++] = 34;
-    let packed = 0;
-    for (const v of m.clientURLs) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.clientURLs) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   if (m.isLearner) {
     out[at++] = 40;
@@ -2715,24 +2607,15 @@ export interface MemberAddRequest {
 }
 export function sizeMemberAddRequest(m: MemberAddRequest): number {
   let size = 0;
-  if (m.peerURLs.length > 0) {
-    let packed = 0;
-    for (const v of m.peerURLs) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.peerURLs) size += 1 + sizeString(v);
   if (m.isLearner) size += 1 + 1;
   return size;
 }
 export function writeMemberAddRequest(m: MemberAddRequest, out: Buffer, start: number): number {
   let at = start;
-  if (m.peerURLs.length > 0) {
+  for (const v of m.peerURLs) {
     out[at++] = 10;
-    let packed = 0;
-    for (const v of m.peerURLs) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.peerURLs) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   if (m.isLearner) {
     out[at++] = 16;
@@ -2776,11 +2659,7 @@ export function sizeMemberAddResponse(m: MemberAddResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
   if (m.member !== undefined) size += 1 + sizeDelimited(sizeMember(m.member));
-  if (m.members.length > 0) {
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.members) size += 1 + sizeDelimited(sizeMember(v));
   return size;
 }
 export function writeMemberAddResponse(m: MemberAddResponse, out: Buffer, start: number): number {
@@ -2795,15 +2674,10 @@ export function writeMemberAddResponse(m: MemberAddResponse, out: Buffer, start:
     at = writeUint(sizeMember(m.member), out, at);
     at = writeMember(m.member, out, at);
   }
-  if (m.members.length > 0) {
+  for (const v of m.members) {
     out[at++] = 26;
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.members) {
-      at = writeUint(sizeMember(v), out, at);
-      at = writeMember(v, out, at);
-    }
+    at = writeUint(sizeMember(v), out, at);
+    at = writeMember(v, out, at);
   }
   return at;
 }
@@ -2884,11 +2758,7 @@ export interface MemberRemoveResponse {
 export function sizeMemberRemoveResponse(m: MemberRemoveResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.members.length > 0) {
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.members) size += 1 + sizeDelimited(sizeMember(v));
   return size;
 }
 export function writeMemberRemoveResponse(m: MemberRemoveResponse, out: Buffer, start: number): number {
@@ -2898,15 +2768,10 @@ export function writeMemberRemoveResponse(m: MemberRemoveResponse, out: Buffer, 
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.members.length > 0) {
+  for (const v of m.members) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.members) {
-      at = writeUint(sizeMember(v), out, at);
-      at = writeMember(v, out, at);
-    }
+    at = writeUint(sizeMember(v), out, at);
+    at = writeMember(v, out, at);
   }
   return at;
 }
@@ -2944,11 +2809,7 @@ export interface MemberUpdateRequest {
 export function sizeMemberUpdateRequest(m: MemberUpdateRequest): number {
   let size = 0;
   if (m.ID !== 0n) size += 1 + sizeBits(m.ID);
-  if (m.peerURLs.length > 0) {
-    let packed = 0;
-    for (const v of m.peerURLs) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.peerURLs) size += 1 + sizeString(v);
   return size;
 }
 export function writeMemberUpdateRequest(m: MemberUpdateRequest, out: Buffer, start: number): number {
@@ -2957,14 +2818,9 @@ export function writeMemberUpdateRequest(m: MemberUpdateRequest, out: Buffer, st
     out[at++] = 8;
     at = writeBits(m.ID, out, at);
   }
-  if (m.peerURLs.length > 0) {
+  for (const v of m.peerURLs) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.peerURLs) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.peerURLs) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   return at;
 }
@@ -3002,11 +2858,7 @@ export interface MemberUpdateResponse {
 export function sizeMemberUpdateResponse(m: MemberUpdateResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.members.length > 0) {
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.members) size += 1 + sizeDelimited(sizeMember(v));
   return size;
 }
 export function writeMemberUpdateResponse(m: MemberUpdateResponse, out: Buffer, start: number): number {
@@ -3016,15 +2868,10 @@ export function writeMemberUpdateResponse(m: MemberUpdateResponse, out: Buffer, 
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.members.length > 0) {
+  for (const v of m.members) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.members) {
-      at = writeUint(sizeMember(v), out, at);
-      at = writeMember(v, out, at);
-    }
+    at = writeUint(sizeMember(v), out, at);
+    at = writeMember(v, out, at);
   }
   return at;
 }
@@ -3100,11 +2947,7 @@ export interface MemberListResponse {
 export function sizeMemberListResponse(m: MemberListResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.members.length > 0) {
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.members) size += 1 + sizeDelimited(sizeMember(v));
   return size;
 }
 export function writeMemberListResponse(m: MemberListResponse, out: Buffer, start: number): number {
@@ -3114,15 +2957,10 @@ export function writeMemberListResponse(m: MemberListResponse, out: Buffer, star
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.members.length > 0) {
+  for (const v of m.members) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.members) {
-      at = writeUint(sizeMember(v), out, at);
-      at = writeMember(v, out, at);
-    }
+    at = writeUint(sizeMember(v), out, at);
+    at = writeMember(v, out, at);
   }
   return at;
 }
@@ -3198,11 +3036,7 @@ export interface MemberPromoteResponse {
 export function sizeMemberPromoteResponse(m: MemberPromoteResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.members.length > 0) {
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.members) size += 1 + sizeDelimited(sizeMember(v));
   return size;
 }
 export function writeMemberPromoteResponse(m: MemberPromoteResponse, out: Buffer, start: number): number {
@@ -3212,15 +3046,10 @@ export function writeMemberPromoteResponse(m: MemberPromoteResponse, out: Buffer
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.members.length > 0) {
+  for (const v of m.members) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.members) packed += sizeDelimited(sizeMember(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.members) {
-      at = writeUint(sizeMember(v), out, at);
-      at = writeMember(v, out, at);
-    }
+    at = writeUint(sizeMember(v), out, at);
+    at = writeMember(v, out, at);
   }
   return at;
 }
@@ -3504,11 +3333,7 @@ export interface AlarmResponse {
 export function sizeAlarmResponse(m: AlarmResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.alarms.length > 0) {
-    let packed = 0;
-    for (const v of m.alarms) packed += sizeDelimited(sizeAlarmMember(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.alarms) size += 1 + sizeDelimited(sizeAlarmMember(v));
   return size;
 }
 export function writeAlarmResponse(m: AlarmResponse, out: Buffer, start: number): number {
@@ -3518,15 +3343,10 @@ export function writeAlarmResponse(m: AlarmResponse, out: Buffer, start: number)
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.alarms.length > 0) {
+  for (const v of m.alarms) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.alarms) packed += sizeDelimited(sizeAlarmMember(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.alarms) {
-      at = writeUint(sizeAlarmMember(v), out, at);
-      at = writeAlarmMember(v, out, at);
-    }
+    at = writeUint(sizeAlarmMember(v), out, at);
+    at = writeAlarmMember(v, out, at);
   }
   return at;
 }
@@ -3739,11 +3559,7 @@ export function sizeStatusResponse(m: StatusResponse): number {
   if (m.raftIndex !== 0) size += 1 + sizeUint(m.raftIndex);
   if (m.raftTerm !== 0) size += 1 + sizeUint(m.raftTerm);
   if (m.raftAppliedIndex !== 0) size += 1 + sizeUint(m.raftAppliedIndex);
-  if (m.errors.length > 0) {
-    let packed = 0;
-    for (const v of m.errors) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.errors) size += 1 + sizeString(v);
   if (m.dbSizeInUse !== 0) size += 1 + sizeInt(m.dbSizeInUse);
   if (m.isLearner) size += 1 + 1;
   if (m.storageVersion !== "") size += 1 + sizeString(m.storageVersion);
@@ -3782,14 +3598,9 @@ export function writeStatusResponse(m: StatusResponse, out: Buffer, start: numbe
     out[at++] = 56;
     at = writeUint(m.raftAppliedIndex, out, at);
   }
-  if (m.errors.length > 0) {
+  for (const v of m.errors) {
     out[at++] = 66;
-    let packed = 0;
-    for (const v of m.errors) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.errors) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   if (m.dbSizeInUse !== 0) {
     out[at++] = 72;
@@ -4905,11 +4716,7 @@ export interface AuthUserGetResponse {
 export function sizeAuthUserGetResponse(m: AuthUserGetResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.roles.length > 0) {
-    let packed = 0;
-    for (const v of m.roles) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.roles) size += 1 + sizeString(v);
   return size;
 }
 export function writeAuthUserGetResponse(m: AuthUserGetResponse, out: Buffer, start: number): number {
@@ -4919,14 +4726,9 @@ export function writeAuthUserGetResponse(m: AuthUserGetResponse, out: Buffer, st
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.roles.length > 0) {
+  for (const v of m.roles) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.roles) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.roles) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   return at;
 }
@@ -5163,11 +4965,7 @@ export interface AuthRoleGetResponse {
 export function sizeAuthRoleGetResponse(m: AuthRoleGetResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.perm.length > 0) {
-    let packed = 0;
-    for (const v of m.perm) packed += sizeDelimited(authpb.sizePermission(v));
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.perm) size += 1 + sizeDelimited(authpb.sizePermission(v));
   return size;
 }
 export function writeAuthRoleGetResponse(m: AuthRoleGetResponse, out: Buffer, start: number): number {
@@ -5177,15 +4975,10 @@ export function writeAuthRoleGetResponse(m: AuthRoleGetResponse, out: Buffer, st
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.perm.length > 0) {
+  for (const v of m.perm) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.perm) packed += sizeDelimited(authpb.sizePermission(v));
-    at = writeUint(packed, out, at);
-    for (const v of m.perm) {
-      at = writeUint(authpb.sizePermission(v), out, at);
-      at = authpb.writePermission(v, out, at);
-    }
+    at = writeUint(authpb.sizePermission(v), out, at);
+    at = authpb.writePermission(v, out, at);
   }
   return at;
 }
@@ -5223,11 +5016,7 @@ export interface AuthRoleListResponse {
 export function sizeAuthRoleListResponse(m: AuthRoleListResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.roles.length > 0) {
-    let packed = 0;
-    for (const v of m.roles) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.roles) size += 1 + sizeString(v);
   return size;
 }
 export function writeAuthRoleListResponse(m: AuthRoleListResponse, out: Buffer, start: number): number {
@@ -5237,14 +5026,9 @@ export function writeAuthRoleListResponse(m: AuthRoleListResponse, out: Buffer, 
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.roles.length > 0) {
+  for (const v of m.roles) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.roles) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.roles) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   return at;
 }
@@ -5282,11 +5066,7 @@ export interface AuthUserListResponse {
 export function sizeAuthUserListResponse(m: AuthUserListResponse): number {
   let size = 0;
   if (m.header !== undefined) size += 1 + sizeDelimited(sizeResponseHeader(m.header));
-  if (m.users.length > 0) {
-    let packed = 0;
-    for (const v of m.users) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.users) size += 1 + sizeString(v);
   return size;
 }
 export function writeAuthUserListResponse(m: AuthUserListResponse, out: Buffer, start: number): number {
@@ -5296,14 +5076,9 @@ export function writeAuthUserListResponse(m: AuthUserListResponse, out: Buffer, 
     at = writeUint(sizeResponseHeader(m.header), out, at);
     at = writeResponseHeader(m.header, out, at);
   }
-  if (m.users.length > 0) {
+  for (const v of m.users) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.users) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.users) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   return at;
 }

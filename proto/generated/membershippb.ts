@@ -8,24 +8,15 @@ export interface RaftAttributes {
 }
 export function sizeRaftAttributes(m: RaftAttributes): number {
   let size = 0;
-  if (m.peerUrls.length > 0) {
-    let packed = 0;
-    for (const v of m.peerUrls) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.peerUrls) size += 1 + sizeString(v);
   if (m.isLearner) size += 1 + 1;
   return size;
 }
 export function writeRaftAttributes(m: RaftAttributes, out: Buffer, start: number): number {
   let at = start;
-  if (m.peerUrls.length > 0) {
+  for (const v of m.peerUrls) {
     out[at++] = 10;
-    let packed = 0;
-    for (const v of m.peerUrls) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.peerUrls) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   if (m.isLearner) {
     out[at++] = 16;
@@ -67,11 +58,7 @@ export interface Attributes {
 export function sizeAttributes(m: Attributes): number {
   let size = 0;
   if (m.name !== "") size += 1 + sizeString(m.name);
-  if (m.clientUrls.length > 0) {
-    let packed = 0;
-    for (const v of m.clientUrls) packed += sizeString(v);
-    size += 1 + sizeDelimited(packed);
-  }
+  for (const v of m.clientUrls) size += 1 + sizeString(v);
   return size;
 }
 export function writeAttributes(m: Attributes, out: Buffer, start: number): number {
@@ -80,14 +67,9 @@ export function writeAttributes(m: Attributes, out: Buffer, start: number): numb
     out[at++] = 10;
     at = writeString(m.name, out, at);
   }
-  if (m.clientUrls.length > 0) {
+  for (const v of m.clientUrls) {
     out[at++] = 18;
-    let packed = 0;
-    for (const v of m.clientUrls) packed += sizeString(v);
-    at = writeUint(packed, out, at);
-    for (const v of m.clientUrls) {
-      at = writeString(v, out, at);
-    }
+    at = writeString(v, out, at);
   }
   return at;
 }
