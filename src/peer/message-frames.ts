@@ -1,0 +1,47 @@
+/** The `message` codec: uint64 big-endian length, then a raftpb.Message. */
+
+import { decode } from "../../proto/codec.ts";
+import * as raftpb from "../../proto/generated/raftpb.ts";
+import type { Message } from "../../raft/types.ts";
+import type { FrameDecoder, FrameEncoder, FrameLayout } from "./frames.ts";
+import { FrameAssembler, readUint64, writeUint64 } from "./frames.ts";
+import { fromWire, isLinkHeartbeat, toWire } from "./message-codec.ts";
+
+const LENGTH_BYTES = 8;
+
+export function messageEncoder(): FrameEncoder {
+  return {
+    encode: (messages) => encodeAll(messages.map(toWire)),
+    linkHeartbeat: encodeAll([raftpb.Message.create({ type: raftpb.MessageType.MsgHeartbeat })]),
+  };
+}
+
+function encodeAll(messages: readonly raftpb.Message[]): Buffer {
+  const sizes = messages.map(raftpb.sizeMessage);
+  const out = Buffer.allocUnsafeSlow(sizes.reduce((sum, size) => sum + LENGTH_BYTES + size, 0));
+  let at = 0;
+  for (const [i, message] of messages.entries()) {
+    at = writeUint64(sizes[i] as number, out, at);
+    at = raftpb.writeMessage(message, out, at);
+  }
+  return out;
+}
+
+export function messageDecoder(maxBytes: number): FrameDecoder {
+  const assembler = new FrameAssembler(layout(maxBytes));
+  return {
+    push: (chunk: Buffer, into: Message[]): void =>
+      assembler.push(chunk, (frame) => {
+        const message = decode(raftpb.Message, frame.subarray(LENGTH_BYTES));
+        if (!isLinkHeartbeat(message)) into.push(fromWire(message));
+      }),
+  };
+}
+
+function layout(maxBytes: number): FrameLayout {
+  return {
+    needed: (bytes, start, available) =>
+      available < LENGTH_BYTES ? LENGTH_BYTES : LENGTH_BYTES + readUint64(bytes, start, maxBytes, "message length"),
+    reset: () => undefined,
+  };
+}

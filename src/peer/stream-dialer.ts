@@ -1,0 +1,154 @@
+import * as http from "node:http";
+import { DecodeError } from "../../proto/codec.ts";
+import type { Message } from "../../raft/types.ts";
+import type { Env, Timer } from "../env.ts";
+import type { FrameDecoder } from "./frames.ts";
+import { answerMismatch } from "./headers.ts";
+import { collect, describe, target } from "./http-client.ts";
+import type { PeerLimits } from "./limits.ts";
+import type { PeerIdentity } from "./transport.ts";
+import type { UrlPicker } from "./url-picker.ts";
+
+export interface DialerHooks {
+  onMessage(message: Message): void;
+  onBytes(count: number): void;
+  onConnected(): void;
+  /** Could not connect, was refused, or the stream ended; `clean`: the peer finished it in order. It is dialled again. */
+  onFailure(reason: string, clean: boolean): void;
+  /** The peer says that we were removed. It is dialled again nonetheless: what to do about it is the server's matter. */
+  onRemoved(): void;
+}
+
+export interface DialerOptions {
+  readonly env: Env;
+  readonly limits: PeerLimits;
+  readonly identity: PeerIdentity;
+  readonly urls: UrlPicker;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly decoder: () => FrameDecoder;
+  readonly hooks: DialerHooks;
+}
+
+const REFUSAL_BYTES = 4 * 1024;
+
+/** Keeps one stream open that a peer writes and we read; dials again, at a bounded rate, whenever it ends. */
+export class StreamDialer {
+  readonly #options: DialerOptions;
+  #request: http.ClientRequest | undefined;
+  #url = "";
+  #dialledAt = 0;
+  #heardAt = 0;
+  /** One at a time: the dial time-out, then the silence time-out, then the wait before the next dial. */
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: DialerOptions) {
+    this.#options = options;
+    this.#again(0);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#request?.destroy();
+    this.#request = undefined;
+  }
+
+  #again(delayMs: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#options.env.setTimer(() => this.#dial(), delayMs);
+  }
+
+  #dial(): void {
+    const { env, limits, urls, path, headers } = this.#options;
+    this.#dialledAt = env.now();
+    this.#url = urls.current() ?? "";
+    let address: ReturnType<typeof target>;
+    try {
+      address = target(this.#url);
+    } catch (error) {
+      this.#ended(undefined, describe(error), false);
+      return;
+    }
+
+    // Not from a pool: a stream's connection serves nothing else and dies with it.
+    const request = http.request({ ...address, path, headers, method: "GET", agent: false });
+    this.#request = request;
+    this.#timer = env.setTimer(() => this.#ended(request, "dial timed out", false), limits.dialTimeoutMs);
+    request.on("error", (error) => this.#ended(request, describe(error), false));
+    request.on("response", (response) => this.#answered(request, response));
+    request.end();
+  }
+
+  #answered(request: http.ClientRequest, response: http.IncomingMessage): void {
+    if (request !== this.#request) return;
+    const { env, identity, hooks, decoder } = this.#options;
+    if (response.statusCode !== 200) {
+      collect(response, REFUSAL_BYTES, (body) => this.#refused(request, response.statusCode ?? 0, body));
+      return;
+    }
+    const mismatch = answerMismatch(identity, response.headers);
+    if (mismatch !== undefined) {
+      this.#ended(request, mismatch, false);
+      return;
+    }
+
+    this.#heardAt = env.now();
+    this.#watchSilence(request);
+    hooks.onConnected();
+    const frames = decoder();
+    response.on("data", (chunk: Buffer) => this.#received(request, frames, chunk));
+    response.on("end", () => this.#ended(request, "the peer ended the stream", true));
+    response.on("error", (error) => this.#ended(request, describe(error), true));
+    response.on("close", () => this.#ended(request, "the stream broke off", true));
+  }
+
+  #refused(request: http.ClientRequest, status: number, body: Buffer | undefined): void {
+    if (request !== this.#request) return;
+    if (status === 410) this.#options.hooks.onRemoved();
+    const text = body?.toString("utf8").trim() ?? "";
+    this.#ended(request, `refused with ${status}${text === "" ? "" : `: ${text}`}`, false);
+  }
+
+  #received(request: http.ClientRequest, frames: FrameDecoder, chunk: Buffer): void {
+    if (request !== this.#request) return;
+    const { env, hooks } = this.#options;
+    this.#heardAt = env.now();
+    hooks.onBytes(chunk.length);
+    const messages: Message[] = [];
+    let failure: string | undefined;
+    try {
+      frames.push(chunk, messages);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      failure = error.message;
+    }
+    for (const message of messages) hooks.onMessage(message);
+    if (failure !== undefined) this.#ended(request, failure, false);
+  }
+
+  #watchSilence(request: http.ClientRequest): void {
+    const { env, limits } = this.#options;
+    this.#timer?.cancel();
+    const left = this.#heardAt + limits.readTimeoutMs - env.now();
+    this.#timer = env.setTimer(
+      () => {
+        if (env.now() - this.#heardAt < limits.readTimeoutMs) this.#watchSilence(request);
+        else this.#ended(request, "the peer fell silent", false);
+      },
+      Math.max(1, left),
+    );
+  }
+
+  /** Of several ends that one connection reports, the first counts. */
+  #ended(request: http.ClientRequest | undefined, reason: string, clean: boolean): void {
+    if (this.#closed || request !== this.#request) return;
+    const { env, limits, urls, hooks } = this.#options;
+    this.#request = undefined;
+    request?.destroy();
+    urls.failed(this.#url);
+    this.#again(Math.max(0, this.#dialledAt + limits.dialIntervalMs - env.now()));
+    hooks.onFailure(reason, clean);
+  }
+}

@@ -1,0 +1,161 @@
+import type { ServerResponse } from "node:http";
+import type { Message } from "../../raft/types.ts";
+import type { Env, Timer } from "../env.ts";
+import type { FrameEncoder } from "./frames.ts";
+import type { PeerLimits } from "./limits.ts";
+
+/**
+ * A stream that a peer dialled and we write into.
+ *
+ * Messages wait here unencoded. Those of one turn, or of the time that the write before them took, leave in one write;
+ * one write at most is with the kernel, so what waits is all there is to bound.
+ */
+export class StreamWriter {
+  readonly #env: Env;
+  readonly #limits: PeerLimits;
+  readonly #encoder: FrameEncoder;
+  readonly #response: ServerResponse;
+  readonly #onClose: (reason: string) => void;
+  #queue: Message[] = [];
+  #queuedBytes = 0;
+  #flushScheduled = false;
+  #writingSince: number | undefined;
+  #writtenBytes = 0;
+  #tick: Timer;
+  #closed = false;
+
+  /** The response's header was sent. `onClose` is called once, unless it is close() that ends the stream. */
+  constructor(
+    env: Env,
+    limits: PeerLimits,
+    encoder: FrameEncoder,
+    response: ServerResponse,
+    onClose: (reason: string) => void,
+  ) {
+    this.#env = env;
+    this.#limits = limits;
+    this.#encoder = encoder;
+    this.#response = response;
+    this.#onClose = onClose;
+    response.on("error", (error) => this.#fail(error.message));
+    response.on("close", () => this.#fail("closed by the peer"));
+    this.#tick = this.#setTick();
+  }
+
+  /** Bytes of frames given to the kernel. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
+  }
+
+  /** False: the queue is full and the message is dropped. */
+  enqueue(message: Message): boolean {
+    const bytes = roughBytes(message);
+    const full =
+      this.#queue.length >= this.#limits.streamQueueMessages ||
+      (this.#queue.length > 0 && this.#queuedBytes + bytes > this.#limits.streamQueueBytes);
+    if (this.#closed || full) return false;
+    this.#queue.push(message);
+    this.#queuedBytes += bytes;
+    if (!this.#flushScheduled && this.#writingSince === undefined) {
+      this.#flushScheduled = true;
+      queueMicrotask(() => {
+        this.#flushScheduled = false;
+        this.#flush();
+      });
+    }
+    return true;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#tick.cancel();
+    this.#queue = [];
+    this.#response.destroy();
+  }
+
+  #flush(): void {
+    if (this.#closed || this.#writingSince !== undefined || this.#queue.length === 0) return;
+    this.#write(this.#encoder.encode(this.#takeChunk()));
+  }
+
+  /** At least one message, and as many more as one write may carry. */
+  #takeChunk(): readonly Message[] {
+    if (this.#queuedBytes <= this.#limits.writeChunkBytes) {
+      const all = this.#queue;
+      this.#queue = [];
+      this.#queuedBytes = 0;
+      return all;
+    }
+    let count = 0;
+    let bytes = 0;
+    for (const message of this.#queue) {
+      const more = roughBytes(message);
+      if (count > 0 && bytes + more > this.#limits.writeChunkBytes) break;
+      bytes += more;
+      count++;
+    }
+    this.#queuedBytes -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  #write(bytes: Buffer): void {
+    this.#writingSince = this.#env.now();
+    this.#response.write(bytes, (error) => {
+      if (error !== undefined && error !== null) {
+        this.#fail(error.message);
+        return;
+      }
+      this.#writtenBytes += bytes.length;
+      this.#writingSince = undefined;
+      this.#flush();
+    });
+  }
+
+  /** Ticks three times per read time-out, and just when a write's time is over. */
+  #setTick(): Timer {
+    const interval = this.#limits.readTimeoutMs / 3;
+    const untilDeadline =
+      this.#writingSince === undefined ? interval : this.#writingSince + this.#limits.writeTimeoutMs - this.#env.now();
+    return this.#env.setTimer(() => this.#ticked(), Math.max(1, Math.min(interval, untilDeadline)));
+  }
+
+  #ticked(): void {
+    if (this.#writingSince === undefined) {
+      if (this.#queue.length === 0) this.#write(this.#encoder.linkHeartbeat);
+    } else if (this.#env.now() - this.#writingSince >= this.#limits.writeTimeoutMs) {
+      this.#fail("the peer does not read");
+      return;
+    }
+    this.#tick = this.#setTick();
+  }
+
+  #fail(reason: string): void {
+    if (this.#closed) return;
+    this.close();
+    this.#onClose(reason);
+  }
+}
+
+const MESSAGE_BYTES = 64;
+const ENTRY_BYTES = 32;
+
+/** For limits only: not less than the encoded size of a usual message. */
+export function roughBytes(message: Message): number {
+  switch (message.type) {
+    case "MsgApp":
+    case "MsgProp": {
+      let bytes = MESSAGE_BYTES;
+      for (const entry of message.entries) bytes += ENTRY_BYTES + entry.data.length;
+      return bytes;
+    }
+    case "MsgHeartbeat":
+    case "MsgHeartbeatResp":
+      return MESSAGE_BYTES + message.context.length;
+    case "MsgReadIndex":
+    case "MsgReadIndexResp":
+      return MESSAGE_BYTES + message.id.length;
+    default:
+      return MESSAGE_BYTES;
+  }
+}
