@@ -18,6 +18,11 @@ interface Round {
   askedAt: number;
 }
 
+interface ConfirmedRound {
+  readonly index: number;
+  readonly readers: readonly Reader[];
+}
+
 /**
  * Linearizable reads: all callers of a turn share one read round (X-1).
  *
@@ -33,8 +38,8 @@ export class Reads {
   #nextId = 0n;
   #waiting: Reader[] = [];
   #round: Round | undefined;
-  /** Rounds that have their index and wait for it to be applied; ascending by index is not guaranteed. */
-  #confirmed: { readonly index: number; readonly readers: readonly Reader[] }[] = [];
+  /** Rounds that have their index and wait for it to be applied; not in order of index. */
+  #confirmed: ConfirmedRound[] = [];
   #count = 0;
   #startScheduled = false;
   #timer: Timer | undefined;
@@ -74,7 +79,7 @@ export class Reads {
 
   applied(index: number): void {
     if (this.#confirmed.length === 0) return;
-    const left: typeof this.#confirmed = [];
+    const left: ConfirmedRound[] = [];
     for (const round of this.#confirmed) {
       if (round.index <= index) this.#resolve(round.readers);
       else left.push(round);

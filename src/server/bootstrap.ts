@@ -1,0 +1,213 @@
+import { encode } from "../../proto/codec.ts";
+import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
+import { ENTRY_CONF_CHANGE, type Entry, type Restored } from "../../raft/types.ts";
+import { BUCKETS } from "../../storage/schema.ts";
+import { memberJson, memberOf, parseJson } from "../../storage/stored-json.ts";
+import type { Backend } from "../../storage/backend.ts";
+import type { Disk } from "../../storage/disk.ts";
+import type { Wal, WalOptions } from "../../storage/wal.ts";
+import { createWal, openWal } from "../../storage/wal-log.ts";
+import { restoreMvcc } from "../../storage/mvcc-walk.ts";
+import { checkInitialCluster, type Config, ConfigError, limits } from "../config.ts";
+import type { Logger } from "../log.ts";
+import { openStateMachine } from "../state/restore.ts";
+import type { StateMachine } from "../state/machine.ts";
+import { clusterIdOf, hexId, memberIdOf } from "./ids.ts";
+
+export interface BootDeps {
+  readonly disk: Disk;
+  readonly log: Logger;
+  readonly openBackend: (path: string) => Promise<Backend>;
+  /** GET of a peer URL's path; rejects when nobody answers in time. For the one question a new member has to ask. */
+  readonly fetchText: (url: string, timeoutMs: number) => Promise<string>;
+  readonly onWalSync?: (milliseconds: number) => void;
+}
+
+/** Everything that was on this member's disk, ready to go on. */
+export interface Booted {
+  readonly memberId: bigint;
+  readonly clusterId: bigint;
+  readonly wal: Wal;
+  readonly backend: Backend;
+  readonly machine: StateMachine;
+  readonly restored: Restored;
+  /** Gives the data directory back; call it last. */
+  readonly unlock: () => Promise<void>;
+}
+
+/**
+ * Opens the data of this member, or makes it on the first start (B-1, B-3, P-30). Nothing is ever deleted or rebuilt to
+ * get going: what cannot be read is an error that says so.
+ */
+export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted> {
+  const { disk } = deps;
+  const memberDir = `${config.dataDir}/member`;
+  await disk.makeDirectory(memberDir);
+  const lock = await disk.lock(`${memberDir}/lock`);
+  const walOptions: WalOptions = {
+    segmentBytes: limits.walSegmentBytes,
+    ...(deps.onWalSync === undefined ? {} : { onSync: deps.onWalSync }),
+  };
+  const backend = await deps.openBackend(`${memberDir}/state`);
+  const machine = await restoreMachine(backend, config);
+
+  const replay = await openWal(disk, config.walDir, machine.appliedIndex, walOptions);
+  if (replay !== undefined) {
+    if (replay.tornBytes > 0) {
+      deps.log.warn(
+        { bytes: replay.tornBytes },
+        "cut off a torn write at the end of the log; it was never acknowledged",
+      );
+    }
+    if (machine.appliedIndex > replay.wal.lastIndex) {
+      throw new ConfigError(
+        `the state store in ${memberDir} holds entry ${machine.appliedIndex}, but the log in ${config.walDir} ends at ` +
+          `${replay.wal.lastIndex}: they do not belong together. Give this member its own log back (--wal-dir); ` +
+          "nothing was changed",
+      );
+    }
+    // A commit index may be written without a sync; what was applied was committed.
+    const commit = Math.max(replay.hardState.commit, machine.appliedIndex);
+    return {
+      memberId: replay.wal.metadata.nodeID,
+      clusterId: replay.wal.metadata.clusterID,
+      wal: replay.wal,
+      backend,
+      machine,
+      restored: {
+        hardState: { ...replay.hardState, commit },
+        confState: machine.confState,
+        applied: machine.appliedIndex,
+        before: replay.before,
+        entries: replay.entries,
+        storedFrom: replay.wal.firstIndex,
+      },
+      unlock: () => lock.release(),
+    };
+  }
+
+  if (machine.appliedIndex > 0) {
+    throw new ConfigError(
+      `${memberDir} holds a state store at entry ${machine.appliedIndex}, but there is no log in ${config.walDir}: ` +
+        "give this member its log back (--wal-dir); nothing was changed",
+    );
+  }
+  return await bootstrapNew(config, deps, backend, machine, walOptions, () => lock.release());
+}
+
+async function bootstrapNew(
+  config: Config,
+  deps: BootDeps,
+  backend: Backend,
+  machine: StateMachine,
+  walOptions: WalOptions,
+  unlock: () => Promise<void>,
+): Promise<Booted> {
+  if (config.initialClusterState === "existing") {
+    throw new ConfigError("joining an existing cluster (--initial-cluster-state existing) is not supported yet");
+  }
+  checkInitialCluster(config);
+  const members = config.initialCluster
+    .map((peer) => ({ id: memberIdOf(peer.urls, config.initialClusterToken), name: peer.name, urls: peer.urls }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const own = members.find((member) => member.name === config.name);
+  if (own === undefined) throw new ConfigError(`--initial-cluster has no member "${config.name}"`);
+  const clusterId = clusterIdOf(members.map((member) => member.id));
+  await refuseSecondLife(config, deps, own.id);
+
+  // P-30: every member starts its log with the same entries, as if they had been agreed on in term 1.
+  const entries: Entry[] = members.map((member, position) => ({
+    type: ENTRY_CONF_CHANGE,
+    term: 1,
+    index: position + 1,
+    data: encode(
+      ConfChange,
+      ConfChange.create({
+        type: ConfChangeType.ConfChangeAddNode,
+        nodeId: member.id,
+        context: Buffer.from(
+          memberJson({ id: member.id, name: member.name, peerURLs: member.urls, clientURLs: [], isLearner: false }),
+        ),
+      }),
+    ),
+  }));
+  const hardState = { term: 1, vote: 0n, commit: entries.length };
+  const metadata = { nodeID: own.id, clusterID: clusterId };
+  const first = { hardState, entries, mustSync: true };
+  const wal = await createWal(deps.disk, config.walDir, metadata, first, walOptions);
+  return {
+    memberId: own.id,
+    clusterId,
+    wal,
+    backend,
+    machine,
+    restored: {
+      hardState,
+      confState: { voters: [], learners: [] },
+      applied: 0,
+      before: { index: 0, term: 0 },
+      entries,
+      storedFrom: 1,
+    },
+    unlock,
+  };
+}
+
+/**
+ * B-1. A member that lost its disk and starts as new has forgotten its votes and acknowledgements: it could elect a
+ * leader without entries that it had acknowledged before. If any other member knows this id as one that has run, refuse.
+ */
+async function refuseSecondLife(config: Config, deps: BootDeps, id: bigint): Promise<void> {
+  const urls = config.initialCluster.filter((peer) => peer.name !== config.name).flatMap((peer) => peer.urls);
+  await Promise.all(
+    urls.map(async (url) => {
+      let known: readonly unknown[];
+      try {
+        const answer = parseJson(await deps.fetchText(`${url}/members`, 2_000));
+        known = Array.isArray(answer) ? answer : [];
+      } catch (error) {
+        // Environment: that member is not up yet, as at the first start of every cluster.
+        deps.log.debug({ url, error: String(error) }, "could not ask a peer for its members");
+        return;
+      }
+      for (const item of known) {
+        const member = memberOf(item as Parameters<typeof memberOf>[0]);
+        if (member.id === id && member.clientURLs.length > 0) {
+          throw new ConfigError(
+            `member ${hexId(id)} has already been bootstrapped: the cluster knows it, but ${config.dataDir} holds no ` +
+              "data of it. Give it its data directory back, or replace it by a new member",
+          );
+        }
+      }
+    }),
+  );
+}
+
+async function restoreMachine(backend: Backend, config: Config): Promise<StateMachine> {
+  const { mvcc, leased } = await restoreMvcc(backend);
+  const snapshot = backend.snapshot();
+  try {
+    const rows: Record<string, (readonly [string, Uint8Array])[]> = {};
+    for (const bucket of BUCKETS) {
+      if (bucket === "key") continue;
+      const all: (readonly [string, Uint8Array])[] = [];
+      rows[bucket] = all;
+      for (let from = ""; ; ) {
+        const page = await snapshot.range(bucket, from, undefined, 1_000);
+        all.push(...page);
+        const last = page.at(-1);
+        if (last === undefined || page.length < 1_000) break;
+        from = `${last[0]}\0`;
+      }
+    }
+    return openStateMachine(backend, mvcc, leased, rows, minLeaseTtlSeconds(config));
+  } finally {
+    await snapshot.close();
+  }
+}
+
+/** L-1: ceil(floor(3 x election ticks / 2) x heartbeat). */
+export function minLeaseTtlSeconds(config: Config): number {
+  const ticks = Math.floor((3 * Math.floor(config.electionMs / config.heartbeatMs)) / 2);
+  return Math.ceil((ticks * config.heartbeatMs) / 1000);
+}

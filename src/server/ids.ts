@@ -1,0 +1,26 @@
+import { createHash } from "node:crypto";
+
+/** M-1: a member of the initial cluster is its sorted peer URLs and the cluster token. */
+export function memberIdOf(peerUrls: readonly string[], token: string): bigint {
+  return firstEight(createHash("sha1").update([...peerUrls].sort().join("") + token));
+}
+
+/** M-1: a cluster is its first members. */
+export function clusterIdOf(memberIds: readonly bigint[]): bigint {
+  const hash = createHash("sha1");
+  for (const id of [...memberIds].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))) {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(id);
+    hash.update(bytes);
+  }
+  return firstEight(hash);
+}
+
+/** As in logs, URLs and headers: lower-case hex without padding (P-1). */
+export function hexId(id: bigint): string {
+  return id.toString(16);
+}
+
+function firstEight(hash: ReturnType<typeof createHash>): bigint {
+  return hash.digest().readBigUInt64BE(0);
+}

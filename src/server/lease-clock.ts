@@ -1,0 +1,221 @@
+import { errors } from "../api/errors.ts";
+import { limits } from "../config.ts";
+import type { Env, Timer } from "../env.ts";
+import type { LeaseFact, Leases } from "../state/machine.ts";
+
+export interface LeaseClockDeps {
+  readonly env: Env;
+  readonly leases: Leases;
+  readonly electionMs: number;
+  /** Resolves when a quorum confirmed, after the call, that this member leads; rejects otherwise. */
+  readonly confirmLeadership: () => Promise<void>;
+  /** Proposes LeaseRevoke; resolves when it was applied, rejects when it was not (or nobody knows). */
+  readonly revoke: (id: bigint) => Promise<void>;
+  /** A revoke failed for a reason other than a lost leadership. */
+  readonly onRevokeFailed: (id: bigint, error: unknown) => void;
+}
+
+interface Deadline {
+  /** env.now() milliseconds. */
+  expiresAt: number;
+  /** While a revoke is under way or waits for its retry. */
+  retryAt: number;
+  waiters: (() => void)[];
+}
+
+/** From this many leases on, a new leader spreads their expiry (L-9). */
+const SPREAD_FROM = 1000;
+const SPREAD_PER_SECOND = 750;
+
+/**
+ * Time for leases: only the leader has it, and it is replicated nowhere (L-8, L-9).
+ *
+ * Why a lease never ends early: the clock of a lease starts on a leader at its grant (applied), at a renewal (from the
+ * moment the leader began to confirm itself), or at the leader's own election plus one election time-out. Suppose an
+ * old leader A answers a renewal while B already leads. A answers only after a quorum confirmed A *after* the renewal
+ * came in, so B was elected later than that, and B counts a full time-to-live from its election on.
+ * Expiry, too, is proposed only after a confirmation that began after the lease was seen to be due.
+ */
+export class LeaseClock {
+  readonly #deps: LeaseClockDeps;
+  /** Undefined while this member does not lead. */
+  #deadlines: Map<bigint, Deadline> | undefined;
+  #timer: Timer | undefined;
+  #revoking = 0;
+  #scanning = false;
+  #stopped = false;
+
+  constructor(deps: LeaseClockDeps) {
+    this.#deps = deps;
+  }
+
+  get leading(): boolean {
+    return this.#deadlines !== undefined;
+  }
+
+  /** The first entry of this member's own term was applied (L-9): its lease records are complete. */
+  promote(): void {
+    const { env, leases, electionMs } = this.#deps;
+    const now = env.now();
+    const ids = leases.ids();
+    const deadlines = new Map<bigint, Deadline>();
+    const due: { readonly id: bigint; at: number }[] = [];
+    for (const id of ids) {
+      const lease = leases.get(id);
+      if (lease === undefined) continue;
+      const seconds = lease.remainingSeconds > 0 ? lease.remainingSeconds : lease.ttlSeconds;
+      due.push({ id, at: now + seconds * 1000 + electionMs });
+    }
+    if (due.length >= SPREAD_FROM) spread(due);
+    for (const { id, at } of due) deadlines.set(id, { expiresAt: at, retryAt: 0, waiters: [] });
+    this.#deadlines = deadlines;
+    this.#scheduleScan();
+  }
+
+  demote(): void {
+    const old = this.#deadlines;
+    this.#deadlines = undefined;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (old !== undefined) for (const deadline of old.values()) wakeAll(deadline);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.demote();
+  }
+
+  applied(facts: readonly LeaseFact[]): void {
+    const deadlines = this.#deadlines;
+    if (deadlines === undefined) return;
+    for (const fact of facts) {
+      if (fact.kind === "granted") {
+        const expiresAt = this.#deps.env.now() + fact.ttlSeconds * 1000;
+        deadlines.set(fact.id, { expiresAt, retryAt: 0, waiters: [] });
+      } else if (fact.kind === "revoked") {
+        const deadline = deadlines.get(fact.id);
+        deadlines.delete(fact.id);
+        if (deadline !== undefined) wakeAll(deadline);
+      }
+    }
+  }
+
+  /**
+   * Renews to the full time-to-live; 0 for an unknown lease. A lease that is due is never renewed: its fate is waited for
+   * (L-4). Rejects with errors.notLeader when this member does not, or no longer, lead.
+   */
+  async renew(id: bigint): Promise<number> {
+    for (;;) {
+      const { env, leases } = this.#deps;
+      const startedAt = env.now();
+      await this.#deps.confirmLeadership();
+      const deadline = this.#deadlines?.get(id);
+      if (this.#deadlines === undefined) throw errors.notLeader;
+      const lease = leases.get(id);
+      if (lease === undefined || deadline === undefined) return 0;
+      if (env.now() < deadline.expiresAt) {
+        deadline.expiresAt = Math.max(deadline.expiresAt, startedAt + lease.ttlSeconds * 1000);
+        return lease.ttlSeconds;
+      }
+      await new Promise<void>((resolve) => deadline.waiters.push(resolve));
+    }
+  }
+
+  /** Remaining whole seconds, at least 0 (L-6); undefined when this member does not lead or the lease is unknown. */
+  remainingSeconds(id: bigint): number | undefined {
+    const deadline = this.#deadlines?.get(id);
+    if (deadline === undefined) return undefined;
+    return Math.max(0, Math.trunc((deadline.expiresAt - this.#deps.env.now()) / 1000));
+  }
+
+  #scheduleScan(): void {
+    if (this.#timer !== undefined || this.#stopped) return;
+    this.#timer = this.#deps.env.setTimer(() => {
+      this.#timer = undefined;
+      if (this.#deadlines === undefined) return;
+      this.#scheduleScan();
+      void this.#scan();
+    }, limits.leaseScanMs);
+  }
+
+  async #scan(): Promise<void> {
+    if (this.#scanning) return;
+    this.#scanning = true;
+    try {
+      const seen = this.#deadlines;
+      const due = this.#due();
+      if (due.length === 0 || seen === undefined) return;
+      try {
+        await this.#deps.confirmLeadership();
+      } catch {
+        // Environment: leadership is not confirmed now; the leases stay, and the next scan asks again.
+        return;
+      }
+      for (const id of due) {
+        while (this.#revoking >= limits.leaseRevokesInFlight) {
+          await new Promise<void>((resolve) => this.#slotWaiters.push(resolve));
+        }
+        // A renewal cannot have come in between: a due lease is not renewed. A new life as a leader can.
+        if (this.#deadlines !== seen) return;
+        const deadline = seen.get(id);
+        if (deadline === undefined || this.#deps.env.now() < deadline.expiresAt) continue;
+        deadline.retryAt = this.#deps.env.now() + limits.leaseRevokeRetryMs;
+        this.#startRevoke(id);
+      }
+    } finally {
+      this.#scanning = false;
+    }
+  }
+
+  readonly #slotWaiters: (() => void)[] = [];
+
+  #due(): bigint[] {
+    const now = this.#deps.env.now();
+    const due: bigint[] = [];
+    for (const [id, deadline] of this.#deadlines ?? []) {
+      if (deadline.expiresAt > now || deadline.retryAt > now) continue;
+      due.push(id);
+      if (due.length >= limits.leaseExpiriesPerScan) break;
+    }
+    return due;
+  }
+
+  #startRevoke(id: bigint): void {
+    this.#revoking++;
+    this.#deps
+      .revoke(id)
+      .catch((error: unknown) => {
+        // Not found: somebody else revoked it. Anything else: its retry is set already (L-8).
+        if (error !== errors.leaseNotFound) this.#deps.onRevokeFailed(id, error);
+      })
+      .then(() => {
+        this.#revoking--;
+        this.#slotWaiters.shift()?.();
+      });
+  }
+}
+
+function wakeAll(deadline: Deadline): void {
+  for (const wake of deadline.waiters) wake();
+  deadline.waiters = [];
+}
+
+/** L-9: at most SPREAD_PER_SECOND leases of a new leader end in one second; later ones are only ever put off. */
+function spread(due: { readonly id: bigint; at: number }[]): void {
+  due.sort((a, b) => a.at - b.at);
+  let second = 0;
+  let inSecond = 0;
+  for (const lease of due) {
+    const own = Math.floor(lease.at / 1000);
+    if (own > second) {
+      second = own;
+      inSecond = 0;
+    }
+    if (inSecond >= SPREAD_PER_SECOND) {
+      second++;
+      inSecond = 0;
+    }
+    inSecond++;
+    lease.at += (second - own) * 1000;
+  }
+}

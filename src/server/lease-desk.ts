@@ -1,0 +1,120 @@
+import { decode, encode } from "../../proto/codec.ts";
+import {
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
+  LeaseTimeToLiveRequest,
+} from "../../proto/generated/etcdserverpb.ts";
+import { LeaseInternalRequest, LeaseInternalResponse } from "../../proto/generated/leasepb.ts";
+import type { SoftState } from "../../raft/types.ts";
+import { ApiError, errors } from "../api/errors.ts";
+import type { Env } from "../env.ts";
+import type { PeerTransport } from "../peer/transport.ts";
+import type { Leases } from "../state/machine.ts";
+import type { LeaseClock } from "./lease-clock.ts";
+import type { CallLimits } from "./server.ts";
+
+export interface LeaseDeskDeps {
+  readonly env: Env;
+  readonly clock: LeaseClock;
+  readonly leases: Leases;
+  readonly transport: Pick<PeerTransport, "request">;
+  readonly softState: () => SoftState;
+  readonly confirmLeadership: () => Promise<void>;
+  readonly requestTimeoutMs: number;
+}
+
+export interface LeaseTime {
+  readonly remainingSeconds: number;
+  readonly grantedSeconds: number;
+  readonly keys: readonly string[];
+}
+
+const RETRY_MS = 50;
+
+/** Keep-alives and remaining times are the leader's to say: asked here, answered there (G-13, P-36). */
+export class LeaseDesk {
+  readonly #deps: LeaseDeskDeps;
+
+  constructor(deps: LeaseDeskDeps) {
+    this.#deps = deps;
+  }
+
+  /** Effective time-to-live in seconds, 0 when the lease is unknown or gone. */
+  keepAlive(id: bigint, limits: CallLimits): Promise<number> {
+    return this.#ask(
+      limits,
+      () => this.renewHere(id),
+      async (leader, timeoutMs) => {
+        const body = encode(LeaseKeepAliveRequest, LeaseKeepAliveRequest.create({ ID: id }));
+        const answer = await this.#deps.transport.request(leader, { method: "POST", path: "/leases", body, timeoutMs });
+        if (answer.status === 404) return 0;
+        if (answer.status !== 200) throw errors.notLeader;
+        return decode(LeaseKeepAliveResponse, answer.body).TTL;
+      },
+    );
+  }
+
+  timeToLive(id: bigint, withKeys: boolean, limits: CallLimits): Promise<LeaseTime | undefined> {
+    return this.#ask(
+      limits,
+      () => this.timeToLiveHere(id, withKeys),
+      async (leader, timeoutMs) => {
+        const leaseTimeToLiveRequest = LeaseTimeToLiveRequest.create({ ID: id, keys: withKeys });
+        const body = encode(LeaseInternalRequest, LeaseInternalRequest.create({ leaseTimeToLiveRequest }));
+        const path = "/leases/internal";
+        const answer = await this.#deps.transport.request(leader, { method: "POST", path, body, timeoutMs });
+        if (answer.status === 404) return undefined;
+        if (answer.status !== 200) throw errors.notLeader;
+        const found = decode(LeaseInternalResponse, answer.body).leaseTimeToLiveResponse;
+        if (found === undefined) throw errors.notLeader;
+        return { remainingSeconds: found.TTL, grantedSeconds: found.grantedTTL, keys: found.keys };
+      },
+    );
+  }
+
+  /** The leader's own part; rejects with errors.notLeader elsewhere. */
+  renewHere(id: bigint): Promise<number> {
+    if (!this.#deps.clock.leading) return Promise.reject(errors.notLeader);
+    return this.#deps.clock.renew(id);
+  }
+
+  async timeToLiveHere(id: bigint, withKeys: boolean): Promise<LeaseTime | undefined> {
+    const { clock, leases } = this.#deps;
+    if (!clock.leading) throw errors.notLeader;
+    await this.#deps.confirmLeadership();
+    const lease = leases.get(id);
+    if (lease === undefined) return undefined;
+    const remainingSeconds = clock.remainingSeconds(id);
+    if (remainingSeconds === undefined) throw errors.notLeader;
+    return { remainingSeconds, grantedSeconds: lease.ttlSeconds, keys: withKeys ? [...lease.keys].sort() : [] };
+  }
+
+  /** Asks whoever leads until somebody answers or the caller's time is over; both questions may be asked twice. */
+  async #ask<T>(
+    limits: CallLimits,
+    here: () => Promise<T>,
+    there: (leader: bigint, timeoutMs: number) => Promise<T>,
+  ): Promise<T> {
+    const { env } = this.#deps;
+    const end = Math.min(env.now() + this.#deps.requestTimeoutMs, limits.deadline ?? Number.POSITIVE_INFINITY);
+    for (;;) {
+      const { role, leader } = this.#deps.softState();
+      try {
+        if (role === "leader") return await here();
+        if (leader !== 0n) return await there(leader, Math.max(1, end - env.now()));
+      } catch (error) {
+        // A stop of this member is final; a leader that cannot be reached or no longer leads is asked again, or its
+        // successor is.
+        if (error instanceof ApiError && error === errors.stopped) throw error;
+      }
+      if (limits.signal.aborted) throw errors.canceled;
+      if (env.now() + RETRY_MS >= end) {
+        if (limits.deadline !== undefined && end === limits.deadline) throw errors.deadlineExceeded;
+        throw this.#deps.softState().leader === 0n ? errors.noLeader : errors.timeout;
+      }
+      await new Promise<void>((resolve) => {
+        env.setTimer(resolve, RETRY_MS);
+      });
+    }
+  }
+}

@@ -1,0 +1,408 @@
+import { createRaft, status as raftStatus } from "../../raft/raft.ts";
+import type { Entry, Message, SoftState } from "../../raft/types.ts";
+import { hashKv } from "../../storage/mvcc-walk.ts";
+import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import { type ApiError, errors } from "../api/errors.ts";
+import { type Config, limits } from "../config.ts";
+import type { Env } from "../env.ts";
+import type { Logger } from "../log.ts";
+import type { PeerCallbacks, PeerIdentity, PeerTransport } from "../peer/transport.ts";
+import type { Applied, Command } from "../state/machine.ts";
+import { ETCD_API_VERSION } from "../version.ts";
+import { createWatchHub } from "../watch/watch-hub.ts";
+import type { Booted } from "./bootstrap.ts";
+import { ClusterVersion } from "./cluster-version.ts";
+import { Compactor } from "./compactor.ts";
+import { hexId } from "./ids.ts";
+import { LeaseClock } from "./lease-clock.ts";
+import { LeaseDesk } from "./lease-desk.ts";
+import { Node } from "./node.ts";
+import { createPeerRoutes } from "./peer-routes.ts";
+import { Proposals } from "./proposals.ts";
+import { Reads } from "./reads.ts";
+import type { CallLimits, Server, ServerStatus } from "./server.ts";
+
+export interface MemberDeps {
+  readonly env: Env;
+  readonly log: Logger;
+  readonly createTransport: (identity: PeerIdentity, callbacks: PeerCallbacks) => Promise<PeerTransport>;
+  /** The member cannot go on: the process must end, with this exit code. */
+  readonly onEnd: (exitCode: number, reason: unknown) => void;
+}
+
+export interface Member {
+  readonly server: Server;
+  /** Resolves when this member has published itself and the cluster version is known (B-5): clients may come. */
+  readonly ready: Promise<void>;
+  /** First half of a stop: another member leads, if one can; calls are still served. */
+  handOver(): Promise<void>;
+  /** Second half: every waiting caller is answered, everything is on disk, nothing runs any more. */
+  stop(): Promise<void>;
+}
+
+const NEVER: AbortSignal = new AbortController().signal;
+const PATIENT: CallLimits = { signal: NEVER, deadline: undefined };
+/** etcd's default quota (N-1); enforced from the issue on that brings quotas. */
+const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
+
+/** Joins node, state machine, reads, leases, watch and peers into one running member. */
+export async function startMember(config: Config, booted: Booted, deps: MemberDeps): Promise<Member> {
+  const { env, log } = deps;
+  const { machine, backend, memberId, clusterId } = booted;
+  const { mvcc } = machine;
+  const requestTimeoutMs = 5_000 + 2 * config.electionMs;
+  const electionTicks = Math.floor(config.electionMs / config.heartbeatMs);
+  const leaderCallbacks = new Set<(state: SoftState) => void>();
+  let stopping = false;
+
+  const fatal = (error: unknown): void => deps.onEnd(1, error);
+
+  const raft = createRaft(
+    {
+      id: memberId,
+      electionTicks,
+      heartbeatTicks: 1,
+      preVote: config.preVote,
+      checkQuorum: true,
+      maxMessageBytes: limits.raftMessageBytes,
+      maxInflight: limits.raftInflight,
+      maxInflightBytes: limits.raftInflightBytes,
+      maxCommittedBytes: limits.raftCommittedBytes,
+      maxUncommittedBytes: limits.raftUncommittedBytes,
+      random: (n) => env.random(n),
+    },
+    booted.restored,
+  );
+
+  const proposals = new Proposals(
+    env,
+    { memberId, maxRequestBytes: config.maxRequestBytes, requestTimeoutMs },
+    () => node.wake(),
+  );
+  const reads = new Reads(
+    env,
+    requestTimeoutMs,
+    (id) => node.enqueue({ kind: "readIndex", id }),
+    () => machine.appliedIndex,
+  );
+
+  let catchingUp = false;
+  const catchUpWatchers = (): void => {
+    if (catchingUp || stopping) return;
+    catchingUp = true;
+    env.nextTurn(() => {
+      catchingUp = false;
+      try {
+        if (!stopping && hub.catchUp()) catchUpWatchers();
+      } catch (error) {
+        fatal(error);
+      }
+    });
+  };
+  const hub = createWatchHub(mvcc, { maxRequestBytes: config.maxRequestBytes }, catchUpWatchers);
+
+  const confirmLeadership = async (): Promise<void> => {
+    const { role, term } = node.softState;
+    if (role !== "leader") throw errors.notLeader;
+    await reads.barrier(PATIENT);
+    if (node.softState.role !== "leader" || node.softState.term !== term) throw errors.notLeader;
+  };
+
+  const propose = async (command: Command, callLimits: CallLimits): Promise<unknown> => {
+    if (raftStatus(raft).commit > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
+    const { result } = await proposals.propose(command, callLimits);
+    if (result.kind === "error") throw result.error;
+    return result.kind === "response" ? result.response : undefined;
+  };
+
+  const clock = new LeaseClock({
+    env,
+    leases: machine.leases,
+    electionMs: config.electionMs,
+    confirmLeadership,
+    revoke: async (ID) => {
+      await propose({ leaseRevoke: { ID } }, PATIENT);
+    },
+    onRevokeFailed: (id, error) =>
+      log.warn({ "lease-id": hexId(BigInt.asUintN(64, id)), error: String(error) }, "failed to revoke an expired lease"),
+  });
+
+  const compactor = new Compactor({
+    env,
+    mvcc,
+    batchKeys: config.compactionBatchKeys,
+    pauseMs: config.compactionPauseMs,
+    hash: (revision, compactRevision) => hashKv(backend, mvcc, revision, compactRevision),
+    onStaged: () => node.staged(),
+    onFinished: (revision, ms) =>
+      log.info({ "compact-revision": revision, took: `${Math.round(ms)}ms` }, "finished scheduled compaction"),
+    onFatal: fatal,
+  });
+
+  const callbacks: PeerCallbacks = {
+    onMessage: (message) => node.enqueue({ kind: "message", message }),
+    onUnreachable: (id) => node.enqueue({ kind: "unreachable", node: id }),
+    onSnapshotStatus: (id, ok) => node.enqueue({ kind: "snapshotReport", to: id, ok }),
+    onRemoved: () => deps.onEnd(0, "the member has been permanently removed from the cluster"),
+    isRemoved: (id) => machine.cluster.isRemoved(id),
+    handle: (method, path, body, headers) => routes(method, path, body, headers),
+  };
+  const identity: PeerIdentity = {
+    memberId,
+    clusterId,
+    serverVersion: ETCD_API_VERSION,
+    peerUrls: config.advertisePeerUrls,
+  };
+  const transport = await deps.createTransport(identity, callbacks);
+
+  const clusterVersion = new ClusterVersion({
+    env,
+    log,
+    memberId,
+    serverVersion: ETCD_API_VERSION,
+    cluster: machine.cluster,
+    transport,
+    pollMs: limits.versionPollMs,
+    propose: (command) => propose(command, PATIENT),
+  });
+  const leaseDesk = new LeaseDesk({
+    env,
+    clock,
+    leases: machine.leases,
+    transport,
+    softState: () => node.softState,
+    confirmLeadership,
+    requestTimeoutMs,
+  });
+  const routes = createPeerRoutes({
+    clusterId,
+    cluster: machine.cluster,
+    leases: leaseDesk,
+    readBarrier: () => reads.barrier(PATIENT),
+    hashKv: (revision) => compactor.hashKv(revision),
+    currentRevision: () => mvcc.currentRevision,
+    versions: () => ({
+      server: ETCD_API_VERSION,
+      cluster: machine.cluster.version ?? "not_decided",
+      storage: storageVersion(machine.cluster.version),
+    }),
+  });
+
+  const setPeers = (): void => {
+    const others = machine.cluster.members().filter((member) => member.id !== memberId);
+    transport.setPeers(others.map((member) => ({ id: member.id, urls: member.peerURLs })));
+  };
+
+  let compactRevision = mvcc.compactRevision;
+  const onApplied = (applied: Applied, entry: Entry): void => {
+    if (applied.events.length > 0) hub.publish(applied.revision, applied.events);
+    if (applied.leases.length > 0) clock.applied(applied.leases);
+    if (applied.leaderEntry) {
+      proposals.leaderEntryApplied(entry.term);
+      const { role, term } = node.softState;
+      if (role === "leader" && term === entry.term) clock.promote();
+    }
+    if (mvcc.compactRevision !== compactRevision) {
+      compactor.accepted(mvcc.compactRevision, compactRevision);
+      compactRevision = mvcc.compactRevision;
+    }
+    if (applied.confChange !== undefined) setPeers();
+    proposals.applied(applied);
+  };
+
+  let leader = 0n;
+  const onSoftState = (state: SoftState): void => {
+    if (state.role !== "leader") {
+      clock.demote();
+      clusterVersion.stop();
+    } else if (state.leader !== leader) {
+      log.info({ term: state.term }, `${hexId(memberId)} became leader at term ${state.term}`);
+      clusterVersion.lead();
+    }
+    if (state.leader !== leader) {
+      leader = state.leader;
+      if (leader !== 0n) {
+        log.info({}, `raft.node: ${hexId(memberId)} elected leader ${hexId(leader)} at term ${state.term}`);
+        reads.leaderChanged();
+      } else {
+        log.info({}, `raft.node: ${hexId(memberId)} lost leader at term ${state.term}`);
+      }
+      node.wake();
+    }
+    for (const callback of leaderCallbacks) callback(state);
+  };
+
+  const node: Node = new Node(
+    {
+      raft,
+      wal: booted.wal,
+      machine,
+      backend,
+      env,
+      proposals,
+      send: (messages: readonly Message[]) => transport.send(messages),
+      onApplied,
+      onAppliedIndex: (index) => reads.applied(index),
+      onReads: (points) => reads.points(points),
+      onSoftState,
+      onFatal: fatal,
+    },
+    { heartbeatMs: config.heartbeatMs, backendFlushMs: config.backendFlushMs, windowEntries: config.windowEntries },
+  );
+
+  const header = (revision: number): ResponseHeader =>
+    ResponseHeader.create({ clusterId, memberId, revision, raftTerm: machine.appliedTerm });
+
+  const status = (): ServerStatus => {
+    const state = raftStatus(raft);
+    const size = backend.size();
+    return {
+      leader: state.leader,
+      isLearner: machine.cluster.member(memberId)?.isLearner ?? false,
+      raftTerm: state.term,
+      committedIndex: state.commit,
+      appliedIndex: machine.appliedIndex,
+      dbSizeBytes: size.total,
+      dbSizeInUseBytes: size.inUse,
+      dbSizeQuotaBytes: DEFAULT_QUOTA_BYTES,
+      errors: state.leader === 0n ? ["etcdserver: no leader"] : [],
+    };
+  };
+
+  const server: Server = {
+    memberId,
+    clusterId,
+    state: machine,
+    watch: hub,
+    header,
+    propose,
+    readBarrier: (callLimits) => reads.barrier(callLimits),
+    nextLeaseId: () => {
+      for (;;) {
+        const id = BigInt(env.random(2 ** 48)) * 16n + BigInt(env.random(16));
+        if (id !== 0n && machine.leases.get(id) === undefined) return id;
+      }
+    },
+    leaseKeepAlive: async (id, callLimits) => ({ ttlSeconds: await leaseDesk.keepAlive(id, callLimits) }),
+    leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
+    hashKv: (revision) => compactor.hashKv(revision),
+    compactionFinished: (callLimits) => withLimits(env, compactor.finished(), callLimits),
+    status,
+    onLeaderChange: (callback) => {
+      leaderCallbacks.add(callback);
+      return () => leaderCallbacks.delete(callback);
+    },
+  };
+
+  setPeers();
+  node.start();
+  compactor.resume();
+  if (config.initialElectionTickAdvance) advanceFirstElection();
+
+  /**
+   * The first election after a start need not wait for a leader that cannot be there: as soon as a quorum is connected,
+   * one tick short of a whole time-out has passed (X-5). Randomised waiting, PreVote and leases of votes stay as they are.
+   */
+  function advanceFirstElection(): void {
+    const startedAt = env.now();
+    const look = (): void => {
+      if (stopping || node.softState.leader !== 0n || env.now() - startedAt > config.electionMs) return;
+      const voters = machine.cluster.members().filter((member) => !member.isLearner);
+      const up = voters.filter((member) => member.id === memberId || transport.activeSince(member.id) !== undefined);
+      if (voters.length === 0 || up.length < Math.floor(voters.length / 2) + 1) {
+        env.setTimer(look, config.heartbeatMs / 2);
+      } else if (voters.length === 1) {
+        node.enqueue({ kind: "campaign" });
+      } else {
+        for (let tick = 0; tick < electionTicks - 1; tick++) node.enqueue({ kind: "tick" });
+      }
+    };
+    env.nextTurn(look);
+  }
+
+  async function publish(): Promise<void> {
+    const attributes = { name: config.name, clientUrls: config.advertiseClientUrls };
+    for (;;) {
+      if (stopping) throw errors.stopped;
+      try {
+        await propose({ clusterMemberAttrSet: { memberID: memberId, memberAttributes: attributes } }, PATIENT);
+        break;
+      } catch (error) {
+        log.warn({ error: String(error) }, "failed to publish local member to cluster through raft; trying again");
+        await sleep(env, config.heartbeatMs);
+      }
+    }
+    log.info({ "local-member-id": hexId(memberId), name: config.name }, "published local member to cluster through raft");
+    while (machine.cluster.version === undefined) {
+      if (stopping) throw errors.stopped;
+      await sleep(env, config.heartbeatMs / 4);
+    }
+  }
+  const ready = publish();
+  // A stop before readiness is no fault; whoever awaits `ready` still sees it.
+  ready.catch(() => undefined);
+
+  async function handOver(): Promise<void> {
+    if (node.softState.role !== "leader") return;
+    const candidates = raftStatus(raft)
+      .progress.filter((peer) => peer.id !== memberId && !peer.learner)
+      .map((peer) => ({ id: peer.id, since: transport.activeSince(peer.id), match: peer.match }))
+      .flatMap((peer) => (peer.since === undefined ? [] : [{ ...peer, since: peer.since }]))
+      .sort((a, b) => a.since - b.since);
+    const target = candidates[0];
+    if (target === undefined) return;
+    log.info({ to: hexId(target.id) }, "handing leadership over before stopping");
+    const { term } = node.softState;
+    node.enqueue({ kind: "transferLeader", to: target.id });
+    const end = env.now() + config.electionMs;
+    while (env.now() < end) {
+      const now = node.softState;
+      if (now.term > term && now.leader !== 0n && now.leader !== memberId) return;
+      await sleep(env, 2);
+    }
+    log.warn({ to: hexId(target.id) }, "leadership was not taken over in time");
+  }
+
+  async function stop(): Promise<void> {
+    stopping = true;
+    proposals.stop();
+    reads.stop();
+    clock.stop();
+    clusterVersion.stop();
+    compactor.stop();
+    await node.stop();
+    await transport.close();
+    await booted.wal.close();
+    await backend.close();
+    await booted.unlock();
+  }
+
+  return { server, ready, handOver, stop };
+}
+
+/** meta storageVersion exists from 3.6 on. */
+function storageVersion(clusterVersion: string | undefined): string {
+  return clusterVersion ?? "";
+}
+
+function sleep(env: Env, milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    env.setTimer(resolve, milliseconds);
+  });
+}
+
+/** The promise, or the error of the limit that passed first. */
+function withLimits(env: Env, promise: Promise<void>, callLimits: CallLimits): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: ApiError): void => reject(error);
+    const abort = (): void => fail(errors.canceled);
+    callLimits.signal.addEventListener("abort", abort, { once: true });
+    const { deadline } = callLimits;
+    const timer =
+      deadline === undefined ? undefined : env.setTimer(() => fail(errors.deadlineExceeded), deadline - env.now());
+    promise.then(resolve, reject).finally(() => {
+      timer?.cancel();
+      callLimits.signal.removeEventListener("abort", abort);
+    });
+  });
+}

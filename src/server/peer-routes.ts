@@ -1,0 +1,140 @@
+import { DecodeError, decode, encode } from "../../proto/codec.ts";
+import {
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
+  LeaseTimeToLiveResponse,
+  ResponseHeader,
+} from "../../proto/generated/etcdserverpb.ts";
+import { LeaseInternalRequest, LeaseInternalResponse } from "../../proto/generated/leasepb.ts";
+import { memberJson } from "../../storage/stored-json.ts";
+import { ApiError, errors } from "../api/errors.ts";
+import type { PeerHttpAnswer, PeerHttpHandler } from "../peer/transport.ts";
+import type { Cluster } from "../state/machine.ts";
+import type { KvHash } from "./compactor.ts";
+import { hexId } from "./ids.ts";
+import type { LeaseDesk } from "./lease-desk.ts";
+
+export interface PeerRouteDeps {
+  readonly clusterId: bigint;
+  readonly cluster: Cluster;
+  readonly leases: LeaseDesk;
+  readonly readBarrier: () => Promise<void>;
+  readonly hashKv: (revision: number) => Promise<KvHash>;
+  readonly currentRevision: () => number;
+  readonly versions: () => { readonly server: string; readonly cluster: string; readonly storage: string };
+}
+
+const PROTOBUF = "application/protobuf";
+
+/** What members ask each other beside raft (contract P-33, P-36, P-38). Bad input is an answer, never a throw. */
+export function createPeerRoutes(deps: PeerRouteDeps): PeerHttpHandler {
+  return async (method, path, body) => {
+    switch (path) {
+      case "/members":
+        return method === "GET" ? membersAnswer(deps) : wrongMethod("GET");
+      case "/version":
+        return method === "GET" ? versionAnswer(deps) : wrongMethod("GET");
+      case "/leases":
+        return method === "POST" ? keepAliveAnswer(deps, body) : wrongMethod("POST");
+      case "/leases/internal":
+        return method === "POST" ? timeToLiveAnswer(deps, body) : wrongMethod("POST");
+      case "/members/hashkv":
+        return method === "GET" ? hashAnswer(deps, body) : wrongMethod("GET");
+      case "/downgrade/enabled":
+        return method === "GET" ? downgradeAnswer(deps) : wrongMethod("GET");
+      default:
+        return undefined;
+    }
+  };
+}
+
+function text(status: number, message: string): PeerHttpAnswer {
+  return { status, contentType: "text/plain; charset=utf-8", body: Buffer.from(`${message}\n`) };
+}
+
+function json(body: string, headers: Record<string, string> = {}): PeerHttpAnswer {
+  return { status: 200, contentType: "application/json", body: Buffer.from(`${body}\n`), headers };
+}
+
+function wrongMethod(allow: string): PeerHttpAnswer {
+  return { ...text(405, "Method Not Allowed"), headers: { Allow: allow } };
+}
+
+function membersAnswer({ cluster, clusterId }: PeerRouteDeps): PeerHttpAnswer {
+  const rows = cluster.members().map(memberJson);
+  return json(`[${rows.join(",")}]`, { "X-Etcd-Cluster-ID": hexId(clusterId) });
+}
+
+function versionAnswer({ versions }: PeerRouteDeps): PeerHttpAnswer {
+  const { server, cluster, storage } = versions();
+  return json(JSON.stringify({ etcdserver: server, etcdcluster: cluster, storage }));
+}
+
+async function keepAliveAnswer(deps: PeerRouteDeps, body: Buffer): Promise<PeerHttpAnswer> {
+  return leaseAnswer(async () => {
+    const { ID } = decode(LeaseKeepAliveRequest, body);
+    const TTL = await deps.leases.renewHere(ID);
+    if (TTL === 0) return text(404, "lease not found");
+    const response = LeaseKeepAliveResponse.create({ ID, TTL });
+    return { status: 200, contentType: PROTOBUF, body: encode(LeaseKeepAliveResponse, response) };
+  });
+}
+
+async function timeToLiveAnswer(deps: PeerRouteDeps, body: Buffer): Promise<PeerHttpAnswer> {
+  return leaseAnswer(async () => {
+    const request = decode(LeaseInternalRequest, body).leaseTimeToLiveRequest;
+    if (request === undefined) return text(400, "lease request is missing");
+    const found = await deps.leases.timeToLiveHere(request.ID, request.keys);
+    if (found === undefined) return text(404, "lease not found");
+    const leaseTimeToLiveResponse = LeaseTimeToLiveResponse.create({
+      header: ResponseHeader.create(),
+      ID: request.ID,
+      TTL: found.remainingSeconds,
+      grantedTTL: found.grantedSeconds,
+      keys: found.keys,
+    });
+    const response = LeaseInternalResponse.create({ leaseTimeToLiveResponse });
+    return { status: 200, contentType: PROTOBUF, body: encode(LeaseInternalResponse, response) };
+  });
+}
+
+async function leaseAnswer(work: () => Promise<PeerHttpAnswer>): Promise<PeerHttpAnswer> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DecodeError) return text(400, "error unmarshalling request");
+    if (error === errors.notLeader) return text(400, "not a primary lessor");
+    if (error instanceof ApiError) return text(408, error.message);
+    throw error;
+  }
+}
+
+async function hashAnswer(deps: PeerRouteDeps, body: Buffer): Promise<PeerHttpAnswer> {
+  let revision: unknown;
+  try {
+    revision = body.length === 0 ? 0 : ((JSON.parse(body.toString("utf8")) as { revision?: unknown }).revision ?? 0);
+  } catch {
+    return text(400, "error unmarshalling request");
+  }
+  if (typeof revision !== "number" || !Number.isSafeInteger(revision)) {
+    return text(400, "error unmarshalling request");
+  }
+  try {
+    const { hash, compactRevision, hashRevision } = await deps.hashKv(revision);
+    const header = { revision: deps.currentRevision() };
+    return json(JSON.stringify({ header, hash, compact_revision: compactRevision, hash_revision: hashRevision }));
+  } catch (error) {
+    if (error instanceof ApiError) return text(400, error.message.replace(/^etcdserver: /, ""));
+    throw error;
+  }
+}
+
+async function downgradeAnswer(deps: PeerRouteDeps): Promise<PeerHttpAnswer> {
+  try {
+    await deps.readBarrier();
+  } catch (error) {
+    if (error instanceof ApiError) return text(500, error.message);
+    throw error;
+  }
+  return { status: 200, contentType: "text/plain; charset=utf-8", body: Buffer.from("false") };
+}
