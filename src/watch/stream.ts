@@ -1,0 +1,155 @@
+import type { WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { KeyRange } from "./range-set.ts";
+
+/** EventFilter numbers of a create request that have a meaning; others are ignored. */
+export const NO_PUT = 0;
+export const NO_DELETE = 1;
+
+/**
+ * One watch of one stream.
+ *
+ * - `synced`: every event below the hub's current revision + 1 (and from `next` on) is queued; it gets new ones as they
+ *   are published.
+ * - `unsynced`: every event below `next` is queued, none from `next` on; history has the rest.
+ * - `dead`: overtaken by compaction and told so; it keeps its id until the client cancels it, and nothing else.
+ */
+export interface Watcher {
+  readonly id: bigint;
+  readonly stream: StreamState;
+  readonly range: KeyRange;
+  /** As asked for: 0 is "from the next revision". */
+  readonly startRevision: number;
+  readonly noPut: boolean;
+  readonly noDelete: boolean;
+  readonly prevKv: boolean;
+  readonly fragment: boolean;
+  readonly progressNotify: boolean;
+  next: number;
+  state: "synced" | "unsynced" | "dead";
+  /** No event was queued since the last round of progress notifications (W-12). */
+  quiet: boolean;
+  /** A progress notification is queued and not yet taken: one at a time bounds what a silent client costs. */
+  notified: boolean;
+}
+
+/** Bytes of keys that a watcher keeps. */
+export function keyBytes(watcher: Watcher): number {
+  return watcher.range.start.length + (watcher.range.end?.length ?? 0);
+}
+
+/** What a response costs in memory beside its events. */
+const RESPONSE_OVERHEAD_BYTES = 256;
+
+/** Queued bytes of all streams together. */
+export interface QueueBudget {
+  queuedBytes: number;
+  readonly maxBytes: number;
+}
+
+export interface StreamLimits {
+  readonly maxStreamBytes: number;
+  readonly maxStreamResponses: number;
+}
+
+interface Queued {
+  readonly response: WatchResponse;
+  readonly bytes: number;
+  /** Whose progress notification this is. */
+  readonly notice: Watcher | undefined;
+}
+
+/**
+ * One stream: its watch ids and the responses that wait for `take`, in the one order that the client sees.
+ *
+ * Because everything goes through this one queue, a progress reply stands behind every event it speaks of (W-11) and a
+ * created reply before every event of its watch (W-2).
+ *
+ * Events are accepted until the queue is over a limit; the response that crosses it may be as large as one slice of
+ * history or one revision. Then the stream is `blocked`, until half of it was taken: without that distance a slow
+ * client would make its watchers change state with every response.
+ */
+export class StreamState {
+  readonly watchers = new Map<bigint, Watcher>();
+  /** Unsynced watchers that wait for room. */
+  readonly parked = new Set<Watcher>();
+  blocked = false;
+  closed = false;
+  readonly #limits: StreamLimits;
+  readonly #budget: QueueBudget;
+  readonly #wake: () => void;
+  #queue: Queued[] = [];
+  #bytes = 0;
+  #nextId = 0n;
+
+  constructor(limits: StreamLimits, budget: QueueBudget, wake: () => void) {
+    this.#limits = limits;
+    this.#budget = budget;
+    this.#wake = wake;
+  }
+
+  /** The id of a new watch (W-2), or undefined when the wanted one is taken. 0 leaves the choice to the stream. */
+  allocateId(wanted: bigint): bigint | undefined {
+    if (wanted !== 0n) return this.watchers.has(wanted) ? undefined : wanted;
+    while (this.watchers.has(this.#nextId)) this.#nextId++;
+    return this.#nextId++;
+  }
+
+  /**
+   * May events be queued? A stream that holds nothing always may, whatever the others hold: so a stream that is refused
+   * has something to take, and that `take` is what lets it go on.
+   */
+  get accepts(): boolean {
+    if (this.blocked) return false;
+    if (this.#queue.length === 0) return true;
+    return (
+      this.#bytes < this.#limits.maxStreamBytes &&
+      this.#queue.length < this.#limits.maxStreamResponses &&
+      this.#budget.queuedBytes < this.#budget.maxBytes
+    );
+  }
+
+  push(response: WatchResponse, eventBytes = 0, notice?: Watcher): void {
+    const bytes = RESPONSE_OVERHEAD_BYTES + response.cancelReason.length + eventBytes;
+    this.#queue.push({ response, bytes, notice });
+    this.#bytes += bytes;
+    this.#budget.queuedBytes += bytes;
+    if (this.#queue.length === 1) this.#wake();
+  }
+
+  /** At least one response if there is any. */
+  take(maxBytes: number): readonly WatchResponse[] {
+    const taken: WatchResponse[] = [];
+    let bytes = 0;
+    for (const queued of this.#queue) {
+      if (taken.length > 0 && bytes + queued.bytes > maxBytes) break;
+      bytes += queued.bytes;
+      taken.push(queued.response);
+      if (queued.notice !== undefined) queued.notice.notified = false;
+    }
+    if (taken.length === this.#queue.length) this.#queue = [];
+    else this.#queue.splice(0, taken.length);
+    this.#bytes -= bytes;
+    this.#budget.queuedBytes -= bytes;
+    return taken;
+  }
+
+  /** A blocked stream has room again. */
+  get recovered(): boolean {
+    if (!this.blocked) return false;
+    if (this.#queue.length === 0) return true;
+    return (
+      this.#bytes <= this.#limits.maxStreamBytes / 2 &&
+      this.#queue.length <= this.#limits.maxStreamResponses / 2 &&
+      this.#budget.queuedBytes < this.#budget.maxBytes
+    );
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#budget.queuedBytes -= this.#bytes;
+    this.#bytes = 0;
+    this.#queue = [];
+    this.watchers.clear();
+    this.parked.clear();
+  }
+}
