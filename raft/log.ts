@@ -1,0 +1,219 @@
+/**
+ * The log: a window of entries in memory, and marks that say how far each of its fates has come.
+ *
+ *     0 .. storedFrom .. before.index | entries ......................... lastIndex
+ *          on disk only               | in memory
+ *     applied <= handed <= min(commit, stable);  commit <= lastIndex;  stable <= taken <= lastIndex
+ *
+ * (While a received snapshot is on its way to disk, `applied` and `stable` lag behind `before.index`.)
+ *
+ * Invariants:
+ * - entries[i].index = before.index + 1 + i; terms never fall.
+ * - Nothing at or below commit is ever replaced.
+ * - Disk and log agree up to `stable`, and will go on to agree whichever of the outstanding writes come through.
+ *
+ * Why a write carries a claim that shrinks (`Write.through`), and "the disk says it has 5@1, and I have 5@1" is not
+ * enough (the ABA problem):
+ *
+ *   1. A leader of term 1 sends 5@1. Write #1 = [5@1] starts.
+ *   2. A leader of term 2 replaces it. Write #2 = [5@2] starts.
+ *   3. A leader of term 3 that has 5@1 replaces it back. Write #3 = [5@1 6@3] starts.
+ *   4. Write #1 is done. By index and term 5@1 looks stable: it is in the log, and it is on disk.
+ *   5. The entry is handed out as committed; write #2 is done; the member crashes. Its disk says 5@2 where its state
+ *      machine has seen 5@1.
+ *
+ * So replacing entries from index k on lowers every outstanding claim to k - 1 at once: at step 2 write #1 is left
+ * with the claim "up to 4", and that never rises again. Write #3 alone can make 5 stable. Nothing is compared, so
+ * there is nothing that looks alike.
+ */
+
+import { assert, must } from "./assert.ts";
+import type { Entry, NodeId, Restored } from "./types.ts";
+
+/** A Persist handed to the driver and not yet reported as done. */
+export interface Write {
+  readonly seq: number;
+  /** Disk and log agree up to here once this and all before it are done. Lowered when entries are replaced. */
+  through: number;
+  /** Hard state on disk after it. */
+  readonly term: number;
+  readonly vote: NodeId;
+  /** Index of the snapshot it installs, or 0. */
+  readonly snapshotIndex: number;
+}
+
+export interface Log {
+  before: { readonly index: number; readonly term: number };
+  readonly entries: Entry[];
+  commit: number;
+  /** Last index handed out in Ready.committed. */
+  handed: number;
+  /** Last index that the state machine reported. */
+  applied: number;
+  /** Last index handed out in Ready.persist. */
+  taken: number;
+  /** Last index known to be on disk as it is here. */
+  stable: number;
+  /** First index that can be read back from disk. */
+  storedFrom: number;
+  /** Oldest first. */
+  readonly writes: Write[];
+}
+
+/** What an entry takes besides its data, so that empty entries have a weight too and every byte limit bounds a count. */
+const ENTRY_OVERHEAD_BYTES = 16;
+
+export function entryBytes(entry: { readonly data: Uint8Array }): number {
+  return entry.data.byteLength + ENTRY_OVERHEAD_BYTES;
+}
+
+/**
+ * The commit of the hard state may be older than `applied`: it is written without a sync of its own, so a power cut
+ * can lose it while the state machine's own files had it.
+ */
+export function restoreLog(restored: Restored): Log {
+  const { before, entries, applied, hardState } = restored;
+  const last = before.index + entries.length;
+  const commit = Math.max(hardState.commit, applied);
+  let term = before.term;
+  for (const [offset, entry] of entries.entries()) {
+    assert(entry.index === before.index + 1 + offset, `restored log has a gap at ${entry.index}`);
+    assert(entry.term >= term, `restored log falls back to term ${entry.term} at ${entry.index}`);
+    term = entry.term;
+  }
+  assert(term <= hardState.term, `restored log ends in term ${term}, after the hard state's ${hardState.term}`);
+  assert(applied >= before.index, `entries ${applied + 1} to ${before.index} are neither applied nor in memory`);
+  assert(commit <= last, `the log ends at ${last}, before the commit index ${commit}`);
+  assert(restored.storedFrom <= before.index + 1, `the stored log starts at ${restored.storedFrom}, behind the window`);
+  return {
+    before: { index: before.index, term: before.term },
+    entries: [...entries],
+    commit,
+    handed: applied,
+    applied,
+    taken: last,
+    stable: last,
+    storedFrom: restored.storedFrom,
+    writes: [],
+  };
+}
+
+export function lastIndex(log: Log): number {
+  return log.before.index + log.entries.length;
+}
+
+export function lastTerm(log: Log): number {
+  return log.entries.at(-1)?.term ?? log.before.term;
+}
+
+/** Undefined above the last index and below the window. */
+export function termAt(log: Log, index: number): number | undefined {
+  return index === log.before.index ? log.before.term : log.entries[index - log.before.index - 1]?.term;
+}
+
+export function entryAt(log: Log, index: number): Entry {
+  return must(log.entries[index - log.before.index - 1], `entry ${index} is not in memory`);
+}
+
+/** Entries from..through within the byte limit, but at least one if there is one. */
+export function entriesBetween(log: Log, from: number, through: number, maxBytes: number): readonly Entry[] {
+  if (from > through) return [];
+  assert(from > log.before.index && through <= lastIndex(log), `entries ${from} to ${through} are not in memory`);
+  let end = from;
+  let bytes = entryBytes(entryAt(log, from));
+  while (end < through) {
+    bytes += entryBytes(entryAt(log, end + 1));
+    if (bytes > maxBytes) break;
+    end++;
+  }
+  const offset = log.before.index + 1;
+  return log.entries.slice(from - offset, end + 1 - offset);
+}
+
+export function bytesBetween(log: Log, from: number, through: number): number {
+  let bytes = 0;
+  for (let index = from; index <= through; index++) bytes += entryBytes(entryAt(log, index));
+  return bytes;
+}
+
+/** The last membership change in from..through, or 0; entries below the window are not looked at. */
+export function lastConfChangeBetween(log: Log, from: number, through: number): number {
+  for (let index = through; index >= from && index > log.before.index; index--) {
+    if (entryAt(log, index).type !== 0) return index;
+  }
+  return 0;
+}
+
+/** True when a log that ends in index@term holds at least what this one holds, as elections compare them. */
+export function isUpToDate(log: Log, index: number, term: number): boolean {
+  const own = lastTerm(log);
+  return term > own || (term === own && index >= lastIndex(log));
+}
+
+/** The highest index up to `index` and not below `floor` whose term is at most `term`; `floor` if there is none. */
+export function lastWithTermUpTo(log: Log, index: number, term: number, floor: number): number {
+  let at = index;
+  while (at > floor && must(termAt(log, at), `no term for ${at}`) > term) at--;
+  return at;
+}
+
+export function append(log: Log, entry: Entry): void {
+  assert(entry.index === lastIndex(log) + 1, `entry ${entry.index} does not follow ${lastIndex(log)}`);
+  assert(entry.term >= lastTerm(log), `entry ${entry.index} falls back to term ${entry.term}`);
+  log.entries.push(entry);
+}
+
+/** Takes entries that follow something the log has; what the log has already stays, what conflicts is replaced. */
+export function merge(log: Log, entries: readonly Entry[]): void {
+  for (const entry of entries) {
+    const term = termAt(log, entry.index);
+    if (term === entry.term) continue;
+    if (term !== undefined) truncateFrom(log, entry.index);
+    append(log, entry);
+  }
+}
+
+function truncateFrom(log: Log, index: number): void {
+  assert(index > log.commit, `entry ${index} is committed (up to ${log.commit}) and must not be replaced`);
+  log.entries.length = index - log.before.index - 1;
+  log.taken = Math.min(log.taken, index - 1);
+  lowerClaims(log, index - 1);
+}
+
+function lowerClaims(log: Log, through: number): void {
+  log.stable = Math.min(log.stable, through);
+  for (const write of log.writes) write.through = Math.min(write.through, through);
+}
+
+export function commitTo(log: Log, index: number): void {
+  assert(index <= lastIndex(log), `commit ${index} is beyond the last entry ${lastIndex(log)}`);
+  if (index > log.commit) log.commit = index;
+}
+
+/** Committed entries that are on disk and were not handed out; marks them as handed out. */
+export function takeCommitted(log: Log, maxBytes: number): readonly Entry[] {
+  const entries = entriesBetween(log, log.handed + 1, Math.min(log.commit, log.stable), maxBytes);
+  log.handed += entries.length;
+  return entries;
+}
+
+export function trim(log: Log, index: number): void {
+  assert(index <= log.applied, `trim to ${index} would lose entries that are not applied (${log.applied})`);
+  if (index <= log.before.index) return;
+  const term = entryAt(log, index).term;
+  log.entries.splice(0, index - log.before.index);
+  log.before = { index, term };
+}
+
+/** The log of a member that has received a snapshot: nothing but the point where it ends. */
+export function resetToSnapshot(log: Log, index: number, term: number): void {
+  assert(index > log.commit, `snapshot ${index} is behind the commit index ${log.commit}`);
+  // What is on disk agrees with the leader's log only as far as it is committed.
+  lowerClaims(log, log.commit);
+  log.entries.length = 0;
+  log.before = { index, term };
+  log.commit = index;
+  log.handed = index;
+  log.taken = index;
+  log.storedFrom = index + 1;
+}

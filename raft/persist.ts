@@ -1,0 +1,68 @@
+/**
+ * What goes to disk, and what follows when it is there.
+ *
+ * Writes are done in order, so one that is done vouches for all before it; several may be on their way. What a write
+ * vouches for is told in log.ts (`Write.through`).
+ */
+
+import { assert } from "./assert.ts";
+import { onOwnVotePersisted } from "./election.ts";
+import { entriesBetween, lastIndex } from "./log.ts";
+import { onOwnProgress } from "./replication.ts";
+import type { Raft } from "./state.ts";
+import type { Message, Persist } from "./types.ts";
+
+/** The next write. Messages that need not wait for one (all is on disk already) go to the outbox instead. */
+export function takePersist(raft: Raft): Persist | undefined {
+  const { log, term, vote, toldHardState: told } = raft;
+  const entries = entriesBetween(log, log.taken + 1, lastIndex(log), Number.POSITIVE_INFINITY);
+  const snapshot = raft.receivedSnapshot;
+  const voted = term !== told.term || vote !== told.vote;
+  const moved = voted || log.commit !== told.commit;
+  if (!moved && entries.length === 0 && snapshot === undefined) {
+    if (raft.afterPersist.length === 0) return undefined;
+    if (log.writes.length === 0) {
+      raft.outbox.push(...takeMessages(raft));
+      return undefined;
+    }
+    // Nothing to write, but something to send once what is being written is there.
+  }
+  raft.lastSeq++;
+  if (moved) raft.toldHardState = { term, vote, commit: log.commit };
+  raft.receivedSnapshot = undefined;
+  log.taken = lastIndex(log);
+  log.writes.push({
+    seq: raft.lastSeq,
+    through: log.taken,
+    term,
+    vote,
+    snapshotIndex: snapshot?.metadata.index ?? 0,
+  });
+  return {
+    seq: raft.lastSeq,
+    hardState: moved ? raft.toldHardState : undefined,
+    entries,
+    snapshot,
+    mustSync: voted || entries.length > 0 || snapshot !== undefined,
+    thenSend: takeMessages(raft),
+  };
+}
+
+function takeMessages(raft: Raft): readonly Message[] {
+  return raft.afterPersist.splice(0);
+}
+
+/** The leader's own match and the candidate's own vote count from here on, not before. */
+export function onPersisted(raft: Raft, seq: number): void {
+  const { log } = raft;
+  assert(seq <= raft.lastSeq, `write ${seq} is said to be done, but the last was ${raft.lastSeq}`);
+  let done = log.writes[0];
+  while (done !== undefined && done.seq <= seq) {
+    log.writes.shift();
+    log.stable = Math.max(log.stable, done.through);
+    log.applied = Math.max(log.applied, done.snapshotIndex);
+    onOwnVotePersisted(raft, done.term, done.vote);
+    done = log.writes[0];
+  }
+  if (raft.leadership !== undefined) onOwnProgress(raft, raft.leadership);
+}
