@@ -59,7 +59,10 @@ export class PeerHttpClient {
         agent: this.#agent,
         method: options.method,
         path: options.path,
-        headers: { ...options.headers, "Content-Length": String(options.body?.length ?? 0) },
+        headers:
+          options.body === undefined
+            ? options.headers
+            : { ...options.headers, "Content-Length": String(options.body.length) },
       });
 
       const settled = (): void => {
@@ -102,6 +105,29 @@ export class PeerHttpClient {
       request.end(options.body);
     });
   }
+}
+
+/** For members whose ids are not known yet too: a joining member asks the cluster's URLs with it. */
+export async function callUrls(
+  env: Env,
+  client: PeerHttpClient,
+  urls: readonly string[],
+  request: PeerRequest,
+): Promise<PeerResponse> {
+  const deadline = env.now() + request.timeoutMs;
+  let failure = new PeerCallError("the member has no peer URLs", false);
+  for (const url of urls) {
+    const timeoutMs = Math.max(1, deadline - env.now());
+    try {
+      return await client.call(url, { ...request, timeoutMs });
+    } catch (error) {
+      if (!(error instanceof PeerCallError)) throw error;
+      failure = error;
+      const mayHaveActed = error.connected && request.method !== "GET";
+      if (mayHaveActed || env.now() >= deadline || request.signal?.aborted === true) break;
+    }
+  }
+  throw failure;
 }
 
 class StaleConnectionError extends PeerCallError {}

@@ -13,8 +13,8 @@ export interface DialerHooks {
   onMessage(message: Message): void;
   onBytes(count: number): void;
   onConnected(): void;
-  /** Could not connect, was refused, or the stream ended; `clean`: the peer finished it in order. It is dialled again. */
-  onFailure(reason: string, clean: boolean): void;
+  /** Could not connect, was refused, or (`established`) the stream ended. It is dialled again. */
+  onFailure(reason: string, established: boolean): void;
   /** The peer says that we were removed. It is dialled again nonetheless: what to do about it is the server's matter. */
   onRemoved(): void;
 }
@@ -37,6 +37,7 @@ export class StreamDialer {
   readonly #options: DialerOptions;
   #request: http.ClientRequest | undefined;
   #url = "";
+  #established = false;
   #dialledAt = 0;
   #heardAt = 0;
   /** One at a time: the dial time-out, then the silence time-out, then the wait before the next dial. */
@@ -68,15 +69,15 @@ export class StreamDialer {
     try {
       address = target(this.#url);
     } catch (error) {
-      this.#ended(undefined, describe(error), false);
+      this.#ended(undefined, describe(error));
       return;
     }
 
     // Not from a pool: a stream's connection serves nothing else and dies with it.
     const request = http.request({ ...address, path, headers, method: "GET", agent: false });
     this.#request = request;
-    this.#timer = env.setTimer(() => this.#ended(request, "dial timed out", false), limits.dialTimeoutMs);
-    request.on("error", (error) => this.#ended(request, describe(error), false));
+    this.#timer = env.setTimer(() => this.#ended(request, "dial timed out"), limits.dialTimeoutMs);
+    request.on("error", (error) => this.#ended(request, describe(error)));
     request.on("response", (response) => this.#answered(request, response));
     request.end();
   }
@@ -90,25 +91,26 @@ export class StreamDialer {
     }
     const mismatch = answerMismatch(identity, response.headers);
     if (mismatch !== undefined) {
-      this.#ended(request, mismatch, false);
+      this.#ended(request, mismatch);
       return;
     }
 
     this.#heardAt = env.now();
     this.#watchSilence(request);
+    this.#established = true;
     hooks.onConnected();
     const frames = decoder();
     response.on("data", (chunk: Buffer) => this.#received(request, frames, chunk));
-    response.on("end", () => this.#ended(request, "the peer ended the stream", true));
-    response.on("error", (error) => this.#ended(request, describe(error), true));
-    response.on("close", () => this.#ended(request, "the stream broke off", true));
+    response.on("end", () => this.#ended(request, "the peer ended the stream"));
+    response.on("error", (error) => this.#ended(request, describe(error)));
+    response.on("close", () => this.#ended(request, "the stream broke off"));
   }
 
   #refused(request: http.ClientRequest, status: number, body: Buffer | undefined): void {
     if (request !== this.#request) return;
     if (status === 410) this.#options.hooks.onRemoved();
     const text = body?.toString("utf8").trim() ?? "";
-    this.#ended(request, `refused with ${status}${text === "" ? "" : `: ${text}`}`, false);
+    this.#ended(request, `refused with ${status}${text === "" ? "" : `: ${text}`}`);
   }
 
   #received(request: http.ClientRequest, frames: FrameDecoder, chunk: Buffer): void {
@@ -124,8 +126,11 @@ export class StreamDialer {
       if (!(error instanceof DecodeError)) throw error;
       failure = error.message;
     }
-    for (const message of messages) hooks.onMessage(message);
-    if (failure !== undefined) this.#ended(request, failure, false);
+    for (const message of messages) {
+      if (request !== this.#request) return;
+      hooks.onMessage(message);
+    }
+    if (failure !== undefined) this.#ended(request, failure);
   }
 
   #watchSilence(request: http.ClientRequest): void {
@@ -135,20 +140,22 @@ export class StreamDialer {
     this.#timer = env.setTimer(
       () => {
         if (env.now() - this.#heardAt < limits.readTimeoutMs) this.#watchSilence(request);
-        else this.#ended(request, "the peer fell silent", false);
+        else this.#ended(request, "the peer fell silent");
       },
       Math.max(1, left),
     );
   }
 
   /** Of several ends that one connection reports, the first counts. */
-  #ended(request: http.ClientRequest | undefined, reason: string, clean: boolean): void {
+  #ended(request: http.ClientRequest | undefined, reason: string): void {
     if (this.#closed || request !== this.#request) return;
     const { env, limits, urls, hooks } = this.#options;
+    const established = this.#established;
+    this.#established = false;
     this.#request = undefined;
     request?.destroy();
     urls.failed(this.#url);
     this.#again(Math.max(0, this.#dialledAt + limits.dialIntervalMs - env.now()));
-    hooks.onFailure(reason, clean);
+    hooks.onFailure(reason, established);
   }
 }

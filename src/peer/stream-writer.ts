@@ -4,6 +4,12 @@ import type { Env, Timer } from "../env.ts";
 import type { FrameEncoder } from "./frames.ts";
 import type { PeerLimits } from "./limits.ts";
 
+export interface WriterHooks {
+  onWritten(bytes: number): void;
+  /** Once, unless it is close() that ends the stream. */
+  onClose(reason: string): void;
+}
+
 /**
  * A stream that a peer dialled and we write into.
  *
@@ -15,36 +21,25 @@ export class StreamWriter {
   readonly #limits: PeerLimits;
   readonly #encoder: FrameEncoder;
   readonly #response: ServerResponse;
-  readonly #onClose: (reason: string) => void;
+  readonly #hooks: WriterHooks;
   #queue: Message[] = [];
   #queuedBytes = 0;
   #flushScheduled = false;
   #writingSince: number | undefined;
-  #writtenBytes = 0;
+  #writingBytes = 0;
   #tick: Timer;
   #closed = false;
 
-  /** The response's header was sent. `onClose` is called once, unless it is close() that ends the stream. */
-  constructor(
-    env: Env,
-    limits: PeerLimits,
-    encoder: FrameEncoder,
-    response: ServerResponse,
-    onClose: (reason: string) => void,
-  ) {
+  /** The response's header was sent. */
+  constructor(env: Env, limits: PeerLimits, encoder: FrameEncoder, response: ServerResponse, hooks: WriterHooks) {
     this.#env = env;
     this.#limits = limits;
     this.#encoder = encoder;
     this.#response = response;
-    this.#onClose = onClose;
+    this.#hooks = hooks;
     response.on("error", (error) => this.#fail(error.message));
     response.on("close", () => this.#fail("closed by the peer"));
     this.#tick = this.#setTick();
-  }
-
-  /** Bytes of frames given to the kernel. */
-  get writtenBytes(): number {
-    return this.#writtenBytes;
   }
 
   /** False: the queue is full and the message is dropped. */
@@ -101,12 +96,13 @@ export class StreamWriter {
 
   #write(bytes: Buffer): void {
     this.#writingSince = this.#env.now();
+    this.#writingBytes = bytes.length;
     this.#response.write(bytes, (error) => {
       if (error !== undefined && error !== null) {
         this.#fail(error.message);
         return;
       }
-      this.#writtenBytes += bytes.length;
+      this.#hooks.onWritten(bytes.length);
       this.#writingSince = undefined;
       this.#flush();
     });
@@ -116,24 +112,30 @@ export class StreamWriter {
   #setTick(): Timer {
     const interval = this.#limits.readTimeoutMs / 3;
     const untilDeadline =
-      this.#writingSince === undefined ? interval : this.#writingSince + this.#limits.writeTimeoutMs - this.#env.now();
+      this.#writingSince === undefined ? interval : this.#deadline(this.#writingSince) - this.#env.now();
     return this.#env.setTimer(() => this.#ticked(), Math.max(1, Math.min(interval, untilDeadline)));
   }
 
   #ticked(): void {
     if (this.#writingSince === undefined) {
       if (this.#queue.length === 0) this.#write(this.#encoder.linkHeartbeat);
-    } else if (this.#env.now() - this.#writingSince >= this.#limits.writeTimeoutMs) {
+    } else if (this.#env.now() >= this.#deadline(this.#writingSince)) {
       this.#fail("the peer does not read");
       return;
     }
     this.#tick = this.#setTick();
   }
 
+  /** A single message over the usual chunk gets the time that a slow line of 1 MB/s needs for the rest. */
+  #deadline(since: number): number {
+    const extraBytes = Math.max(0, this.#writingBytes - this.#limits.writeChunkBytes);
+    return since + this.#limits.writeTimeoutMs + extraBytes / 1000;
+  }
+
   #fail(reason: string): void {
     if (this.#closed) return;
     this.close();
-    this.#onClose(reason);
+    this.#hooks.onClose(reason);
   }
 }
 

@@ -1,0 +1,214 @@
+import type { Message, NodeId } from "../../raft/types.ts";
+import type { Env } from "../env.ts";
+import type { Logger } from "../log.ts";
+import { formatId, requestHeaders } from "./headers.ts";
+import { callUrls, PeerHttpClient } from "./http-client.ts";
+import type { PeerLimits } from "./limits.ts";
+import { DEFAULT_PEER_LIMITS } from "./limits.ts";
+import type { PeerContext } from "./peer.ts";
+import { Peer } from "./peer.ts";
+import type { PeerListener } from "./peer-listener.ts";
+import { listenForPeers } from "./peer-listener.ts";
+import { Pipeline } from "./pipeline.ts";
+import type {
+  PeerAddress,
+  PeerCallbacks,
+  PeerIdentity,
+  PeerRequest,
+  PeerResponse,
+  PeerTraffic,
+  PeerTransport,
+} from "./transport.ts";
+import { PeerCallError } from "./transport.ts";
+import { UrlPicker } from "./url-picker.ts";
+
+export interface PeerTransportOptions {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly identity: PeerIdentity;
+  readonly listenUrls: readonly string[];
+  readonly callbacks: PeerCallbacks;
+  readonly limits?: Partial<PeerLimits>;
+}
+
+/** Listens on all URLs or rejects. Peers are dialled from setPeers on. */
+export async function openPeerTransport(options: PeerTransportOptions): Promise<PeerTransport> {
+  const transport = new HttpPeerTransport(options);
+  await transport.listen(options.listenUrls);
+  return transport;
+}
+
+class HttpPeerTransport implements PeerTransport {
+  readonly #context: PeerContext;
+  readonly #callbacks: PeerCallbacks;
+  readonly #peers = new Map<NodeId, Peer>();
+  /** Senders that are no members as far as we know: they get answers, by pipeline. Oldest first. */
+  readonly #remotes = new Map<NodeId, Pipeline>();
+  readonly #lost = new Set<NodeId>();
+  #listener: PeerListener | undefined;
+  #removed = false;
+  #closed = false;
+
+  constructor(options: PeerTransportOptions) {
+    const { env, logger, identity, callbacks } = options;
+    const limits = { ...DEFAULT_PEER_LIMITS, ...options.limits };
+    this.#callbacks = callbacks;
+    this.#context = {
+      env,
+      limits,
+      logger,
+      identity,
+      pipelineClient: new PeerHttpClient(env, limits.responseBytes),
+      callClient: new PeerHttpClient(env, limits.responseBytes),
+      receive: (message) => this.#receive(message),
+      lost: (id) => this.#reportLost(id),
+      removed: () => this.#reportRemoved(),
+    };
+  }
+
+  async listen(listenUrls: readonly string[]): Promise<void> {
+    const { env, limits, logger, identity } = this.#context;
+    this.#listener = await listenForPeers({
+      env,
+      limits,
+      logger,
+      identity,
+      listenUrls,
+      hooks: {
+        isRemoved: (id) => this.#callbacks.isRemoved(id),
+        isPeer: (id) => this.#peers.has(id),
+        acceptStream: (from, type, response) => this.#peers.get(from)?.acceptStream(type, response),
+        meet: (from, urls) => this.#meet(from, urls),
+        receive: (message) => this.#receive(message),
+        handle: this.#callbacks.handle,
+      },
+    });
+  }
+
+  get addresses(): readonly { readonly host: string; readonly port: number }[] {
+    return this.#listener?.addresses ?? [];
+  }
+
+  send(messages: readonly Message[]): void {
+    if (this.#closed) return;
+    for (const message of messages) {
+      if (message.type === "MsgSnap") {
+        this.#refuseSnapshot(message.to);
+        continue;
+      }
+      const peer = this.#peers.get(message.to);
+      const queued = peer?.send(message) ?? this.#remotes.get(message.to)?.enqueue(message);
+      if (queued === false) this.#reportLost(message.to);
+      if (queued !== undefined) continue;
+      const { logger } = this.#context;
+      logger.debug({ type: message.type, to: formatId(message.to) }, "dropped a message to an unknown member");
+    }
+  }
+
+  setPeers(peers: readonly PeerAddress[]): void {
+    if (this.#closed) return;
+    const wanted = new Map(peers.map(({ id, urls }) => [id, urls]));
+    wanted.delete(this.#context.identity.memberId);
+    for (const [id, peer] of this.#peers) {
+      if (wanted.has(id)) continue;
+      peer.close();
+      this.#peers.delete(id);
+      this.#lost.delete(id);
+    }
+    for (const [id, urls] of wanted) {
+      const peer = this.#peers.get(id);
+      if (peer !== undefined) {
+        peer.updateUrls(urls);
+        continue;
+      }
+      this.#forget(id);
+      this.#peers.set(id, new Peer(this.#context, id, urls));
+    }
+  }
+
+  activeSince(id: NodeId): number | undefined {
+    return this.#peers.get(id)?.activeSince;
+  }
+
+  roundTripMs(id: NodeId): number | undefined {
+    return this.#peers.get(id)?.roundTripMs;
+  }
+
+  traffic(id: NodeId): PeerTraffic | undefined {
+    return this.#peers.get(id)?.traffic;
+  }
+
+  async request(id: NodeId, request: PeerRequest): Promise<PeerResponse> {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) throw new PeerCallError(`member ${formatId(id)} is not known`, false);
+    const headers = { ...requestHeaders(this.#context.identity), ...request.headers };
+    return callUrls(this.#context.env, this.#context.callClient, peer.urls, { ...request, headers });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const peer of this.#peers.values()) peer.close();
+    for (const remote of this.#remotes.values()) remote.close();
+    this.#peers.clear();
+    this.#remotes.clear();
+    this.#context.pipelineClient.close();
+    this.#context.callClient.close();
+    await this.#listener?.close();
+  }
+
+  #receive(message: Message): void {
+    if (!this.#closed) this.#callbacks.onMessage(message);
+  }
+
+  /** Gathered, for a full queue would otherwise report every single message of a turn. */
+  #reportLost(id: NodeId): void {
+    if (this.#lost.size === 0) queueMicrotask(() => this.#flushLost());
+    this.#lost.add(id);
+  }
+
+  #flushLost(): void {
+    const lost = [...this.#lost];
+    this.#lost.clear();
+    for (const id of lost) {
+      if (!this.#closed) this.#callbacks.onUnreachable(id);
+    }
+  }
+
+  #reportRemoved(): void {
+    if (this.#removed || this.#closed) return;
+    this.#removed = true;
+    this.#context.logger.error(
+      { "local-member-id": formatId(this.#context.identity.memberId) },
+      "the member has been permanently removed from the cluster",
+    );
+    this.#callbacks.onRemoved();
+  }
+
+  #refuseSnapshot(to: NodeId): void {
+    this.#context.logger.warn({ to: formatId(to) }, "sending snapshots is not implemented");
+    queueMicrotask(() => {
+      if (!this.#closed) this.#callbacks.onSnapshotStatus(to, false);
+    });
+  }
+
+  #meet(from: NodeId, urls: readonly string[]): void {
+    if (this.#closed || from === this.#context.identity.memberId || this.#remotes.has(from)) return;
+    const { pipelineClient, limits, identity, logger } = this.#context;
+    const [oldest] = this.#remotes.keys();
+    if (oldest !== undefined && this.#remotes.size >= limits.remotes) this.#forget(oldest);
+    logger.info({ "remote-peer-id": formatId(from), "remote-peer-urls": urls }, "met a sender that is no member yet");
+    this.#remotes.set(
+      from,
+      new Pipeline(pipelineClient, limits, identity, new UrlPicker(urls), {
+        onSent: () => undefined,
+        onFailure: () => this.#reportLost(from),
+        onRemoved: () => this.#reportRemoved(),
+      }),
+    );
+  }
+
+  #forget(id: NodeId): void {
+    this.#remotes.get(id)?.close();
+    this.#remotes.delete(id);
+  }
+}
