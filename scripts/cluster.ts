@@ -1,0 +1,236 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { createConnection } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Client, credentials } from "@grpc/grpc-js";
+import { decode } from "../proto/codec.ts";
+import { StatusResponse } from "../proto/generated/etcdserverpb.ts";
+import { rpcs } from "../proto/generated/services.ts";
+
+const USAGE = `Usage: npm start -- [--members 1|3|5] [--data-dir DIR] [--base-port PORT]
+
+Runs a Quorate cluster on this machine in the foreground. Ctrl-C stops it; its data stays and is found again.
+  --members    how many members (3)
+  --data-dir   where their data is kept (./data)
+  --base-port  client port of the first member (2379); the others follow 10000 apart where that fits (22379,
+               32379, ...), else 10 apart; a member's peer port is its client port + 1`;
+
+export interface MemberPlan {
+  readonly name: string;
+  readonly clientPort: number;
+  readonly peerPort: number;
+  readonly dataDir: string;
+}
+
+export interface ClusterPlan {
+  readonly members: readonly MemberPlan[];
+}
+
+class UsageError extends Error {}
+
+/** Throws UsageError. */
+export function planCluster(argv: readonly string[]): ClusterPlan | "help" {
+  let values: { members?: string; "data-dir"?: string; "base-port"?: string; help?: boolean };
+  try {
+    ({ values } = parseArgs({
+      args: [...argv],
+      options: {
+        members: { type: "string" },
+        "data-dir": { type: "string" },
+        "base-port": { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+    }));
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+  if (values.help === true) return "help";
+  const count = Number(values.members ?? "3");
+  if (![1, 3, 5].includes(count)) throw new UsageError(`--members must be 1, 3 or 5, not ${values.members}`);
+  const base = Number(values["base-port"] ?? "2379");
+  if (!Number.isInteger(base) || base < 1 || base > 65_535 - 10 * count) {
+    throw new UsageError(`--base-port must be a port number with room for the others, not ${values["base-port"]}`);
+  }
+  const dataDir = values["data-dir"] ?? "data";
+  return { members: Array.from({ length: count }, (_, i) => plan(i, count, base, dataDir)) };
+}
+
+/** 2379, 22379, 32379 (as in etcd's own examples); five members go on with 42379 and 52379. */
+function plan(position: number, count: number, base: number, dataDir: string): MemberPlan {
+  const wide = base + 10_000 * count + 1 <= 65_535;
+  const step = wide ? (position === 0 ? 0 : 10_000 * (position + 1)) : 10 * position;
+  const name = `quorate${position + 1}`;
+  return { name, clientPort: base + step, peerPort: base + step + 1, dataDir: join(dataDir, name) };
+}
+
+export function memberFlags(cluster: ClusterPlan, member: MemberPlan): string[] {
+  const url = (port: number): string => `http://127.0.0.1:${port}`;
+  return [
+    `--name=${member.name}`,
+    `--data-dir=${member.dataDir}`,
+    `--listen-client-urls=${url(member.clientPort)}`,
+    `--advertise-client-urls=${url(member.clientPort)}`,
+    `--listen-peer-urls=${url(member.peerPort)}`,
+    `--initial-advertise-peer-urls=${url(member.peerPort)}`,
+    `--initial-cluster=${cluster.members.map(({ name, peerPort }) => `${name}=${url(peerPort)}`).join(",")}`,
+    "--initial-cluster-token=quorate-local",
+  ];
+}
+
+const READY = "ready to serve client requests";
+const main = fileURLToPath(new URL("../src/main.js", import.meta.url));
+
+interface Running {
+  readonly plan: MemberPlan;
+  readonly process: ChildProcess;
+  readonly ended: Promise<number>;
+  leader: string;
+}
+
+/** Runs until every member has ended. Resolves to the exit code. */
+export async function runCluster(argv: readonly string[]): Promise<number> {
+  let cluster: ClusterPlan | "help";
+  try {
+    cluster = planCluster(argv);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${error.message}\n\n${USAGE}\n`);
+    return 2;
+  }
+  if (cluster === "help") {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  const taken = (await Promise.all(cluster.members.flatMap((m) => [m.clientPort, m.peerPort]).map(portInUse))).flatMap(
+    (port) => (port === undefined ? [] : [port]),
+  );
+  if (taken.length > 0) {
+    process.stderr.write(
+      `port ${taken.join(", ")} of 127.0.0.1 is in use: is a cluster running already? Stop it, or choose other ports\n` +
+        "with --base-port\n",
+    );
+    return 1;
+  }
+
+  let stopping = false;
+  let failed = false;
+  let readyCount = 0;
+  const members: Running[] = cluster.members.map((plan) => {
+    mkdirSync(plan.dataDir, { recursive: true, mode: 0o700 });
+    // Its own process group: Ctrl-C reaches this program alone, which then stops the members itself.
+    const child = spawn(process.execPath, [main, ...memberFlags(cluster, plan)], {
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    const ended = new Promise<number>((resolve) => {
+      child.on("error", (error) => {
+        process.stderr.write(`${plan.name}: cannot start: ${error.message}\n`);
+        resolve(1);
+      });
+      child.on("exit", (code, signal) => resolve(signal === null ? (code ?? 1) : 128));
+    });
+    return { plan, process: child, ended, leader: "" };
+  });
+
+  for (const member of members) {
+    for (const stream of [member.process.stdout, member.process.stderr]) {
+      if (stream === null) continue;
+      createInterface({ input: stream }).on("line", (line) => {
+        process.stdout.write(`${member.plan.name} | ${line}\n`);
+        if (line.includes(`"${READY}"`) && ++readyCount === members.length) void announce(members);
+      });
+    }
+    void member.ended.then((code) => {
+      if (stopping) return;
+      failed = true;
+      process.stdout.write(`${member.plan.name} | ended by itself with exit code ${code}; the others go on\n`);
+    });
+  }
+
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stopping) {
+      process.stdout.write("\nstopping already; waiting for the members to finish\n");
+      return;
+    }
+    stopping = true;
+    process.stdout.write(`\n${signal}: stopping ${members.length} member${members.length === 1 ? "" : "s"}\n`);
+    for (const member of members) member.process.kill("SIGTERM");
+  };
+  process.on("SIGINT", () => stop("SIGINT"));
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGHUP", () => stop("SIGHUP"));
+
+  await Promise.all(members.map((member) => member.ended));
+  process.stdout.write(stopping ? "stopped; the data is kept for the next start\n" : "every member has ended\n");
+  return failed ? 1 : 0;
+}
+
+async function announce(members: readonly Running[]): Promise<void> {
+  const leader = await leaderName(members);
+  const rows = members.map(({ plan }) => [
+    plan.name,
+    `127.0.0.1:${plan.clientPort}`,
+    `127.0.0.1:${plan.peerPort}`,
+    plan.name === leader ? "leader" : "follower",
+    plan.dataDir,
+  ]);
+  const table = [["MEMBER", "CLIENTS", "PEERS", "ROLE", "DATA"], ...rows];
+  const widths = (table[0] as string[]).map((_, column) => Math.max(...table.map((row) => (row[column] ?? "").length)));
+  const lines = table.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  const endpoints = members.map(({ plan }) => `127.0.0.1:${plan.clientPort}`).join(",");
+  process.stdout.write(
+    `\n${lines.join("\n")}\n\nReady. Try in another terminal:\n` +
+      `  export ETCDCTL_ENDPOINTS=${endpoints}\n` +
+      `  etcdctl put greeting hello && etcdctl get greeting\n` +
+      "  etcdctl endpoint status --write-out=table\n\nCtrl-C stops the cluster.\n\n",
+  );
+}
+
+/** Asks the members themselves; the name of the one that leads, "" when none says so in time. */
+async function leaderName(members: readonly Running[]): Promise<string> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    for (const { plan } of members) {
+      const status = await statusOf(plan.clientPort);
+      if (status?.header !== undefined && status.leader === status.header.memberId) return plan.name;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return "";
+}
+
+/** Undefined when the member does not answer. */
+function statusOf(port: number): Promise<StatusResponse | undefined> {
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  return new Promise((resolve) => {
+    client.makeUnaryRequest(
+      rpcs.MaintenanceStatus.path,
+      () => Buffer.alloc(0),
+      (bytes: Buffer) => decode(StatusResponse, bytes),
+      {},
+      { deadline: Date.now() + 2_000 },
+      (error, response) => {
+        client.close();
+        resolve(error === null ? response : undefined);
+      },
+    );
+  });
+}
+
+function portInUse(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ host: "127.0.0.1", port });
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(port);
+    });
+    socket.on("error", () => resolve(undefined));
+  });
+}

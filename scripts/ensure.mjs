@@ -1,0 +1,64 @@
+/**
+ * Makes `npm start` and `npm test` work on a fresh clone: checks Node, installs packages when the lock file asks for
+ * others than are there, builds when a source is newer than the build. Runs before any package is installed, so it is
+ * plain JavaScript on Node's own modules.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const NEEDED = [20, 19];
+
+export function ensure() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+    fail(`Quorate needs Node ${NEEDED.join(".")} or newer; this is ${process.versions.node}. Get one from nodejs.org.`);
+  }
+  const installed = join(root, "node_modules", ".quorate-installed");
+  if (newest([join(root, "package-lock.json"), join(root, "package.json")]) > timeOf(installed)) {
+    say("installing packages (npm ci)");
+    run("npm", ["ci", "--no-audit", "--no-fund"]);
+    writeFileSync(installed, "");
+  }
+  const built = join(root, "dist", ".quorate-built");
+  const sources = ["proto", "raft", "storage", "src", "scripts", "tsconfig.json", "tsconfig.build.json"];
+  if (newest(sources.map((name) => join(root, name))) > timeOf(built)) {
+    say("building");
+    run("npm", ["run", "--silent", "build"]);
+    writeFileSync(built, "");
+  }
+}
+
+export function run(command, args, options = {}) {
+  const { status, error, signal } = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+  if (error) fail(`cannot run ${command}: ${error.message}`);
+  if (signal) fail(`${command} was ended by ${signal}`);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+export function say(text) {
+  process.stderr.write(`quorate: ${text}\n`);
+}
+
+function fail(text) {
+  say(text);
+  process.exit(1);
+}
+
+function timeOf(path) {
+  return existsSync(path) ? statSync(path).mtimeMs : 0;
+}
+
+/** Time of the newest file below the paths; directories count too, so that a removed file is noticed. */
+function newest(paths) {
+  let time = 0;
+  for (const path of paths) {
+    if (!existsSync(path)) continue;
+    const stat = statSync(path);
+    time = Math.max(time, stat.mtimeMs);
+    if (stat.isDirectory()) time = Math.max(time, newest(readdirSync(path).map((name) => join(path, name))));
+  }
+  return time;
+}
