@@ -38,12 +38,16 @@ export interface Backend {
   /** Bytes the store takes on disk (Status.dbSize), and about what of it is live (dbSizeInUse). May be cached. */
   size(): { readonly total: number; readonly inUse: number };
 
+  /** Gives the space of deleted and overwritten rows back to the disk (N-3). Reads and writes go on meanwhile. */
+  defragment(): Promise<void>;
+
   close(): Promise<void>;
 }
 
 export interface BackendSnapshot {
   /**
-   * Up to `limit` pairs of the bucket with from <= key < to, ascending (`to` undefined: to the end of the bucket).
+   * Up to `limit` pairs of the bucket with from <= key < to, ascending (`to` undefined: to the end of the bucket). Large
+   * pairs come fewer at a time, so only an empty answer means that there are no more.
    * Asynchronous, for whole-store walks: restore, hashes, backups.
    */
   range(
