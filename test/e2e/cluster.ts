@@ -1,0 +1,227 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ApiClient } from "./client.ts";
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+export const quorate = join(root, "bin", "quorate");
+const READY = "ready to serve client requests";
+
+/** Ports that were free a moment ago; all different. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve, reject) => {
+        server.on("error", reject);
+        server.listen(0, "127.0.0.1", resolve);
+      });
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** One member as its own process, as an operator would start it. */
+export class MemberProcess {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly clientPort: number;
+  readonly peerPort: number;
+  readonly flags: readonly string[];
+  #child: ChildProcess | undefined;
+  #log = "";
+  #logStart = 0;
+  #exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }> | undefined;
+  #wake: (() => void)[] = [];
+
+  constructor(name: string, dataDir: string, clientPort: number, peerPort: number, flags: readonly string[]) {
+    this.name = name;
+    this.dataDir = dataDir;
+    this.clientPort = clientPort;
+    this.peerPort = peerPort;
+    this.flags = flags;
+  }
+
+  get endpoint(): string {
+    return `127.0.0.1:${this.clientPort}`;
+  }
+
+  get pid(): number {
+    if (this.#child?.pid === undefined) throw new Error(`${this.name} does not run`);
+    return this.#child.pid;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Everything it logged in this life. */
+  get log(): string {
+    return this.#log.slice(this.#logStart);
+  }
+
+  start(): void {
+    if (this.running) throw new Error(`${this.name} runs already`);
+    if (!existsSync(join(root, "dist", "src", "main.js"))) throw new Error("not built: run npm run build");
+    this.#logStart = this.#log.length;
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD")));
+    const child = spawn(quorate, this.flags, { stdio: ["ignore", "pipe", "pipe"], env });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        this.#log += text;
+        for (const wake of this.#wake.splice(0)) wake();
+      });
+    }
+    this.#exit = new Promise((resolve) => child.on("exit", (code, signal) => resolve({ code, signal })));
+  }
+
+  /** Resolves when the log of this life holds the text. */
+  async logged(text: string, timeoutMs = 60_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!this.log.includes(text)) {
+      if (!this.running) throw new Error(`${this.name} ended before it logged "${text}":\n${this.log}`);
+      if (Date.now() > deadline) throw new Error(`${this.name} never logged "${text}":\n${this.log}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 250);
+        this.#wake.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  ready(timeoutMs = 60_000): Promise<void> {
+    return this.logged(READY, timeoutMs);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  async exited(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    if (this.#exit === undefined) throw new Error(`${this.name} was never started`);
+    return this.#exit;
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    this.signal(signal);
+    return this.exited();
+  }
+}
+
+export class Cluster {
+  readonly members: readonly MemberProcess[];
+  readonly directory: string;
+  readonly #clients = new Map<MemberProcess, ApiClient>();
+
+  constructor(members: readonly MemberProcess[], directory: string) {
+    this.members = members;
+    this.directory = directory;
+  }
+
+  get endpoints(): string[] {
+    return this.members.map((member) => member.endpoint);
+  }
+
+  member(position: number): MemberProcess {
+    const member = this.members[position];
+    if (member === undefined) throw new Error(`no member ${position}`);
+    return member;
+  }
+
+  client(member: MemberProcess): ApiClient {
+    let client = this.#clients.get(member);
+    if (client === undefined) {
+      client = new ApiClient(member.endpoint);
+      this.#clients.set(member, client);
+    }
+    return client;
+  }
+
+  async ready(): Promise<void> {
+    await Promise.all(this.members.filter((member) => member.running).map((member) => member.ready()));
+  }
+
+  /** The member that every running member takes for the leader. */
+  async leader(timeoutMs = 30_000): Promise<MemberProcess> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const running = this.members.filter((member) => member.running);
+      const seen = await Promise.all(
+        running.map(async (member) => {
+          try {
+            const status = await this.client(member).status(2_000);
+            return { member, id: status.header?.memberId ?? 0n, leader: status.leader };
+          } catch {
+            return undefined;
+          }
+        }),
+      );
+      const leaders = new Set(seen.map((item) => item?.leader));
+      const found = seen.find((item) => item !== undefined && item.id === item.leader && item.leader !== 0n);
+      if (leaders.size === 1 && found !== undefined) return found.member;
+      if (Date.now() > deadline) throw new Error("the members agree on no leader");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async followers(): Promise<MemberProcess[]> {
+    const leader = await this.leader();
+    return this.members.filter((member) => member !== leader && member.running);
+  }
+
+  /** Ends every process and removes the data. */
+  async destroy(): Promise<void> {
+    for (const client of this.#clients.values()) client.close();
+    await Promise.all(this.members.filter((member) => member.running).map((member) => member.kill()));
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Members with free ports and a directory of their own, not started. */
+export async function createCluster(count: number, extraFlags: readonly string[] = []): Promise<Cluster> {
+  const directory = await mkdtemp(join(tmpdir(), "quorate-e2e-"));
+  const ports = await freePorts(2 * count);
+  const places = Array.from({ length: count }, (_, i) => ({
+    name: `m${i + 1}`,
+    client: ports[2 * i] as number,
+    peer: ports[2 * i + 1] as number,
+  }));
+  const initial = places.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(",");
+  const members = places.map(({ name, client, peer }) => {
+    const dataDir = join(directory, name);
+    return new MemberProcess(name, dataDir, client, peer, [
+      `--name=${name}`,
+      `--data-dir=${dataDir}`,
+      `--listen-client-urls=http://127.0.0.1:${client}`,
+      `--advertise-client-urls=http://127.0.0.1:${client}`,
+      `--listen-peer-urls=http://127.0.0.1:${peer}`,
+      `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
+      `--initial-cluster=${initial}`,
+      `--initial-cluster-token=${directory}`,
+      ...extraFlags,
+    ]);
+  });
+  return new Cluster(members, directory);
+}
+
+export async function startCluster(count: number, extraFlags: readonly string[] = []): Promise<Cluster> {
+  const cluster = await createCluster(count, extraFlags);
+  try {
+    for (const member of cluster.members) member.start();
+    await cluster.ready();
+  } catch (error) {
+    await cluster.destroy();
+    throw error;
+  }
+  return cluster;
+}

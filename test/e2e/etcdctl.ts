@@ -1,0 +1,95 @@
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+
+/** True when the stock etcdctl is on PATH; `npm test` puts it there where it can. */
+export const hasEtcdctl = spawnSync("etcdctl", ["version"], { stdio: "ignore" }).status === 0;
+
+export interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end; never rejects for a non-zero exit. */
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { timeoutMs?: number; env?: NodeJS.ProcessEnv } = {},
+) {
+  return new Promise<CommandResult>((resolve, reject) => {
+    execFile(
+      command,
+      [...args],
+      { timeout: options.timeoutMs ?? 30_000, env: { ...process.env, ...options.env }, maxBuffer: 64 << 20 },
+      (error, stdout, stderr) => {
+        if (error !== null && typeof error.code !== "number") reject(error);
+        else resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      },
+    );
+  });
+}
+
+/** etcdctl against these endpoints; fails the test on a non-zero exit. Returns stdout. */
+export async function etcdctl(endpoints: readonly string[], ...args: string[]): Promise<string> {
+  const result = await tryEtcdctl(endpoints, ...args);
+  if (result.code !== 0)
+    throw new Error(`etcdctl ${args.join(" ")}: exit ${result.code}\n${result.stdout}${result.stderr}`);
+  return result.stdout;
+}
+
+export function tryEtcdctl(endpoints: readonly string[], ...args: string[]): Promise<CommandResult> {
+  return run("etcdctl", [`--endpoints=${endpoints.join(",")}`, ...args], { env: { ETCDCTL_API: "3" } });
+}
+
+/** A long-running etcdctl (watch, lease keep-alive) whose output can be waited for. */
+export class EtcdctlSession {
+  readonly #child: ChildProcess;
+  #output = "";
+  #wake: (() => void)[] = [];
+  readonly ended: Promise<number>;
+
+  constructor(endpoints: readonly string[], ...args: string[]) {
+    this.#child = spawn("etcdctl", [`--endpoints=${endpoints.join(",")}`, ...args], {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ETCDCTL_API: "3" },
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        this.#output += text;
+        for (const wake of this.#wake.splice(0)) wake();
+      });
+    }
+    this.ended = new Promise((resolve) => this.#child.on("exit", (code) => resolve(code ?? -1)));
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Resolves when the output holds what is asked for. */
+  async until(expected: string | RegExp, timeoutMs = 20_000): Promise<string> {
+    const deadline = Date.now() + timeoutMs;
+    const found = (): boolean =>
+      typeof expected === "string" ? this.#output.includes(expected) : expected.test(this.#output);
+    while (!found()) {
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`etcdctl never printed ${expected}; it printed:\n${this.#output}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(left, 250));
+        this.#wake.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    return this.#output;
+  }
+
+  type(text: string): void {
+    this.#child.stdin?.write(text);
+  }
+
+  async stop(): Promise<void> {
+    this.#child.kill("SIGTERM");
+    await this.ended;
+  }
+}

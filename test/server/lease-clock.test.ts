@@ -1,0 +1,226 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { errors } from "../../src/api/errors.ts";
+import { LeaseClock } from "../../src/server/lease-clock.ts";
+import type { Lease, Leases } from "../../src/state/machine.ts";
+import { FakeEnv } from "./fake-env.ts";
+
+const ELECTION_MS = 1_000;
+
+class FakeLeases implements Leases {
+  readonly records = new Map<bigint, Lease>();
+  get size(): number {
+    return this.records.size;
+  }
+  get(id: bigint): Lease | undefined {
+    return this.records.get(id);
+  }
+  ids(): readonly bigint[] {
+    return [...this.records.keys()].sort((a, b) => (a < b ? -1 : 1));
+  }
+  ofKey(): bigint {
+    return 0n;
+  }
+  grant(id: bigint, ttlSeconds: number, remainingSeconds = 0): void {
+    this.records.set(id, { id, ttlSeconds, remainingSeconds, keys: new Set() });
+  }
+}
+
+let env: FakeEnv;
+let leases: FakeLeases;
+let clock: LeaseClock;
+let revoked: { id: bigint; at: number }[];
+let confirm: () => Promise<void>;
+let revoke: (id: bigint) => Promise<void>;
+let failures: bigint[];
+
+beforeEach(() => {
+  env = new FakeEnv();
+  leases = new FakeLeases();
+  revoked = [];
+  failures = [];
+  confirm = async () => undefined;
+  revoke = async (id) => {
+    revoked.push({ id, at: env.now() });
+    leases.records.delete(id);
+    clock.applied([{ kind: "revoked", id }]);
+  };
+  clock = new LeaseClock({
+    env,
+    leases,
+    electionMs: ELECTION_MS,
+    confirmLeadership: () => confirm(),
+    revoke: (id) => revoke(id),
+    onRevokeFailed: (id) => failures.push(id),
+  });
+});
+
+function grant(id: bigint, ttlSeconds: number): void {
+  leases.grant(id, ttlSeconds);
+  clock.applied([{ kind: "granted", id, ttlSeconds }]);
+}
+
+describe("L-8: expiry on the leader", () => {
+  test("a lease ends after its time-to-live, within one scan", async () => {
+    clock.promote();
+    grant(7n, 5);
+    await env.advance(4_999);
+    expect(revoked).toEqual([]);
+    await env.advance(1_000);
+    expect(revoked).toEqual([{ id: 7n, at: 5_000 }]);
+  });
+
+  test("nothing expires on a member that does not lead", async () => {
+    grant(7n, 1);
+    await env.advance(10_000);
+    expect(revoked).toEqual([]);
+  });
+
+  test("nothing expires while leadership cannot be confirmed", async () => {
+    confirm = async () => {
+      throw errors.notLeader;
+    };
+    clock.promote();
+    grant(7n, 2);
+    await env.advance(20_000);
+    expect(revoked).toEqual([]);
+    confirm = async () => undefined;
+    await env.advance(1_000);
+    expect(revoked).toHaveLength(1);
+  });
+
+  test("a leader deposed during the confirmation revokes nothing", async () => {
+    let deposed = false;
+    confirm = async () => {
+      if (!deposed) clock.demote();
+      deposed = true;
+    };
+    clock.promote();
+    grant(7n, 2);
+    await env.advance(20_000);
+    expect(deposed).toBe(true);
+    expect(revoked).toEqual([]);
+  });
+
+  test("at most 500 a scan, at most 16 revokes at once", async () => {
+    let running = 0;
+    let most = 0;
+    revoke = async (id) => {
+      most = Math.max(most, ++running);
+      await new Promise<void>((resolve) => env.nextTurn(resolve));
+      running--;
+      revoked.push({ id, at: env.now() });
+      leases.records.delete(id);
+      clock.applied([{ kind: "revoked", id }]);
+    };
+    clock.promote();
+    for (let id = 1n; id <= 1_200n; id++) grant(id, 3);
+    await env.advance(3_000);
+    expect(revoked).toHaveLength(500);
+    await env.advance(1_000);
+    expect(revoked).toHaveLength(1_200);
+    expect(most).toBeLessThanOrEqual(16);
+  });
+
+  test("a failed revoke is tried again after 3 s and reported", async () => {
+    let attempts = 0;
+    const good = revoke;
+    revoke = async (id) => {
+      if (++attempts === 1) throw errors.timeout;
+      await good(id);
+    };
+    clock.promote();
+    grant(7n, 2);
+    await env.advance(2_500);
+    expect(attempts).toBe(1);
+    expect(failures).toEqual([7n]);
+    await env.advance(2_400);
+    expect(attempts).toBe(1);
+    await env.advance(1_000);
+    expect(revoked).toHaveLength(1);
+  });
+});
+
+describe("L-4: renewal", () => {
+  test("puts the end off by the whole time-to-live, counted from before the confirmation", async () => {
+    clock.promote();
+    grant(7n, 5);
+    await env.advance(3_000);
+    let release = (): void => undefined;
+    confirm = () => new Promise((resolve) => (release = resolve));
+    const renewal = clock.renew(7n);
+    await env.advance(1_000);
+    confirm = async () => undefined;
+    release();
+    expect(await renewal).toBe(5);
+    await env.advance(3_900);
+    expect(revoked).toEqual([]);
+    await env.advance(700);
+    expect(revoked).toHaveLength(1);
+  });
+
+  test("0 for an unknown lease", async () => {
+    clock.promote();
+    expect(await clock.renew(99n)).toBe(0);
+  });
+
+  test("a due lease is not renewed: the answer waits for its revoke and is 0", async () => {
+    let finish = (): void => undefined;
+    const good = revoke;
+    revoke = async (id) => {
+      await new Promise<void>((resolve) => (finish = resolve));
+      await good(id);
+    };
+    clock.promote();
+    grant(7n, 2);
+    await env.advance(2_100);
+    let answer: number | undefined;
+    void clock.renew(7n).then((ttl) => (answer = ttl));
+    await env.advance(1_000);
+    expect(answer).toBeUndefined();
+    finish();
+    await env.settle();
+    expect(answer).toBe(0);
+  });
+
+  test("a leader that loses its office before it is confirmed acknowledges nothing", async () => {
+    clock.promote();
+    grant(7n, 5);
+    confirm = async () => clock.demote();
+    await expect(clock.renew(7n)).rejects.toBe(errors.notLeader);
+  });
+});
+
+describe("L-9: a new leader", () => {
+  test("counts every lease from its election, plus an election time-out", async () => {
+    leases.grant(7n, 5);
+    leases.grant(8n, 100, 3);
+    await env.advance(60_000);
+    clock.promote();
+    await env.advance(3_900);
+    expect(revoked).toEqual([]);
+    await env.advance(600);
+    expect(revoked.map(({ id }) => id)).toEqual([8n]);
+    await env.advance(1_400);
+    expect(revoked.map(({ id }) => id)).toEqual([8n]);
+    await env.advance(600);
+    expect(revoked.map(({ id }) => id)).toEqual([8n, 7n]);
+  });
+
+  test("from 1000 leases on, at most 750 end in one second, none early", async () => {
+    for (let id = 1n; id <= 3_000n; id++) leases.grant(id, 5);
+    clock.promote();
+    const remaining = leases.ids().map((id) => clock.remainingSeconds(id) ?? -1);
+    expect(Math.min(...remaining)).toBe(6);
+    const perSecond = new Map<number, number>();
+    for (const seconds of remaining) perSecond.set(seconds, (perSecond.get(seconds) ?? 0) + 1);
+    expect([...perSecond.values()]).toEqual([750, 750, 750, 750]);
+  });
+});
+
+test("L-6: remaining time is whole seconds, cut off", async () => {
+  clock.promote();
+  grant(7n, 10);
+  await env.advance(1);
+  expect(clock.remainingSeconds(7n)).toBe(9);
+  expect(clock.remainingSeconds(8n)).toBeUndefined();
+});

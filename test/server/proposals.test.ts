@@ -1,0 +1,118 @@
+import { beforeEach, expect, test } from "vitest";
+import { decode } from "../../proto/codec.ts";
+import { InternalRaftRequest, PutRequest } from "../../proto/generated/etcdserverpb.ts";
+import { errors } from "../../src/api/errors.ts";
+import { Proposals } from "../../src/server/proposals.ts";
+import type { Applied } from "../../src/state/machine.ts";
+import { FakeEnv } from "./fake-env.ts";
+
+let env: FakeEnv;
+let proposals: Proposals;
+const patient = { signal: new AbortController().signal, deadline: undefined };
+const put = { put: PutRequest.create({ key: "k", value: Buffer.from("v") }) };
+
+beforeEach(() => {
+  env = new FakeEnv();
+  proposals = new Proposals(
+    env,
+    { memberId: 0xabcdn, maxRequestBytes: 1_000, requestTimeoutMs: 7_000 },
+    () => undefined,
+  );
+});
+
+function track(promise: Promise<Applied>): { state: string } {
+  const seen = { state: "waiting" };
+  promise.then(
+    (applied) => (seen.state = `applied ${applied.index}`),
+    (error: Error) => (seen.state = error.message),
+  );
+  return seen;
+}
+
+function applied(data: Uint8Array, index: number): Applied {
+  const requestId = decode(InternalRaftRequest, data).header?.ID ?? 0n;
+  const result = { kind: "none" } as const;
+  return { index, requestId, result, revision: 1, events: [], confChange: undefined, leaderEntry: false, leases: [] };
+}
+
+test("G-7: a command is given to raft exactly once, and its caller gets what apply made of it", async () => {
+  const call = track(proposals.propose(put, patient));
+  const [first] = proposals.takeHeld(1_000, 3);
+  expect(proposals.takeHeld(1_000, 3)).toEqual([]);
+  proposals.applied(applied(first?.data ?? Buffer.alloc(0), 42));
+  await env.settle();
+  expect(call.state).toBe("applied 42");
+  expect(proposals.waitingCount).toBe(0);
+});
+
+test("G-9: a command over max-request-bytes is refused before raft", async () => {
+  const big = { put: PutRequest.create({ key: "k", value: Buffer.alloc(1_000) }) };
+  await expect(proposals.propose(big, patient)).rejects.toBe(errors.requestTooLarge);
+  expect(proposals.heldCount).toBe(0);
+});
+
+test("G-14: a command that never found a leader ends with 'context deadline exceeded' and never enters raft", async () => {
+  const call = track(proposals.propose(put, patient));
+  await env.advance(7_200);
+  expect(call.state).toBe(errors.deadlineExceeded.message);
+  expect(proposals.heldCount).toBe(0);
+});
+
+test("a command that raft took and nobody applied ends with 'request timed out'", async () => {
+  const call = track(proposals.propose(put, patient));
+  proposals.takeHeld(1_000, 3);
+  await env.advance(7_200);
+  expect(call.state).toBe(errors.timeout.message);
+});
+
+test("a cancelled command that is still held is never submitted", async () => {
+  const controller = new AbortController();
+  const call = track(proposals.propose(put, { signal: controller.signal, deadline: undefined }));
+  controller.abort();
+  expect(proposals.takeHeld(1_000, 3)).toEqual([]);
+  await env.settle();
+  expect(call.state).toBe(errors.canceled.message);
+});
+
+test("what an older leader took and the new leader's first entry does not follow is answered at once", async () => {
+  const old = track(proposals.propose(put, patient));
+  proposals.takeHeld(1_000, 3);
+  const held = track(proposals.propose(put, patient));
+  proposals.leaderEntryApplied(4);
+  await env.settle();
+  expect(old.state).toBe(errors.timeoutLeaderFailure.message);
+  expect(held.state).toBe("waiting");
+  expect(proposals.takeHeld(1_000, 4)).toHaveLength(1);
+  proposals.leaderEntryApplied(4);
+  await env.settle();
+  expect(held.state).toBe("waiting");
+});
+
+test("batches keep the order and stay near their byte limit", () => {
+  const sent = ["a", "b", "c", "d"];
+  for (const key of sent) {
+    void proposals.propose({ put: PutRequest.create({ key, value: Buffer.alloc(300) }) }, patient);
+  }
+  const batches: string[][] = [];
+  while (proposals.heldCount > 0) {
+    batches.push(proposals.takeHeld(700, 1).map(({ data }) => decode(InternalRaftRequest, data).put?.key ?? ""));
+  }
+  expect(batches).toEqual([
+    ["a", "b"],
+    ["c", "d"],
+  ]);
+});
+
+test("G-15: request ids carry the member and never repeat", () => {
+  const ids = Array.from({ length: 1_000 }, () => proposals.nextId());
+  expect(new Set(ids).size).toBe(1_000);
+  expect(ids.every((id) => id >> 48n === 0xabcdn)).toBe(true);
+});
+
+test("a stop answers everybody and takes nothing more", async () => {
+  const call = track(proposals.propose(put, patient));
+  proposals.stop();
+  await env.settle();
+  expect(call.state).toBe(errors.stopped.message);
+  await expect(proposals.propose(put, patient)).rejects.toBe(errors.stopped);
+});
