@@ -1,0 +1,315 @@
+import { afterEach, describe, expect, it } from "vitest";
+import type { Message, NodeId } from "../../raft/types.ts";
+import { PeerCallError } from "../../src/peer/transport.ts";
+import type { Member } from "./harness.ts";
+import {
+  append,
+  closeMembers,
+  connected,
+  freePort,
+  heartbeat,
+  introduce,
+  openMember,
+  sleep,
+  until,
+} from "./harness.ts";
+
+afterEach(closeMembers);
+
+function commits(messages: readonly Message[]): number[] {
+  return messages.flatMap((message) => (message.type === "MsgHeartbeat" ? [message.commit] : []));
+}
+
+function indexes(messages: readonly Message[]): number[] {
+  return messages.flatMap((message) => (message.type === "MsgApp" ? [message.index] : []));
+}
+
+function countdown(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+async function pair(): Promise<[Member, Member]> {
+  const members: [Member, Member] = [await openMember(1n), await openMember(2n)];
+  introduce(...members);
+  await connected(...members);
+  return members;
+}
+
+describe("two members", () => {
+  it("exchange thousands of messages in order, on both lanes, both ways", async () => {
+    const [a, b] = await pair();
+    const rounds = 3_000;
+    const send = (from: Member, to: Member, i: number): void =>
+      from.transport.send([append(from.id, to.id, i * 2, i % 3), heartbeat(from.id, to.id, i)]);
+    for (let i = 0; i < rounds; i++) {
+      send(a, b, i);
+      send(b, a, i);
+      if (i % 100 === 0) await sleep(0);
+    }
+    await until(() => [a, b].every(({ received }) => received.length === rounds * 2), "all messages");
+    for (const { received } of [a, b]) {
+      expect(commits(received)).toEqual(countdown(rounds));
+      expect(indexes(received)).toEqual(countdown(rounds).map((i) => i * 2));
+    }
+    expect(b.received.find((m) => m.type === "MsgApp" && m.index === 4)).toEqual(append(1n, 2n, 4, 2));
+    expect(a.unreachable).toEqual([]);
+    expect(a.transport.traffic(2n)?.sentBytes).toBeGreaterThan(rounds * 100);
+    expect(b.transport.traffic(1n)?.receivedBytes).toBeGreaterThan(rounds * 100);
+  });
+
+  it("know since when the other is active, and its round trip", async () => {
+    const a = await openMember(1n, { limits: { probeIntervalMs: 20 } });
+    const b = await openMember(2n);
+    const before = performance.now();
+    introduce(a, b);
+    await until(() => a.transport.activeSince(2n) !== undefined && a.transport.roundTripMs(2n) !== undefined, "active");
+    expect(a.transport.activeSince(2n)).toBeGreaterThanOrEqual(before);
+    expect(a.transport.roundTripMs(2n)).toBeGreaterThan(0);
+    expect(a.transport.activeSince(3n)).toBeUndefined();
+    expect(a.lines).toContainEqual({ level: "info", fields: { "peer-id": "2" }, msg: "peer became active" });
+  });
+
+  it("find each other again after one restarts", async () => {
+    const [a, b] = await pair();
+    await b.transport.close();
+    await until(() => a.transport.activeSince(2n) === undefined, "b is gone");
+    expect(a.unreachable).toContain(2n);
+    expect(a.logged("peer became inactive (message send to peer failed)")).toBe(true);
+
+    const again = await openMember(2n, { port: b.port });
+    again.transport.setPeers([{ id: 1n, urls: [a.url] }]);
+    await connected(again, a);
+    await until(() => a.transport.activeSince(2n) !== undefined, "b is back");
+    await sleep(50);
+    a.transport.send([append(1n, 2n, 4, 1), heartbeat(1n, 2n, 9)]);
+    again.transport.send([heartbeat(2n, 1n, 8)]);
+    await until(() => again.received.length === 2 && a.received.length === 1, "messages flow again");
+  });
+
+  it("use the pipeline while there is no stream", async () => {
+    const a = await openMember(1n);
+    const b = await openMember(2n);
+    // Only a knows b: b refuses a's streams and dials none, yet hears a, and can answer the unknown sender.
+    a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+    a.transport.send([heartbeat(1n, 2n, 1), append(1n, 2n, 0, 2)]);
+    await until(() => b.received.length === 2, "two POSTs");
+    expect([...b.received].sort((x, y) => x.type.localeCompare(y.type))).toEqual([
+      append(1n, 2n, 0, 2),
+      heartbeat(1n, 2n, 1),
+    ]);
+    b.transport.send([heartbeat(2n, 1n, 2)]);
+    await until(() => a.received.length === 1, "an answer by pipeline");
+    expect(a.unreachable).toEqual([]);
+  });
+
+  it("try a member's other URL", async () => {
+    const dead = await freePort();
+    const a = await openMember(1n);
+    const b = await openMember(2n, { handle: async () => ({ status: 200, body: "b" }) });
+    a.transport.setPeers([{ id: 2n, urls: [`http://127.0.0.1:${dead}`, b.url] }]);
+    b.transport.setPeers([{ id: 1n, urls: [a.url] }]);
+    const { body } = await a.transport.request(2n, { method: "POST", path: "/leases", timeoutMs: 1_000 });
+    expect(body.toString()).toBe("b");
+    await connected(a, b);
+  });
+});
+
+describe("what cannot be sent", () => {
+  it("is dropped and reported once a turn when the queue is full", async () => {
+    const [a, b] = await pair();
+    const messages = countdown(4_096 + 10).map((i) => heartbeat(1n, 2n, i));
+    a.transport.send(messages);
+    expect(a.unreachable).toEqual([]);
+    await until(() => b.received.length === 4_096, "as many as the queue holds");
+    expect(commits(b.received)).toEqual(countdown(4_096));
+    expect(a.unreachable).toEqual([2n]);
+    expect(a.transport.traffic(2n)?.sentFailures).toBe(10);
+  });
+
+  it("is dropped when its bytes are too many, though one message always goes", async () => {
+    const a = await openMember(1n, { limits: { streamQueueBytes: 10_000 } });
+    const b = await openMember(2n);
+    introduce(a, b);
+    await connected(a, b);
+    a.transport.send([append(1n, 2n, 0, 1, 50_000), append(1n, 2n, 1, 1, 100), heartbeat(1n, 2n, 3)]);
+    await until(() => b.received.length === 2, "the large one and the other lane's");
+    await until(() => a.unreachable.length === 1, "the report");
+    expect(indexes(b.received)).toEqual([0]);
+  });
+
+  it("goes nowhere when the member is down, and never blocks", async () => {
+    const a = await openMember(1n);
+    a.transport.setPeers([{ id: 2n, urls: [`http://127.0.0.1:${await freePort()}`] }]);
+    a.transport.send(countdown(200).map((i) => heartbeat(1n, 2n, i)));
+    // 4 in flight, 64 waiting, the rest dropped at once; then each failed POST is a report.
+    expect(a.transport.traffic(2n)?.sentFailures).toBe(200 - 68);
+    await until(() => a.unreachable.length > 1, "reports of failed POSTs");
+    await until(() => a.transport.traffic(2n)?.sentFailures === 200, "all of them failed");
+    expect(a.transport.activeSince(2n)).toBeUndefined();
+  });
+
+  it("is no one's business when the receiver is unknown", async () => {
+    const a = await openMember(1n);
+    a.transport.send([heartbeat(1n, 9n, 1)]);
+    await sleep(20);
+    expect(a.unreachable).toEqual([]);
+  });
+
+  it("includes snapshots, for now, with a report of failure", async () => {
+    const [a] = await pair();
+    const metadata = { index: 1, term: 1, confState: { voters: [1n], learners: [] } };
+    a.transport.send([{ type: "MsgSnap", from: 1n, to: 2n, term: 1, snapshot: { metadata, data: Buffer.alloc(0) } }]);
+    expect(a.snapshots).toEqual([]);
+    await until(() => a.snapshots.length === 1, "the report");
+    expect(a.snapshots).toEqual([{ id: 2n, ok: false }]);
+  });
+});
+
+describe("a large append", () => {
+  it("does not keep heartbeats waiting", async () => {
+    const order: string[] = [];
+    const a = await openMember(1n);
+    const b = await openMember(2n, { onMessage: (message) => void order.push(message.type) });
+    introduce(a, b);
+    await connected(a, b);
+    a.transport.send([append(1n, 2n, 0, 1, 60_000_000), heartbeat(1n, 2n, 1)]);
+    await until(() => order.length === 2, "both");
+    expect(order).toEqual(["MsgHeartbeat", "MsgApp"]);
+  });
+});
+
+describe("membership", () => {
+  it("of the transport follows setPeers", async () => {
+    const [a, b] = await pair();
+    a.transport.setPeers([]);
+    expect(a.transport.activeSince(2n)).toBeUndefined();
+    a.transport.send([heartbeat(1n, 2n, 1)]);
+    await sleep(100);
+    expect(b.received).toEqual([]);
+    expect(b.transport.activeSince(1n)).toBeUndefined();
+    introduce(a, b);
+    await until(() => b.transport.activeSince(1n) !== undefined && a.transport.activeSince(2n) !== undefined, "back");
+  });
+
+  it("a member that was removed is told so by streams and by pipeline, once", async () => {
+    const a = await openMember(1n);
+    const b = await openMember(2n);
+    b.removedIds.add(1n);
+    a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+    a.transport.send([heartbeat(1n, 2n, 1)]);
+    await until(() => a.removals.length > 0, "the news");
+    await sleep(100);
+    expect(a.removals).toHaveLength(1);
+    expect(b.received).toEqual([]);
+    expect(a.logged("the member has been permanently removed from the cluster")).toBe(true);
+  });
+
+  it("messages astray are dropped: for another member, or in another's name", async () => {
+    const [a, b] = await pair();
+    // Nothing stops a from writing what it likes into its streams to b.
+    const lie = (from: NodeId, to: NodeId): Message => ({ ...heartbeat(from, to, 1) });
+    const peer = [...[a.transport]][0];
+    peer?.send([heartbeat(3n, 2n, 1), append(3n, 2n, 0, 1), heartbeat(1n, 2n, 7)]);
+    await until(() => b.received.length > 0, "the honest one");
+    await sleep(50);
+    expect(b.received).toEqual([heartbeat(1n, 2n, 7)]);
+    expect(b.logged("dropped a message that does not belong on this stream")).toBe(true);
+    expect(lie(1n, 2n)).toEqual(heartbeat(1n, 2n, 1));
+  });
+
+  it("forwarded messages keep the name of who asked first", async () => {
+    const [a, b] = await pair();
+    const forwarded: readonly Message[] = [
+      { type: "MsgTransferLeader", from: 3n, to: 2n, term: 0 },
+      { type: "MsgProp", from: 3n, to: 2n, term: 0, entries: [{ type: 0, data: Buffer.from("p") }] },
+    ];
+    a.transport.send(forwarded);
+    await until(() => b.received.length === 2, "both");
+    expect(b.received).toEqual(forwarded);
+  });
+});
+
+describe("request", () => {
+  it("is served by the other side's handler", async () => {
+    const a = await openMember(1n);
+    const b = await openMember(2n, {
+      handle: async (method, path, body, headers) => ({
+        status: 200,
+        contentType: "application/protobuf",
+        body: Buffer.from(`${method} ${path} ${body} ${headers["x-extra"]} ${headers["x-server-from"]}`),
+      }),
+    });
+    a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+    const answer = await a.transport.request(2n, {
+      method: "POST",
+      path: "/leases?x=1",
+      headers: { "X-Extra": "e" },
+      body: Buffer.from("body"),
+      timeoutMs: 1_000,
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.body.toString()).toBe("POST /leases body e 1");
+    expect(answer.headers["content-type"]).toBe("application/protobuf");
+    expect(answer.headers["x-etcd-cluster-id"]).toBe("cdf818194e3a8c32");
+  });
+
+  it("rejects when late, aborted, unknown, dead or closed", async () => {
+    const a = await openMember(1n);
+    const b = await openMember(2n, { handle: () => new Promise(() => undefined) });
+    a.transport.setPeers([
+      { id: 2n, urls: [b.url] },
+      { id: 3n, urls: [`http://127.0.0.1:${await freePort()}`] },
+      { id: 4n, urls: ["https://127.0.0.1:1"] },
+    ]);
+    const get = (id: NodeId, signal?: AbortSignal): Promise<unknown> =>
+      a.transport.request(id, {
+        method: "GET",
+        path: "/version",
+        timeoutMs: 100,
+        ...(signal === undefined ? {} : { signal }),
+      });
+    await expect(get(2n)).rejects.toThrow("no answer in");
+    await expect(get(2n, AbortSignal.timeout(20))).rejects.toThrow("aborted");
+    await expect(get(3n)).rejects.toThrow("ECONNREFUSED");
+    await expect(get(4n)).rejects.toThrow("unsupported scheme");
+    await expect(get(5n)).rejects.toThrow("member 5 is not known");
+    const pending = get(2n);
+    const closed = expect(pending).rejects.toThrow(PeerCallError);
+    await a.transport.close();
+    await closed;
+  });
+});
+
+describe("close", () => {
+  it("leaves no socket, no timer, no call-back behind", async () => {
+    const handles = (): string[] =>
+      process.getActiveResourcesInfo().filter((name) => /TCP|GetAddrInfo|HTTP/i.test(name));
+    const before = handles().length;
+    const [a, b] = await pair();
+    a.transport.send([append(1n, 2n, 0, 1, 1_000_000), heartbeat(1n, 2n, 1)]);
+    const dead = `http://127.0.0.1:${await freePort()}`;
+    a.transport.setPeers([
+      { id: 2n, urls: [b.url] },
+      { id: 3n, urls: [dead] },
+    ]);
+    a.transport.send(countdown(100).map((i) => heartbeat(1n, 3n, i)));
+    expect(handles().length).toBeGreaterThan(before);
+    await Promise.all([a.transport.close(), b.transport.close()]);
+    const reports = a.unreachable.length;
+    await until(() => handles().length === before, "handles are closed", 1_000);
+    expect(a.timers.size).toBe(0);
+    expect(b.timers.size).toBe(0);
+    a.transport.send([heartbeat(1n, 2n, 1)]);
+    a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+    await sleep(50);
+    expect(a.unreachable.length).toBe(reports);
+    expect(a.timers.size).toBe(0);
+  });
+
+  it("frees the port, and listening on a taken one is refused", async () => {
+    const a = await openMember(1n);
+    await expect(openMember(2n, { port: a.port })).rejects.toThrow("EADDRINUSE");
+    await a.transport.close();
+    await openMember(2n, { port: a.port });
+  });
+});
