@@ -51,6 +51,17 @@ export const errors = {
   leaseNotFound: error(Code.NotFound, "etcdserver: requested lease not found"),
   leaseExists: error(Code.FailedPrecondition, "etcdserver: lease already exists"),
   memberNotFound: error(Code.NotFound, "etcdserver: member not found"),
+  memberExists: error(Code.FailedPrecondition, "etcdserver: member ID already exist"),
+  peerUrlExists: error(Code.FailedPrecondition, "etcdserver: Peer URLs already exists"),
+  memberNotLearner: error(Code.FailedPrecondition, "etcdserver: can only promote a learner member"),
+  tooManyLearners: error(Code.FailedPrecondition, "etcdserver: too many learner members in cluster"),
+  notEnoughStartedMembers: error(Code.Unknown, "etcdserver: re-configuration failed due to not enough started members"),
+  /** etcd crashes on it (N-10). */
+  unknownAlarmAction: error(Code.InvalidArgument, "etcdserver: unknown alarm action"),
+  /** An entry of the log that no version of the data format knows; it has no effect, on every member alike. */
+  malformedEntry: error(Code.Internal, "etcdserver: malformed log entry"),
+  /** A command of the log that this version does not execute; it has no effect. */
+  unsupportedCommand: error(Code.Unimplemented, "etcdserver: request is not supported"),
   noLeader: error(Code.Unavailable, "etcdserver: no leader"),
   notLeader: error(Code.FailedPrecondition, "etcdserver: not leader"),
   leaderChanged: error(Code.Unavailable, "etcdserver: leader changed"),
@@ -75,6 +86,11 @@ export const errors = {
 /** 12: a method that this server does not have, in grpc-go's words. */
 export function unknownMethod(service: string, method: string): ApiError {
   return error(Code.Unimplemented, `unknown method ${method} for service ${service}`);
+}
+
+/** 12: a method of the API that this version does not serve yet. */
+export function notImplemented(service: string, method: string): ApiError {
+  return error(Code.Unimplemented, `quorate: method ${method} of service ${service} is not implemented yet`);
 }
 
 export function unknownService(service: string): ApiError {
