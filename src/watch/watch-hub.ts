@@ -44,7 +44,12 @@ export interface WatchLimits extends StreamLimits {
   readonly fragmentBytes: number;
 }
 
-export function defaultWatchLimits(maxRequestBytes: number): WatchLimits {
+/** Limits as they are in production, unless told otherwise. */
+export interface WatchHubOptions extends Partial<WatchLimits> {
+  readonly maxRequestBytes: number;
+}
+
+function watchLimits({ maxRequestBytes, ...changed }: WatchHubOptions): WatchLimits {
   return {
     // A client that reads at all empties 4 MiB in well under a second; one that does not costs no more than this.
     maxStreamBytes: 4 << 20,
@@ -59,6 +64,7 @@ export function defaultWatchLimits(maxRequestBytes: number): WatchLimits {
     sliceBytes: 8 << 20,
     sliceWatchers: 512,
     fragmentBytes: maxRequestBytes + (512 << 10),
+    ...changed,
   };
 }
 
@@ -66,8 +72,8 @@ export function defaultWatchLimits(maxRequestBytes: number): WatchLimits {
  * `onWork` is called when `catchUp` has something to do after it had nothing: at the start, or after it returned false.
  * It must only schedule; then `catchUp` is to be called until it returns false.
  */
-export function createWatchHub(source: WatchSource, limits: WatchLimits, onWork: () => void): WatchHub {
-  return new Hub(source, limits, onWork);
+export function createWatchHub(source: WatchSource, options: WatchHubOptions, onWork: () => void): WatchHub {
+  return new Hub(source, watchLimits(options), onWork);
 }
 
 /** What becomes of a create request (W-4). */

@@ -1,0 +1,173 @@
+import { expect, test } from "vitest";
+import { brief, createBench } from "./harness.ts";
+
+test("W-7 one response for one revision, in sub order; W-5 a live response carries the event's revision", () => {
+  const bench = createBench();
+  const client = bench.open();
+  client.create({ key: "a", rangeEnd: "z" });
+  client.drain();
+  bench.change((s) => {
+    s.put("c", Buffer.from("1"), 0n);
+    s.put("a", Buffer.from("2"), 0n);
+    s.put("0", Buffer.from("unseen"), 0n);
+    s.deleteRange("c", "");
+  });
+  bench.put("b");
+  const got = client.drain();
+  expect(got.map((r) => [r.rev, brief([r])])).toEqual([
+    [2, ["put c@2", "put a@2", "delete c@2"]],
+    [3, ["put b@3"]],
+  ]);
+});
+
+test("W-8 NOPUT and NODELETE; nothing is sent if nothing is left; unknown filters mean nothing", () => {
+  const bench = createBench();
+  const client = bench.open();
+  for (const filters of [[0], [1], [0, 1], [7]]) client.create({ key: "a", filters });
+  client.drain();
+  bench.put("a");
+  bench.del("a");
+  const got = client.drain();
+  const of = (id: bigint): string[] => brief(got.filter((r) => r.id === id));
+  expect(of(0n)).toEqual(["delete a@3"]);
+  expect(of(1n)).toEqual(["put a@2"]);
+  expect(of(3n)).toEqual(["put a@2", "delete a@3"]);
+  expect(got.every((r) => r.events.length > 0)).toBe(true);
+  expect(got.some((r) => r.id === 2n)).toBe(false);
+});
+
+test("W-8 prev_kv is the value before the revision, live and from history; absent on create and below compaction", () => {
+  const bench = createBench();
+  const live = bench.open();
+  live.create({ key: "a", prevKv: true });
+  live.create({ key: "a" });
+  bench.put("a", "one");
+  bench.put("a", "two");
+  bench.del("a");
+  bench.put("a", "three");
+  const prevs = (id: bigint): (string | undefined)[] =>
+    seen.filter((r) => r.id === id).flatMap((r) => r.events.map((e) => e.prev));
+  let seen = live.drain();
+  expect(prevs(0n)).toEqual([undefined, "one", "two", undefined]);
+  expect(prevs(1n)).toEqual([undefined, undefined, undefined, undefined]);
+  const late = bench.open();
+  late.create({ key: "a", prevKv: true, startRevision: 2 });
+  bench.settle();
+  seen = late.drain();
+  expect(prevs(0n)).toEqual([undefined, "one", "two", undefined]);
+  bench.store.compact(4);
+  late.create({ key: "a", prevKv: true, startRevision: 4 });
+  bench.settle();
+  seen = late.drain();
+  expect(brief(seen)).toEqual(["delete a@4", "put a@5"]);
+  expect(prevs(1n)).toEqual([undefined, undefined]);
+});
+
+test("W-9 a put event has the whole pair, a delete event key and mod_revision", () => {
+  const bench = createBench();
+  const client = bench.open();
+  client.create({ key: "a" });
+  client.drain();
+  bench.put("a", "value");
+  bench.del("a");
+  expect(client.drain().flatMap((r) => r.events)).toEqual([
+    { type: "put", key: "a", value: "value", rev: 2, prev: undefined },
+    { type: "delete", key: "a", value: "", rev: 3, prev: undefined },
+  ]);
+});
+
+test("an event is encoded once for all watchers, and once more for those that want the pair before it", () => {
+  const bench = createBench();
+  bench.put("a", "old");
+  const client = bench.open();
+  for (let i = 0; i < 20; i++) client.create({ key: "a", prevKv: i % 2 === 0 });
+  client.drain();
+  bench.put("a", "new");
+  const events = new Set(client.stream.take(1 << 20).flatMap((r) => r.events));
+  expect(events.size).toBe(2);
+});
+
+function bigHistory(): ReturnType<typeof createBench> {
+  const bench = createBench();
+  for (let i = 0; i < 5; i++) {
+    bench.change((s) => {
+      for (const key of ["p1", "p2", "p3"]) s.put(key, Buffer.alloc(400_000, 120), 0n);
+    });
+  }
+  return bench;
+}
+
+test("V-6 W-13 15 events of 400 000 bytes from history: 3 fragments of 5, or 1 message without fragment", () => {
+  const bench = bigHistory();
+  const client = bench.open();
+  client.create({ key: "p", rangeEnd: "q", startRevision: 2, fragment: true });
+  client.create({ key: "p", rangeEnd: "q", startRevision: 2 });
+  bench.settle();
+  const split = client.drain().filter((r) => r.id === 0n && !r.created);
+  expect(split.map((r) => [r.events.length, r.fragment, r.rev])).toEqual([
+    [5, true, 6],
+    [5, true, 6],
+    [5, false, 6],
+  ]);
+  // The first watch filled the stream; the second had to wait for the client.
+  bench.settle();
+  const whole = client.drain();
+  expect(whole.map((r) => [r.id, r.events.length, r.fragment, r.rev])).toEqual([[1n, 15, false, 6]]);
+});
+
+test("W-13 a live revision is split too, an event as large as a fragment stands alone, and a small one stays whole", () => {
+  const bench = createBench({ fragmentBytes: 1_000 });
+  const client = bench.open();
+  client.create({ key: "a", rangeEnd: "z", fragment: true });
+  client.drain();
+  bench.change((s) => {
+    for (const [key, size] of [
+      ["a", 300],
+      ["b", 300],
+      ["c", 300],
+      ["d", 5_000],
+      ["e", 10],
+    ] as const) {
+      s.put(key, Buffer.alloc(size), 0n);
+    }
+  });
+  bench.put("b");
+  const got = client.drain();
+  expect(got.map((r) => [brief([r]), r.fragment, r.rev])).toEqual([
+    [["put a@2", "put b@2"], true, 2],
+    [["put c@2"], true, 2],
+    [["put d@2"], true, 2],
+    [["put e@2"], false, 2],
+    [["put b@3"], false, 3],
+  ]);
+});
+
+test("W-18 after a snapshot was installed, all watches go on from their next revision, or learn that it is compacted", () => {
+  const bench = createBench();
+  const client = bench.open();
+  client.create({ key: "a" });
+  client.create({ key: "a", startRevision: 5 });
+  client.create({ key: "a", startRevision: 100 });
+  bench.put("a");
+  // Revisions 3 to 6 come by snapshot: in the store, never published.
+  for (let i = 0; i < 4; i++) bench.changeSilently((s) => s.put("a", Buffer.from(`snap${i}`), 0n));
+  bench.hub.resync();
+  expect([bench.hub.unsyncedCount, bench.workCalls]).toEqual([2, 1]);
+  bench.settle();
+  bench.put("a");
+  const got = client.drain();
+  const of = (id: bigint): string[] => brief(got.filter((r) => r.id === id));
+  expect(of(0n)).toEqual([2, 3, 4, 5, 6, 7].map((r) => `put a@${r}`));
+  expect(of(1n)).toEqual([5, 6, 7].map((r) => `put a@${r}`));
+  expect(of(2n)).toEqual([]);
+
+  for (let i = 0; i < 2; i++) bench.changeSilently((s) => s.put("a", Buffer.from("x"), 0n));
+  bench.store.compact(9);
+  bench.hub.resync();
+  bench.settle();
+  expect(client.drain().map((r) => [r.id, r.canceled, r.compact, r.rev])).toEqual([
+    [0n, true, 9, 0],
+    [1n, true, 9, 0],
+  ]);
+  expect(bench.hub.watcherCount).toBe(1);
+});
