@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Cluster, startCluster } from "./cluster.ts";
+import { Load } from "./load.ts";
+
+describe("a lost leader, at etcd's default timings", () => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    cluster = await startCluster(3);
+  });
+  afterAll(() => cluster?.destroy());
+
+  async function gapAfter(signal: "SIGKILL" | "SIGTERM"): Promise<number> {
+    const leader = await cluster.leader();
+    const others = cluster.members.filter((member) => member !== leader);
+    const load = new Load(cluster, others, 2, `failover/${signal}/${performance.now()}`);
+    await load.progress(100);
+    const since = performance.now();
+    await leader.kill(signal);
+    await load.progress(200);
+    await load.stop();
+    leader.start();
+    await leader.ready();
+    return load.longestGap(since);
+  }
+
+  test("kill -9: writes are accepted again within 2 s", async () => {
+    const gaps: number[] = [];
+    for (let round = 0; round < 5; round++) gaps.push(await gapAfter("SIGKILL"));
+    console.log(
+      `failover: longest gap between two acknowledged puts after kill -9: ${gaps.map(Math.round).join(", ")} ms`,
+    );
+    expect(Math.max(...gaps)).toBeLessThan(2_000);
+  });
+
+  test("SIGTERM: leadership is handed over first, writes go on within 200 ms", async () => {
+    const gaps: number[] = [];
+    for (let round = 0; round < 5; round++) gaps.push(await gapAfter("SIGTERM"));
+    console.log(
+      `failover: longest gap between two acknowledged puts after SIGTERM: ${gaps.map(Math.round).join(", ")} ms`,
+    );
+    expect(Math.max(...gaps)).toBeLessThan(200);
+  });
+});
