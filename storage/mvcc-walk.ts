@@ -1,0 +1,95 @@
+import type { Backend, BackendSnapshot, Bucket } from "./backend.ts";
+import { createCompactionHash, createHash, createHashKv, type KeyHash } from "./mvcc/hash.ts";
+import type { Mvcc } from "./mvcc/mvcc.ts";
+import { createMvccRestore } from "./mvcc/store.ts";
+import { BUCKETS, revisionKey, successor } from "./schema.ts";
+
+/**
+ * Walks over the whole store, a bounded slice a turn of the event loop. Each takes its snapshot (and its pin on the
+ * index) before it first awaits, so it sees the store as of the call, whatever is applied meanwhile.
+ */
+const SLICE_ROWS = 500;
+
+/** `onProgress` gets the rows read so far, after each slice. */
+export async function restoreMvcc(
+  backend: Backend,
+  onProgress?: (rows: number) => void,
+): Promise<{ readonly mvcc: Mvcc; readonly leased: ReadonlyMap<string, bigint> }> {
+  const restore = createMvccRestore(backend);
+  const snapshot = backend.snapshot();
+  try {
+    let rows = 0;
+    await walk(
+      snapshot,
+      "key",
+      undefined,
+      (key, value) => restore.row(key, value),
+      (count) => {
+        rows += count;
+        onProgress?.(rows);
+      },
+    );
+  } finally {
+    await snapshot.close();
+  }
+  return restore.finish();
+}
+
+/** HashKV (N-4) of a revision within compactRevision..currentRevision. */
+export function hashKv(backend: Backend, mvcc: Mvcc, revision: number, compactRevision: number): Promise<number> {
+  return hashKeys(backend, mvcc, revision, createHashKv(mvcc, revision, compactRevision));
+}
+
+/**
+ * The hash to store for a compaction to `target` (N-5). Call it when the compaction was accepted and before its first
+ * slice; `previous` is the compact revision it replaced. Not for a compaction that resumes after a restart, nor for one
+ * that was accepted while another was pending: the others would not store one either.
+ */
+export function hashCompaction(backend: Backend, mvcc: Mvcc, target: number, previous: number): Promise<number> {
+  return hashKeys(backend, mvcc, target, createCompactionHash(mvcc, target, previous));
+}
+
+async function hashKeys(backend: Backend, mvcc: Mvcc, revision: number, hash: KeyHash): Promise<number> {
+  const pin = mvcc.pin();
+  const snapshot = backend.snapshot();
+  try {
+    await walk(snapshot, "key", revisionKey(revision + 1, 0), (key, value) => hash.row(key, value));
+  } finally {
+    pin.release();
+    await snapshot.close();
+  }
+  return hash.sum();
+}
+
+/** Hash (N-6) of the whole store. */
+export async function hashStore(backend: Backend): Promise<number> {
+  const hash = createHash();
+  const snapshot = backend.snapshot();
+  try {
+    for (const bucket of BUCKETS) {
+      hash.bucket(bucket);
+      await walk(snapshot, bucket, undefined, (key, value) => hash.row(key, value));
+    }
+  } finally {
+    await snapshot.close();
+  }
+  return hash.sum();
+}
+
+async function walk(
+  snapshot: BackendSnapshot,
+  bucket: Bucket,
+  to: string | undefined,
+  onRow: (key: string, value: Uint8Array) => void,
+  onSlice?: (rows: number) => void,
+): Promise<void> {
+  let from = "";
+  for (;;) {
+    const rows = await snapshot.range(bucket, from, to, SLICE_ROWS);
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    for (const [key, value] of rows) onRow(key, value);
+    onSlice?.(rows.length);
+    from = successor(last[0]);
+  }
+}

@@ -1,0 +1,373 @@
+import { encode } from "../../proto/codec.ts";
+import { KeyValue } from "../../proto/generated/mvccpb.ts";
+import { assert, must } from "../../raft/assert.ts";
+import type { Backend } from "../backend.ts";
+import {
+  decodeRevision,
+  encodeRevision,
+  FINISHED_COMPACT_REVISION,
+  isRevisionKey,
+  isTombstoneKey,
+  mainOf,
+  revisionKey,
+  SCHEDULED_COMPACT_REVISION,
+  subOf,
+  tombstoneKey,
+} from "../schema.ts";
+import { Compaction } from "./compaction.ts";
+import { RecentChanges, readRevision } from "./history.ts";
+import {
+  isLive,
+  isVisible,
+  type KeyIndex,
+  latest,
+  put,
+  restorePut,
+  restoreTombstone,
+  tombstone,
+  versionAt,
+} from "./key-index.ts";
+import type { KeyEvent, KeyVersion, Mvcc, MvccRestore } from "./mvcc.ts";
+import { decodeRow, encodeDeleted, encodeTombstone } from "./stored-pair.ts";
+import { TreeIndex } from "./tree-index.ts";
+
+/** A fresh store is a restore without rows. */
+export function createMvccRestore(backend: Backend): MvccRestore {
+  return new Restore(backend);
+}
+
+/**
+ * Revisions that never were, between `after` and `before`: a store has them only where `etcdutl snapshot restore
+ * --bump-revision` jumped over a billion or so. History steps over them.
+ */
+interface Gap {
+  readonly after: number;
+  readonly before: number;
+}
+
+interface Restored {
+  readonly tree: TreeIndex<KeyIndex>;
+  readonly recent: RecentChanges;
+  readonly gaps: readonly Gap[];
+  readonly liveCount: number;
+  readonly currentRevision: number;
+  readonly compactRevision: number;
+  readonly pendingCompaction: number | undefined;
+  readonly highestSubAtCompactRevision: number;
+}
+
+class Restore implements MvccRestore {
+  readonly #backend: Backend;
+  readonly #scheduled: number;
+  readonly #finished: number;
+  readonly #tree = new TreeIndex<KeyIndex>();
+  readonly #recent = new RecentChanges();
+  readonly #gaps: Gap[] = [];
+  readonly #leased = new Map<string, bigint>();
+  #lastKey = "";
+  #lastMain = 1;
+  #liveCount = 0;
+  #highestSubAtCompactRevision = -1;
+  #isFinished = false;
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+    this.#scheduled = storedRevision(backend, SCHEDULED_COMPACT_REVISION);
+    this.#finished = storedRevision(backend, FINISHED_COMPACT_REVISION);
+  }
+
+  row(rowKey: string, value: Uint8Array): void {
+    assert(!this.#isFinished, "a row came after the restore was finished");
+    assert(isRevisionKey(rowKey), `a stored row has no revision for a key: ${JSON.stringify(rowKey)}`);
+    assert(rowKey > this.#lastKey, "restored rows do not ascend");
+    this.#lastKey = rowKey;
+    const main = mainOf(rowKey);
+    const sub = subOf(rowKey);
+    this.#noteRevision(main, sub);
+    const pair = decodeRow(value);
+    const { key } = pair;
+    const restore = isTombstoneKey(rowKey)
+      ? (before: KeyIndex | undefined) => restoreTombstone(before, main, sub)
+      : (before: KeyIndex | undefined) => restorePut(before, main, sub, pair.createRevision, pair.version);
+    let wasLive = false;
+    const index = this.#tree.update(key, (before) => {
+      wasLive = before !== undefined && isLive(before);
+      return restore(before);
+    });
+    this.#liveCount += Number(isLive(index)) - Number(wasLive);
+    if (pair.lease !== 0n && isLive(index)) this.#leased.set(key, pair.lease);
+    else this.#leased.delete(key);
+  }
+
+  #noteRevision(main: number, sub: number): void {
+    const compacted = Math.max(this.#scheduled, this.#finished);
+    const after = Math.max(this.#lastMain, compacted);
+    if (main > after + 1) this.#gaps.push({ after, before: main });
+    if (main === compacted) this.#highestSubAtCompactRevision = sub;
+    this.#lastMain = main;
+    this.#recent.set(main, sub + 1);
+  }
+
+  finish(): { readonly mvcc: Mvcc; readonly leased: ReadonlyMap<string, bigint> } {
+    assert(!this.#isFinished, "a restore was finished twice");
+    this.#isFinished = true;
+    const compactRevision = Math.max(this.#scheduled, this.#finished);
+    const mvcc = new Store(this.#backend, {
+      tree: this.#tree,
+      recent: this.#recent,
+      gaps: this.#gaps,
+      liveCount: this.#liveCount,
+      currentRevision: Math.max(this.#lastMain, compactRevision),
+      compactRevision,
+      pendingCompaction: this.#scheduled > this.#finished ? this.#scheduled : undefined,
+      highestSubAtCompactRevision: this.#highestSubAtCompactRevision,
+    });
+    return { mvcc, leased: this.#leased };
+  }
+}
+
+/** -1 when there is none. */
+function storedRevision(backend: Backend, metaKey: string): number {
+  const value = backend.get("meta", metaKey);
+  return value === undefined ? -1 : decodeRevision(value);
+}
+
+interface Change {
+  readonly main: number;
+  readonly events: KeyEvent[];
+}
+
+class Store implements Mvcc {
+  readonly #backend: Backend;
+  readonly #tree: TreeIndex<KeyIndex>;
+  readonly #recent: RecentChanges;
+  readonly #gaps: readonly Gap[];
+  #liveCount: number;
+  #currentRevision: number;
+  #compactRevision: number;
+  #pendingCompaction: number | undefined;
+  #highestSubAtCompactRevision: number;
+  #compaction: Compaction | undefined;
+  /** What reads as of an older revision would find is no longer complete. */
+  #trimmedTo = -1;
+  #change: Change | undefined;
+  #pins = 0;
+
+  constructor(backend: Backend, restored: Restored) {
+    this.#backend = backend;
+    this.#tree = restored.tree;
+    this.#recent = restored.recent;
+    this.#gaps = restored.gaps;
+    this.#liveCount = restored.liveCount;
+    this.#currentRevision = restored.currentRevision;
+    this.#compactRevision = restored.compactRevision;
+    this.#pendingCompaction = restored.pendingCompaction;
+    this.#highestSubAtCompactRevision = restored.highestSubAtCompactRevision;
+    this.#trimmedTo = restored.compactRevision;
+  }
+
+  get currentRevision(): number {
+    return this.#currentRevision;
+  }
+
+  get compactRevision(): number {
+    return this.#compactRevision;
+  }
+
+  get keyCount(): number {
+    return this.#liveCount;
+  }
+
+  visit(key: string, end: string, revision: number, visitor: (version: KeyVersion) => boolean): void {
+    if (end === "") {
+      const version = this.get(key, revision);
+      if (version !== undefined) visitor(version);
+      return;
+    }
+    this.#checkReadable(revision);
+    this.#visitIndex(key, end, (found, index) => {
+      const version = versionAt(index, found, revision);
+      return version === undefined || visitor(version);
+    });
+  }
+
+  count(key: string, end: string, revision: number): number {
+    if (end === "") return this.get(key, revision) === undefined ? 0 : 1;
+    this.#checkReadable(revision);
+    let count = 0;
+    this.#visitIndex(key, end, (_, index) => {
+      if (isVisible(index, revision)) count++;
+      return true;
+    });
+    return count;
+  }
+
+  get(key: string, revision: number): KeyVersion | undefined {
+    this.#checkReadable(revision);
+    const index = this.#tree.get(key);
+    return index === undefined ? undefined : versionAt(index, key, revision);
+  }
+
+  value({ key, mod }: KeyVersion): Uint8Array {
+    return must(
+      this.#backend.get("key", revisionKey(mod.main, mod.sub)),
+      `the index has revision ${mod.main}.${mod.sub} of key ${JSON.stringify(key)}, the store has not`,
+    );
+  }
+
+  #visitIndex(key: string, end: string, visitor: (key: string, index: KeyIndex) => boolean): void {
+    if (end === "\0") this.#tree.visit(key, visitor);
+    else this.#tree.visit(key, (found, index) => found < end && visitor(found, index));
+  }
+
+  #checkReadable(revision: number): void {
+    assert(
+      revision >= this.#trimmedTo,
+      `a read as of revision ${revision} came after a compaction to ${this.#trimmedTo} began to drop what it needs`,
+    );
+  }
+
+  beginChange(): void {
+    assert(this.#change === undefined, "a change was begun inside another one");
+    this.#change = { main: this.#currentRevision + 1, events: [] };
+  }
+
+  put(key: string, value: Uint8Array, lease: bigint): Uint8Array {
+    const { main, events } = this.#openChange();
+    const sub = events.length;
+    let wasLive = false;
+    const index = this.#tree.update(key, (before) => {
+      wasLive = before !== undefined && isLive(before);
+      return put(before, main, sub);
+    });
+    if (!wasLive) this.#liveCount++;
+    const { createRevision, version } = latest(index);
+    const kv = encode(KeyValue, { key, createRevision, modRevision: main, version, value, lease });
+    this.#backend.put("key", revisionKey(main, sub), kv);
+    events.push({ type: "put", key, revision: { main, sub }, kv });
+    return kv;
+  }
+
+  deleteRange(key: string, end: string): readonly string[] {
+    const change = this.#openChange();
+    const keys: string[] = [];
+    if (end === "") {
+      const index = this.#tree.get(key);
+      if (index !== undefined && isLive(index)) keys.push(key);
+    } else {
+      this.#visitIndex(key, end, (found, index) => {
+        if (isLive(index)) keys.push(found);
+        return true;
+      });
+    }
+    for (const found of keys) this.#delete(found, change);
+    return keys;
+  }
+
+  #delete(key: string, { main, events }: Change): void {
+    const sub = events.length;
+    this.#tree.update(key, (before) => tombstone(before, main, sub));
+    this.#liveCount--;
+    this.#backend.put("key", tombstoneKey(main, sub), encodeTombstone(key));
+    events.push({ type: "delete", key, revision: { main, sub }, kv: encodeDeleted(key, main) });
+  }
+
+  endChange(): { readonly revision: number; readonly events: readonly KeyEvent[] } {
+    const { main, events } = this.#openChange();
+    this.#change = undefined;
+    if (events.length > 0) {
+      this.#currentRevision = main;
+      this.#recent.set(main, events.length);
+    }
+    return { revision: this.#currentRevision, events };
+  }
+
+  #openChange(): Change {
+    return must(this.#change, "the store was written to outside a change");
+  }
+
+  history(
+    from: number,
+    through: number,
+    maxRevisions: number,
+    maxBytes: number,
+  ): { readonly events: readonly KeyEvent[]; readonly next: number } {
+    assert(from >= this.#compactRevision, `history from ${from} is compacted to ${this.#compactRevision}`);
+    assert(through <= this.#currentRevision, `history through ${through} is beyond ${this.#currentRevision}`);
+    const events: KeyEvent[] = [];
+    let next = from;
+    let bytes = 0;
+    for (let revisions = 0; next <= through; revisions++) {
+      if (revisions > 0 && (revisions >= maxRevisions || bytes >= maxBytes)) break;
+      const gap = this.#gaps.find(({ after, before }) => after < next && next < before);
+      if (gap !== undefined) {
+        next = Math.min(gap.before, through + 1);
+        continue;
+      }
+      const holesBelow = next === this.#compactRevision ? this.#highestSubAtCompactRevision : -1;
+      bytes += readRevision(this.#backend, next, this.#recent.get(next), holesBelow, events);
+      next++;
+    }
+    return { events, next };
+  }
+
+  previous({ key, revision }: KeyEvent): Uint8Array | undefined {
+    const before = revision.main - 1;
+    if (before < this.#compactRevision) return undefined;
+    const version = this.get(key, before);
+    return version === undefined ? undefined : this.value(version);
+  }
+
+  compact(revision: number): void {
+    assert(this.#change === undefined, "a compaction was accepted inside a change");
+    assert(
+      revision > this.#compactRevision && revision <= this.#currentRevision,
+      `a compaction to ${revision} is not within ${this.#compactRevision} and ${this.#currentRevision}`,
+    );
+    this.#compactRevision = revision;
+    this.#pendingCompaction = revision;
+    this.#compaction = undefined;
+    this.#highestSubAtCompactRevision = -1;
+    this.#backend.put("meta", SCHEDULED_COMPACT_REVISION, encodeRevision(revision));
+  }
+
+  get pendingCompaction(): number | undefined {
+    return this.#pendingCompaction;
+  }
+
+  compactSlice(maxKeys: number): boolean {
+    assert(!this.pinned, "a compaction dropped versions while a read held them");
+    assert(this.#change === undefined, "a compaction ran inside a change");
+    assert(maxKeys > 0, "a compaction slice of no keys was asked for");
+    const target = this.#pendingCompaction;
+    if (target === undefined) return true;
+    this.#trimmedTo = target;
+    this.#compaction ??= new Compaction(target, this.#tree, this.#backend);
+    const isOver = this.#compaction.slice(maxKeys);
+    this.#highestSubAtCompactRevision = Math.max(
+      this.#highestSubAtCompactRevision,
+      this.#compaction.highestSubAtTarget,
+    );
+    if (!isOver) return false;
+    this.#backend.put("meta", FINISHED_COMPACT_REVISION, encodeRevision(target));
+    this.#compaction = undefined;
+    this.#pendingCompaction = undefined;
+    return true;
+  }
+
+  pin(): { release(): void } {
+    this.#pins++;
+    let isHeld = true;
+    return {
+      release: () => {
+        assert(isHeld, "a pin was released twice");
+        isHeld = false;
+        this.#pins--;
+      },
+    };
+  }
+
+  get pinned(): boolean {
+    return this.#pins > 0;
+  }
+}
