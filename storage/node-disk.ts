@@ -1,0 +1,154 @@
+import * as fs from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Disk, DiskFile } from "./disk.ts";
+import { lockPath } from "./node-lock.ts";
+
+/** A refusal of the file system; `code` is Node's (ENOSPC, EIO, ...), the message also names operation and path. */
+export class DiskError extends Error {
+  override readonly name = "DiskError";
+  readonly code: string | undefined;
+
+  constructor(operation: string, path: string, cause: unknown) {
+    super(`${operation} ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.code = codeOf(cause);
+  }
+}
+
+const ZEROS = Buffer.alloc(1 << 20);
+
+/** The file system of the machine. */
+export const nodeDisk: Disk = {
+  async makeDirectory(path) {
+    await named("mkdir", path, async () => {
+      const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
+      // Each name lives in the directory above it; one that is not new may have been made by a process that was killed.
+      const top = dirname(first ?? path);
+      for (let at = dirname(path); ; at = dirname(at)) {
+        await syncDirectory(at);
+        if (at === top || at === dirname(at)) return;
+      }
+    });
+  },
+
+  async list(path) {
+    return named("list", path, async () => ((await unlessMissing(fs.readdir(path))) ?? []).sort(byCodeUnits));
+  },
+
+  async open(path) {
+    return named("open", path, async () => {
+      const handle = await unlessMissing(fs.open(path, "r+"));
+      return handle && new NodeFile(path, handle);
+    });
+  },
+
+  async create(path) {
+    return named("create", path, async () => new NodeFile(path, await fs.open(path, "wx+", 0o600)));
+  },
+
+  async rename(from, to) {
+    await named(`rename ${from} to`, to, () => fs.rename(from, to));
+  },
+
+  async remove(path) {
+    await named("remove", path, () => fs.unlink(path));
+  },
+
+  async syncDirectory(path) {
+    await named("fsync", path, () => syncDirectory(path));
+  },
+
+  async lock(path) {
+    return named("lock", path, () => lockPath(path));
+  },
+};
+
+class NodeFile implements DiskFile {
+  readonly #path: string;
+  readonly #handle: fs.FileHandle;
+
+  constructor(path: string, handle: fs.FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  async size(): Promise<number> {
+    return named("stat", this.#path, async () => (await this.#handle.stat()).size);
+  }
+
+  async read(into: Uint8Array, position: number): Promise<number> {
+    return named(`read at ${position} of`, this.#path, async () => {
+      let done = 0;
+      while (done < into.length) {
+        const { bytesRead } = await this.#handle.read(into, done, into.length - done, position + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return done;
+    });
+  }
+
+  async write(from: Uint8Array, position: number): Promise<void> {
+    await named(`write at ${position} of`, this.#path, () => this.#write(from, position));
+  }
+
+  async allocate(size: number): Promise<void> {
+    await named(`allocate ${size} bytes of`, this.#path, async () => {
+      // Real zeros, not a hole or an unwritten extent: later writes neither need space nor change metadata.
+      for (let at = (await this.#handle.stat()).size; at < size; at += ZEROS.length) {
+        await this.#write(ZEROS.subarray(0, Math.min(ZEROS.length, size - at)), at);
+      }
+      await this.#handle.sync();
+    });
+  }
+
+  async sync(): Promise<void> {
+    await named("fdatasync", this.#path, () => this.#handle.datasync());
+  }
+
+  async close(): Promise<void> {
+    await named("close", this.#path, () => this.#handle.close());
+  }
+
+  async #write(from: Uint8Array, position: number): Promise<void> {
+    let done = 0;
+    while (done < from.length) {
+      const { bytesWritten } = await this.#handle.write(from, done, from.length - done, position + done);
+      if (bytesWritten === 0) throw new Error(`wrote ${done} of ${from.length} bytes`);
+      done += bytesWritten;
+    }
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await fs.open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function named<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw new DiskError(operation, path, error);
+  }
+}
+
+async function unlessMissing<T>(result: Promise<T>): Promise<T | undefined> {
+  try {
+    return await result;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+function byCodeUnits(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,395 @@
+/**
+ * The log as it is written.
+ *
+ * One write and one sync are in flight at a time. What arrives meanwhile waits and goes out together: group commit
+ * without a timer. A write goes to one segment only, at the end of what is there; nothing is ever written over.
+ *
+ * A segment is in the log once its name is on the disk, and gets its name only with a synced head: crc record, metadata,
+ * the hard state so far, settled mark (wal-tail.ts). All before it is synced by then, so only the last segment has a tail
+ * that a crash can tear.
+ */
+import { posix } from "node:path";
+import { encode } from "../proto/codec.ts";
+import { Metadata } from "../proto/generated/etcdserverpb.ts";
+import * as walpb from "../proto/generated/walpb.ts";
+import { assert } from "../raft/assert.ts";
+import type { Entry, HardState } from "../raft/types.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+import type { CreateWal, OpenWal, Wal, WalBatch, WalMetadata, WalOptions } from "./wal.ts";
+import { WalIndex } from "./wal-index.ts";
+import { WalReader } from "./wal-reader.ts";
+import { CRC_FRAME_BYTES, entryFrameBound, HARD_STATE_FRAME_BOUND, RecordWriter } from "./wal-record.ts";
+import { Replay, type SegmentEnd } from "./wal-replay.ts";
+import { damaged, PREPARED_NAME, type SegmentName, segmentPath, segmentsAmong } from "./wal-segment.ts";
+
+/** Waiting batches go out together up to this size; a single one may be larger. */
+const MAX_WRITE_BYTES = 4 << 20;
+const ZEROS = Buffer.alloc(64 * 1024);
+
+export const createWal: CreateWal = async (disk, directory, metadata, first, options) => {
+  assert(segmentsAmong(directory, await disk.list(directory)).length === 0, `there is a WAL in ${directory}`);
+  const index = new WalIndex(0, 0);
+  checkBatch(first, 1, 0);
+  const path = segmentPath(directory, 0, 0);
+  const metadataBytes = encode(Metadata, metadata);
+
+  const writer = new RecordWriter(0);
+  writer.seed();
+  writer.metadata(metadataBytes);
+  writer.snapshot(encode(walpb.Snapshot, walpb.Snapshot.create()));
+  writeBatch(writer, first, index, 0, 0);
+  writer.seed();
+
+  // The directory gets its name last: either the whole first segment is there or no WAL is.
+  const parent = posix.dirname(directory);
+  const aside = `${directory}.tmp`;
+  await disk.makeDirectory(parent);
+  await disk.makeDirectory(aside);
+  for (const name of await disk.list(aside)) await disk.remove(posix.join(aside, name));
+  const file = await disk.create(posix.join(aside, posix.basename(path)));
+  await file.allocate(options.segmentBytes);
+  await file.write(writer.bytes, 0);
+  await file.sync();
+  await file.close();
+  await disk.syncDirectory(aside);
+  await disk.rename(aside, directory);
+  await disk.syncDirectory(parent);
+
+  const segment = { sequence: 0, index: 0, path };
+  const tail: Tail = {
+    segment,
+    file: await openSegment(disk, segment),
+    offset: writer.length,
+    headEnd: writer.length,
+    synced: true,
+    marked: true,
+  };
+  const hardState = first.hardState ?? { term: 0, vote: 0n, commit: 0 };
+  return new Log(disk, directory, options, { metadata, metadataBytes, hardState, index, tail, crc: writer.crc }, [
+    segment,
+  ]);
+};
+
+export const openWal: OpenWal = async (disk, directory, keepAfter, options) => {
+  const names = await disk.list(directory);
+  const segments = segmentsAmong(directory, names);
+  const last = segments.at(-1);
+  if (last === undefined) return undefined;
+
+  const replay = new Replay(keepAfter);
+  const { file, size, end } = await replaySegments(disk, segments, replay, options);
+  const content = replay.content();
+  assert(content !== undefined, "a replayed log without metadata");
+
+  // From here on the disk is changed: everything was read and found good.
+  await repair(file, size, end, options.segmentBytes);
+  if (names.includes(PREPARED_NAME)) await disk.remove(posix.join(directory, PREPARED_NAME));
+  // The process that made these names may have been killed before it could sync them.
+  await disk.syncDirectory(directory);
+  await disk.syncDirectory(posix.dirname(directory));
+  let offset = end.offset;
+  if (!end.marked) {
+    // Only now: the mark says that all before it is on the disk.
+    const writer = new RecordWriter(end.crc);
+    writer.seed();
+    await file.write(writer.bytes, offset);
+    await file.sync();
+    offset += writer.length;
+  }
+
+  const { metadata, metadataBytes, hardState, start, index, before, entries } = content;
+  const tail: Tail = { segment: last, file, offset, headEnd: 0, synced: true, marked: true };
+  const state = { metadata, metadataBytes, hardState, index, tail, crc: end.crc };
+  const wal = new Log(disk, directory, options, state, segments);
+  return { wal, hardState, start, before, entries, tornBytes: end.tornBytes };
+};
+
+/** The last segment, left open, and how it ends. */
+async function replaySegments(
+  disk: Disk,
+  segments: readonly SegmentName[],
+  replay: Replay,
+  options: WalOptions,
+): Promise<{ readonly file: DiskFile; readonly size: number; readonly end: SegmentEnd }> {
+  const sizes: number[] = [];
+  for (const segment of segments) {
+    const file = await openSegment(disk, segment);
+    sizes.push(await file.size());
+    await file.close();
+  }
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  let done = 0;
+  for (const [i, segment] of segments.entries()) {
+    const size = sizes[i] as number;
+    const isLast = i === segments.length - 1;
+    const file = await openSegment(disk, segment);
+    try {
+      const end = await replay.segment(segment, file, size, isLast);
+      done += size;
+      options.onProgress?.(done, total);
+      if (isLast) return { file, size, end };
+      await file.close();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+  throw new Error("no segments");
+}
+
+/** Cuts a torn write off: zero from where the log ends, on the disk, before anything is written there. */
+async function repair(file: DiskFile, size: number, end: SegmentEnd, segmentBytes: number): Promise<void> {
+  for (const mend of end.mends) await file.write(mend.bytes, mend.offset);
+  const tornEnd = end.offset + end.tornBytes;
+  for (let at = end.offset; at < tornEnd; at += ZEROS.length) {
+    await file.write(ZEROS.subarray(0, Math.min(ZEROS.length, tornEnd - at)), at);
+  }
+  // What was replayed may have been written by a process that was killed before its sync.
+  await file.sync();
+  if (size < segmentBytes) await file.allocate(segmentBytes);
+}
+
+interface Tail {
+  readonly segment: SegmentName;
+  readonly file: DiskFile;
+  /** Where the next record goes. */
+  readonly offset: number;
+  /** End of the head; a segment that has only that is not cut again. */
+  readonly headEnd: number;
+  /** Everything before offset is on the disk. */
+  readonly synced: boolean;
+  /** The last record is a settled mark. */
+  readonly marked: boolean;
+}
+
+interface LogState {
+  readonly metadata: WalMetadata;
+  readonly metadataBytes: Buffer;
+  readonly hardState: HardState;
+  readonly index: WalIndex;
+  readonly tail: Tail;
+  readonly crc: number;
+}
+
+interface Waiting {
+  readonly batch: WalBatch;
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+class Log implements Wal {
+  readonly metadata: WalMetadata;
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #options: WalOptions;
+  readonly #metadataBytes: Buffer;
+  readonly #index: WalIndex;
+  readonly #reader: WalReader;
+  readonly #writer: RecordWriter;
+  readonly #segments: SegmentName[];
+  #hardState: HardState;
+  #tail: Tail;
+  #prepared: Promise<DiskFile> | undefined;
+  #queue: Waiting[] = [];
+  /** The end of the log when all that waits is written. */
+  #appended: number;
+  #durable: number;
+  #draining: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #closed = false;
+
+  constructor(disk: Disk, directory: string, options: WalOptions, state: LogState, segments: readonly SegmentName[]) {
+    this.metadata = state.metadata;
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#options = options;
+    this.#metadataBytes = state.metadataBytes;
+    this.#hardState = state.hardState;
+    this.#index = state.index;
+    this.#tail = state.tail;
+    this.#segments = [...segments];
+    this.#writer = new RecordWriter(state.crc);
+    this.#reader = new WalReader(disk, state.index, (sequence) => this.#segments.find((s) => s.sequence === sequence));
+    this.#appended = state.index.last;
+    this.#durable = state.index.last;
+  }
+
+  get firstIndex(): number {
+    return this.#index.firstReadable;
+  }
+
+  get lastIndex(): number {
+    return this.#durable;
+  }
+
+  async append(batch: WalBatch): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    assert(!this.#closed, "append to a closed log");
+    checkBatch(batch, this.#index.first, this.#appended);
+    this.#appended = batch.entries.at(-1)?.index ?? this.#appended;
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ batch, bytes: batchBound(batch), resolve, reject });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  async read(
+    from: number,
+    through: number,
+    maxBytes: number,
+  ): Promise<{ readonly prevTerm: number; readonly entries: readonly Entry[] } | undefined> {
+    if (from < this.firstIndex) return undefined;
+    assert(from <= through && through <= this.#durable, `read ${from}..${through} of a log to ${this.#durable}`);
+    const prevTerm = this.#index.termAt(from - 1);
+    assert(prevTerm !== undefined, `no term for entry ${from - 1}`);
+    return { prevTerm, entries: await this.#reader.read(from, through, maxBytes) };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#draining;
+    const results = await Promise.allSettled([this.#reader.close(), this.#tail.file.close(), this.#dropPrepared()]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  /** Never rejects: a failure is handed to everyone who waits, now and later. */
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const group = this.#takeGroup();
+      try {
+        await this.#commit(group);
+        for (const { resolve } of group) resolve();
+      } catch (error) {
+        // After a failed write or sync nobody knows what is on the disk: it is not for this process to write again.
+        this.#failure = { error };
+        for (const { reject } of [...group, ...this.#queue]) reject(error);
+        this.#queue = [];
+      }
+    }
+    this.#draining = undefined;
+  }
+
+  #takeGroup(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const waiting of this.#queue) {
+      bytes += waiting.bytes;
+      if (count > 0 && bytes > MAX_WRITE_BYTES) break;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    const bound = group.reduce((sum, { bytes }) => sum + bytes, CRC_FRAME_BYTES);
+    if (this.#tail.offset + bound > this.#options.segmentBytes && this.#tail.offset > this.#tail.headEnd) {
+      await this.#cut();
+    }
+    const { segment, file, offset, synced, marked } = this.#tail;
+    const writer = this.#writer;
+    writer.start();
+    if (synced && !marked && bound > CRC_FRAME_BYTES) writer.seed();
+    for (const { batch } of group) {
+      const replaced = batch.entries[0]?.index ?? this.#durable + 1;
+      this.#durable = Math.min(this.#durable, replaced - 1);
+      writeBatch(writer, batch, this.#index, segment.sequence, offset);
+      this.#hardState = batch.hardState ?? this.#hardState;
+    }
+    if (writer.length > 0) {
+      await file.write(writer.bytes, offset);
+      this.#tail = { ...this.#tail, offset: offset + writer.length, synced: false, marked: false };
+    }
+    if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();
+    this.#durable = this.#index.last;
+    if (this.#tail.offset > this.#options.segmentBytes / 2) this.#prepare();
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#tail.synced) return;
+    const started = performance.now();
+    await this.#tail.file.sync();
+    this.#options.onSync?.(performance.now() - started);
+    this.#tail = { ...this.#tail, synced: true };
+  }
+
+  async #cut(): Promise<void> {
+    await this.#sync();
+    this.#prepare();
+    const file = (await this.#prepared) as DiskFile;
+    const writer = this.#writer;
+    writer.start();
+    writer.seed();
+    writer.metadata(this.#metadataBytes);
+    if (this.#hardState.term > 0) writer.hardState(this.#hardState);
+    writer.seed();
+    await file.write(writer.bytes, 0);
+    await file.sync();
+    const sequence = this.#tail.segment.sequence + 1;
+    const index = this.#index.last + 1;
+    const path = segmentPath(this.#directory, sequence, index);
+    await this.#disk.rename(posix.join(this.#directory, PREPARED_NAME), path);
+    await this.#disk.syncDirectory(this.#directory);
+    this.#prepared = undefined;
+    const full = this.#tail.file;
+    const segment = { sequence, index, path };
+    this.#segments.push(segment);
+    this.#tail = { segment, file, offset: writer.length, headEnd: writer.length, synced: true, marked: true };
+    await full.close();
+  }
+
+  /** The next segment, made while this one still has room, so that a cut need not wait for all its zeros. */
+  #prepare(): void {
+    if (this.#prepared !== undefined) return;
+    this.#prepared = (async () => {
+      const file = await this.#disk.create(posix.join(this.#directory, PREPARED_NAME));
+      await file.allocate(this.#options.segmentBytes);
+      return file;
+    })();
+    // Not lost: the cut that needs the file awaits this promise, and until then the log has all the space it needs.
+    this.#prepared.catch(() => undefined);
+  }
+
+  async #dropPrepared(): Promise<void> {
+    if (this.#prepared === undefined) return;
+    const file = await this.#prepared;
+    await file.close();
+    if (this.#failure === undefined) await this.#disk.remove(posix.join(this.#directory, PREPARED_NAME));
+  }
+}
+
+/** Entries first: with only a part of it on the disk, a batch must not have committed what is not there. */
+function writeBatch(writer: RecordWriter, batch: WalBatch, index: WalIndex, segment: number, offset: number): void {
+  for (const entry of batch.entries) {
+    index.append(entry.index, entry.term, { segment, offset: offset + writer.length, crc: writer.crc });
+    writer.entry(entry);
+  }
+  if (batch.hardState !== undefined) writer.hardState(batch.hardState);
+}
+
+function batchBound(batch: WalBatch): number {
+  let bytes = batch.hardState === undefined ? 0 : HARD_STATE_FRAME_BOUND;
+  for (const entry of batch.entries) bytes += entryFrameBound(entry);
+  return bytes;
+}
+
+/** What replay would refuse is refused before it is written. */
+function checkBatch(batch: WalBatch, first: number, last: number): void {
+  const from = batch.entries[0]?.index ?? first;
+  assert(from >= first && from <= last + 1, `entries from ${from} for a log of ${first}..${last}`);
+  let term = 1;
+  for (const [i, entry] of batch.entries.entries()) {
+    assert(entry.index === from + i, `entry ${entry.index} where ${from + i} has to be`);
+    assert(entry.term >= term, `term ${entry.term} of entry ${entry.index} after term ${term}`);
+    assert(entry.type === 0 || entry.data.length > 0, `an empty entry of type ${entry.type} (index ${entry.index})`);
+    term = entry.term;
+  }
+  assert(batch.hardState === undefined || batch.hardState.term > 0, "a hard state of term 0");
+}
+
+async function openSegment(disk: Disk, segment: SegmentName): Promise<DiskFile> {
+  const file = await disk.open(segment.path);
+  if (file === undefined) throw damaged(segment.path, 0, undefined, "the file has vanished");
+  return file;
+}
