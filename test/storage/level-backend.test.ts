@@ -1,0 +1,129 @@
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ClassicLevel } from "classic-level";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Backend } from "../../storage/backend.ts";
+import { BackendError, openLevelBackend } from "../../storage/level-backend.ts";
+import { backendSuite } from "./backend-suite.ts";
+
+let root: string;
+let made = 0;
+const paths = new WeakMap<Backend, string>();
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "quorate-level-"));
+});
+
+afterAll(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+async function open(path: string = join(root, `db${++made}`)): Promise<Backend> {
+  const backend = await openLevelBackend(path);
+  paths.set(backend, path);
+  return backend;
+}
+
+async function reopen(backend: Backend): Promise<Backend> {
+  await backend.close();
+  return open(paths.get(backend));
+}
+
+describe("level backend", () => {
+  backendSuite({ open: () => open(), reopen });
+
+  test("a store that is open already says so", async () => {
+    const path = join(root, "locked");
+    const backend = await open(path);
+    const failed = openLevelBackend(path);
+    await expect(failed).rejects.toThrow(BackendError);
+    await expect(failed).rejects.toThrow(/in use by another process/);
+    await backend.close();
+  });
+
+  test("a damaged store says what to do", async () => {
+    const path = join(root, "damaged");
+    await (await open(path)).close();
+    for (const name of await readdir(path)) {
+      if (name.startsWith("MANIFEST")) await writeFile(join(path, name), "no manifest at all");
+    }
+    const failed = openLevelBackend(path);
+    await expect(failed).rejects.toThrow(BackendError);
+    await expect(failed).rejects.toThrow(/is damaged .*remove this member from the cluster/);
+  });
+
+  test("a path that is a file cannot be opened", async () => {
+    const path = join(root, "file");
+    await writeFile(path, "");
+    await expect(openLevelBackend(path)).rejects.toThrow(/cannot be opened .*: check that the directory/);
+  });
+
+  test("another program's LevelDB and an unknown format are refused and left alone", async () => {
+    const foreign = join(root, "foreign");
+    const db = new ClassicLevel(foreign);
+    await db.put("a", "1");
+    await db.close();
+    await expect(openLevelBackend(foreign)).rejects.toThrow(/no state store of Quorate/);
+    const path = join(root, "future");
+    const future = new ClassicLevel(path);
+    await future.put("\0format", "quorate 2");
+    await future.close();
+    await expect(openLevelBackend(path)).rejects.toThrow(/has format "quorate 2", this program knows "quorate 1"/);
+    const again = new ClassicLevel(foreign);
+    expect(await again.keys().all()).toEqual(["a"]);
+    await again.close();
+  });
+
+  test("a failed flush is final, and what was staged stays readable", async () => {
+    const path = join(root, "failing");
+    const backend = await open(path);
+    backend.put("key", "a", Buffer.from("1"));
+    const flushing = backend.flush();
+    const closing = backend.close();
+    await flushing;
+    await closing;
+    backend.put("key", "b", Buffer.from("2"));
+    const failed = backend.flush();
+    await expect(failed).rejects.toThrow(BackendError);
+    await expect(backend.flush()).rejects.toBe(await failed.catch((error: unknown) => error));
+    expect(backend.get("key", "b")).toEqual(Buffer.from("2"));
+    expect(backend.stagedBytes).toBeGreaterThan(0);
+  });
+
+  test("a flush of many rows is one batch, however many turns it takes to fill", async () => {
+    const backend = await open();
+    for (let i = 0; i < 5_000; i++) backend.put("key", `k${i}`, Buffer.from(`${i}`));
+    let turns = 0;
+    const counting = setInterval(() => turns++, 0);
+    await backend.flush();
+    clearInterval(counting);
+    expect(turns).toBeGreaterThan(1);
+    const again = await reopen(backend);
+    for (let i = 0; i < 5_000; i += 7) expect(again.get("key", `k${i}`)).toEqual(Buffer.from(`${i}`));
+    await again.close();
+  });
+
+  test("defragmentation gives the space of deleted rows back", async () => {
+    const backend = await open();
+    for (let i = 0; i < 200; i++) backend.put("key", `k${i}`, randomBytes(50_000, i));
+    await backend.flush();
+    for (let i = 0; i < 200; i++) backend.delete("key", `k${i}`);
+    await backend.flush();
+    const before = backend.size().total;
+    await backend.defragment();
+    await backend.defragment();
+    expect(before).toBeGreaterThan(9_000_000);
+    expect(backend.size().total).toBeLessThan(before / 2);
+    await backend.close();
+  });
+});
+
+/** Incompressible enough. */
+function randomBytes(length: number, seed: number): Uint8Array {
+  let state = seed + 1;
+  return Uint8Array.from({ length }, () => {
+    state = Math.imul(state, 1_664_525) + 1_013_904_223;
+    return state >>> 24;
+  });
+}
