@@ -40,9 +40,10 @@ export function keyBytes(watcher: Watcher): number {
 /** What a response costs in memory beside its events. */
 const RESPONSE_OVERHEAD_BYTES = 256;
 
-/** Queued bytes of all streams together. */
+/** Queued bytes of all streams together. Once they are too many, no stream may hold more than its equal share. */
 export interface QueueBudget {
   queuedBytes: number;
+  streams: number;
   readonly maxBytes: number;
 }
 
@@ -101,11 +102,7 @@ export class StreamState {
   get accepts(): boolean {
     if (this.blocked) return false;
     if (this.#queue.length === 0) return true;
-    return (
-      this.#bytes < this.#limits.maxStreamBytes &&
-      this.#queue.length < this.#limits.maxStreamResponses &&
-      this.#budget.queuedBytes < this.#budget.maxBytes
-    );
+    return this.#bytes < this.#byteLimit() && this.#queue.length < this.#limits.maxStreamResponses;
   }
 
   push(response: WatchResponse, eventBytes = 0, notice?: Watcher): void {
@@ -137,11 +134,13 @@ export class StreamState {
   get recovered(): boolean {
     if (!this.blocked) return false;
     if (this.#queue.length === 0) return true;
-    return (
-      this.#bytes <= this.#limits.maxStreamBytes / 2 &&
-      this.#queue.length <= this.#limits.maxStreamResponses / 2 &&
-      this.#budget.queuedBytes < this.#budget.maxBytes
-    );
+    return this.#bytes <= this.#byteLimit() / 2 && this.#queue.length <= this.#limits.maxStreamResponses / 2;
+  }
+
+  #byteLimit(): number {
+    const { maxStreamBytes } = this.#limits;
+    const { queuedBytes, maxBytes, streams } = this.#budget;
+    return queuedBytes < maxBytes ? maxStreamBytes : Math.min(maxStreamBytes, maxBytes / streams);
   }
 
   close(): void {

@@ -31,7 +31,7 @@ import {
 export type WatchSource = Pick<Mvcc, "currentRevision" | "compactRevision" | "history" | "previous">;
 
 export interface WatchLimits extends StreamLimits {
-  /** Responses that wait in all streams; above it a stream may hold one response, no second. */
+  /** What waits in all streams together; above it, each stream may go on only within its equal share of it. */
   readonly maxQueuedBytes: number;
   /** Watches of all streams, and the bytes of their keys; further creates are refused. */
   readonly maxWatchers: number;
@@ -110,7 +110,7 @@ class Hub implements WatchHub {
     this.#source = source;
     this.#limits = limits;
     this.#onWork = onWork;
-    this.#budget = { queuedBytes: 0, maxBytes: limits.maxQueuedBytes };
+    this.#budget = { queuedBytes: 0, streams: 0, maxBytes: limits.maxQueuedBytes };
     this.#current = source.currentRevision;
   }
 
@@ -125,6 +125,7 @@ class Hub implements WatchHub {
   openStream(wake: () => void): WatchStream {
     const stream = new StreamState(this.#limits, this.#budget, wake);
     this.#streams.add(stream);
+    this.#budget.streams = this.#streams.size;
     return {
       create: (request) => this.#create(stream, request),
       cancel: (watchId) => this.#cancel(stream, watchId),
@@ -262,6 +263,7 @@ class Hub implements WatchHub {
     if (!this.#streams.delete(stream)) return;
     for (const watcher of stream.watchers.values()) this.#forget(watcher);
     stream.close();
+    this.#budget.streams = this.#streams.size;
   }
 
   /** Everything up to the current revision is queued, and the watch has begun: it may speak for that revision. */
