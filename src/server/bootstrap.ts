@@ -1,17 +1,17 @@
 import { encode } from "../../proto/codec.ts";
 import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
 import { ENTRY_CONF_CHANGE, type Entry, type Restored } from "../../raft/types.ts";
-import { BUCKETS } from "../../storage/schema.ts";
-import { memberJson, memberOf, parseJson } from "../../storage/stored-json.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
+import { restoreMvcc } from "../../storage/mvcc-walk.ts";
+import { BUCKETS } from "../../storage/schema.ts";
+import { memberJson, memberOf, parseJson } from "../../storage/stored-json.ts";
 import type { Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
-import { restoreMvcc } from "../../storage/mvcc-walk.ts";
-import { checkInitialCluster, type Config, ConfigError, limits } from "../config.ts";
+import { type Config, ConfigError, checkInitialCluster, limits } from "../config.ts";
 import type { Logger } from "../log.ts";
-import { openStateMachine } from "../state/restore.ts";
 import type { StateMachine } from "../state/machine.ts";
+import { openStateMachine } from "../state/restore.ts";
 import { clusterIdOf, hexId, memberIdOf } from "./ids.ts";
 
 export interface BootDeps {

@@ -1,5 +1,5 @@
 import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
-import { ApiError, errors } from "../api/errors.ts";
+import { errors } from "../api/errors.ts";
 import type { Env } from "../env.ts";
 
 export interface KvHash {
@@ -13,8 +13,10 @@ export interface CompactorDeps {
   readonly mvcc: Mvcc;
   readonly batchKeys: number;
   readonly pauseMs: number;
-  /** HashKV of what is readable now at `revision`, given that everything below compactRevision may be gone. */
+  /** HashKV (N-4) of a readable revision. */
   readonly hash: (revision: number, compactRevision: number) => Promise<number>;
+  /** The hash that a compaction leaves behind (N-5); asked for before anything of it is removed. */
+  readonly hashCompaction: (target: number, previous: number) => Promise<number>;
   /** A slice staged deletes. */
   readonly onStaged: () => void;
   readonly onFinished: (target: number, milliseconds: number) => void;
@@ -29,12 +31,12 @@ const STORED_HASHES = 10;
  * answers HashKV.
  *
  * Before anything of a compaction is removed its hash is taken and stored (N-5); later HashKV requests for exactly that
- * revision get the stored one, so members that are at different points of their removal still agree. Compactions are
- * worked off one after the other: the next one's hash is taken when the previous removal is done.
+ * revision get the stored one, so members that are at different points of their removal still agree. A compaction that
+ * comes while an earlier one is still being removed joins its removal and leaves no hash: the state it would be taken
+ * over depends on how far this member is.
  */
 export class Compactor {
   readonly #deps: CompactorDeps;
-  readonly #queue: { readonly target: number; readonly previous: number }[] = [];
   readonly #stored: KvHash[] = [];
   #running = false;
   #stopped = false;
@@ -46,12 +48,12 @@ export class Compactor {
 
   /** At start: a removal that a crash interrupted goes on (C-4); its hash can no longer be taken. */
   resume(): void {
-    if (this.#deps.mvcc.pendingCompaction !== undefined) this.#start();
+    if (this.#deps.mvcc.pendingCompaction !== undefined) this.#start(() => Promise.resolve());
   }
 
+  /** The state machine accepted a compaction to `target`; the one before was to `previous`. */
   accepted(target: number, previous: number): void {
-    this.#queue.push({ target, previous });
-    this.#start();
+    this.#start(() => this.#storeHash(target, previous));
   }
 
   get idle(): boolean {
@@ -81,34 +83,26 @@ export class Compactor {
     return { hash, compactRevision, hashRevision: revision };
   }
 
-  #start(): void {
+  #start(before: () => Promise<void>): void {
     if (this.#running || this.#stopped) return;
     this.#running = true;
-    this.#work().catch((error: unknown) => this.#deps.onFatal(error));
+    this.#work(before).catch((error: unknown) => this.#deps.onFatal(error));
   }
 
-  async #work(): Promise<void> {
+  async #work(before: () => Promise<void>): Promise<void> {
     const { env, mvcc } = this.#deps;
-    while (!this.#stopped) {
-      const job = this.#queue.shift();
-      if (job === undefined && mvcc.pendingCompaction === undefined) break;
-      const startedAt = env.now();
-      if (job !== undefined) await this.#storeHash(job.target, job.previous);
-      await this.#remove();
-      if (job !== undefined && !this.#stopped) this.#deps.onFinished(job.target, env.now() - startedAt);
-    }
+    const startedAt = env.now();
+    await before();
+    await this.#remove();
     this.#running = false;
+    if (!this.#stopped) this.#deps.onFinished(mvcc.compactRevision, env.now() - startedAt);
     this.#wakeWaiters();
   }
 
   async #storeHash(target: number, previous: number): Promise<void> {
-    try {
-      const hash = await this.#deps.hash(target, previous);
-      this.#stored.push({ hash, compactRevision: previous, hashRevision: target });
-      if (this.#stored.length > STORED_HASHES) this.#stored.shift();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-    }
+    const hash = await this.#deps.hashCompaction(target, previous);
+    this.#stored.push({ hash, compactRevision: previous, hashRevision: target });
+    if (this.#stored.length > STORED_HASHES) this.#stored.shift();
   }
 
   async #remove(): Promise<void> {
@@ -117,7 +111,7 @@ export class Compactor {
       if (!mvcc.pinned) {
         const done = mvcc.compactSlice(batchKeys);
         this.#deps.onStaged();
-        if (done) return;
+        if (done && mvcc.pendingCompaction === undefined) return;
       }
       await new Promise<void>((resolve) => {
         env.setTimer(resolve, pauseMs);

@@ -1,7 +1,7 @@
+import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import { createRaft, status as raftStatus } from "../../raft/raft.ts";
 import type { Entry, Message, SoftState } from "../../raft/types.ts";
-import { hashKv } from "../../storage/mvcc-walk.ts";
-import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits } from "../config.ts";
 import type { Env } from "../env.ts";
@@ -74,10 +74,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     booted.restored,
   );
 
-  const proposals = new Proposals(
-    env,
-    { memberId, maxRequestBytes: config.maxRequestBytes, requestTimeoutMs },
-    () => node.wake(),
+  const proposals = new Proposals(env, { memberId, maxRequestBytes: config.maxRequestBytes, requestTimeoutMs }, () =>
+    node.wake(),
   );
   const reads = new Reads(
     env,
@@ -124,7 +122,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       await propose({ leaseRevoke: { ID } }, PATIENT);
     },
     onRevokeFailed: (id, error) =>
-      log.warn({ "lease-id": hexId(BigInt.asUintN(64, id)), error: String(error) }, "failed to revoke an expired lease"),
+      log.warn(
+        { "lease-id": hexId(BigInt.asUintN(64, id)), error: String(error) },
+        "failed to revoke an expired lease",
+      ),
   });
 
   const compactor = new Compactor({
@@ -133,6 +134,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     batchKeys: config.compactionBatchKeys,
     pauseMs: config.compactionPauseMs,
     hash: (revision, compactRevision) => hashKv(backend, mvcc, revision, compactRevision),
+    hashCompaction: (target, previous) => hashCompaction(backend, mvcc, target, previous),
     onStaged: () => node.staged(),
     onFinished: (revision, ms) =>
       log.info({ "compact-revision": revision, took: `${Math.round(ms)}ms` }, "finished scheduled compaction"),
@@ -332,7 +334,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
         await sleep(env, config.heartbeatMs);
       }
     }
-    log.info({ "local-member-id": hexId(memberId), name: config.name }, "published local member to cluster through raft");
+    log.info(
+      { "local-member-id": hexId(memberId), name: config.name },
+      "published local member to cluster through raft",
+    );
     while (machine.cluster.version === undefined) {
       if (stopping) throw errors.stopped;
       await sleep(env, config.heartbeatMs / 4);
