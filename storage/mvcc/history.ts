@@ -28,14 +28,14 @@ export class RecentChanges {
 }
 
 /**
- * Appends the events of one revision; returns their bytes. `count`: changes it had, if known. `holesBelow`: subs below
- * may have been compacted.
+ * Appends the events of one revision; returns their bytes. `count`: changes it had, if known. `holesThrough`: subs up to
+ * it may have been compacted.
  */
 export function readRevision(
   backend: Backend,
   main: number,
   count: number | undefined,
-  holesBelow: number,
+  holesThrough: number,
   events: KeyEvent[],
 ): number {
   let bytes = 0;
@@ -45,7 +45,7 @@ export function readRevision(
       bytes += event.kv.length;
       // A row without a key is no change of anybody: `etcdutl snapshot restore --bump-revision` writes one.
       if (event.key !== "") events.push(event);
-    } else if (sub >= holesBelow) {
+    } else if (sub > holesThrough) {
       assert(count === undefined, `the stored rows of revision ${main} end before its ${count} changes`);
       break;
     }

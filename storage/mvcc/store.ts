@@ -304,8 +304,8 @@ class Store implements Mvcc {
         next = Math.min(gap.before, through + 1);
         continue;
       }
-      const holesBelow = next === this.#compactRevision ? this.#highestSubAtCompactRevision : -1;
-      bytes += readRevision(this.#backend, next, this.#recent.get(next), holesBelow, events);
+      const holesThrough = next === this.#compactRevision ? this.#highestSubAtCompactRevision : -1;
+      bytes += readRevision(this.#backend, next, this.#recent.get(next), holesThrough, events);
       next++;
     }
     return { events, next };
