@@ -91,7 +91,7 @@ class HttpPeerTransport implements PeerTransport {
 
   send(messages: readonly Message[]): void {
     if (this.#closed) return;
-    for (const message of messages) {
+    for (const message of withNewestAcks(messages)) {
       if (message.type === "MsgSnap") {
         this.#refuseSnapshot(message.to);
         continue;
@@ -211,4 +211,24 @@ class HttpPeerTransport implements PeerTransport {
     this.#remotes.get(id)?.close();
     this.#remotes.delete(id);
   }
+}
+
+/** Without the acknowledgements that a later one to the same leader in the same term says again. */
+export function withNewestAcks(messages: readonly Message[]): readonly Message[] {
+  let count = 0;
+  for (const { type } of messages) if (type === "MsgAppResp") count++;
+  if (count < 2) return messages;
+
+  const kept: Message[] = [];
+  const highest = new Map<NodeId, { readonly term: number; readonly index: number }>();
+  for (const message of messages.toReversed()) {
+    if (message.type === "MsgAppResp" && !message.reject) {
+      const later = highest.get(message.to);
+      const sameTerm = later === undefined || later.term === message.term;
+      if (later !== undefined && sameTerm && later.index >= message.index) continue;
+      if (sameTerm) highest.set(message.to, message);
+    }
+    kept.push(message);
+  }
+  return kept.reverse();
 }

@@ -150,7 +150,6 @@ export class Peer {
   #dialer(type: StreamType): StreamDialer {
     const { env, limits, identity, logger } = this.#context;
     const fields = { "stream-reader-type": type, "remote-peer-id": formatId(this.#id) };
-    let lastReason: string | undefined;
     return new StreamDialer({
       env,
       limits,
@@ -165,7 +164,6 @@ export class Peer {
           this.#receivedBytes += count;
         },
         onConnected: () => {
-          lastReason = undefined;
           logger.info(fields, "established TCP streaming connection with remote peer");
           this.#status.succeeded();
         },
@@ -173,10 +171,9 @@ export class Peer {
           if (established) {
             this.#receivedFailures++;
             logger.warn({ ...fields, error: reason }, "lost TCP streaming connection with remote peer");
-          } else if (reason !== lastReason) {
-            logger.info({ ...fields, error: reason }, "failed to dial a stream of remote peer; trying on");
+          } else {
+            this.#quietLog.warn({ ...fields, error: reason }, "failed to dial a stream of remote peer; trying on");
           }
-          lastReason = reason;
           this.#status.failed(type, reason);
         },
         onRemoved: () => this.#context.removed(),

@@ -57,6 +57,24 @@ describe("two members", () => {
     expect(b.transport.traffic(1n)?.receivedBytes).toBeGreaterThan(rounds * 100);
   });
 
+  it("hear only the newest of a batch's acknowledgements", async () => {
+    const [a, b] = await pair();
+    const ack = (index: number, reject = false, term = 5): Message => ({
+      type: "MsgAppResp",
+      from: 2n,
+      to: 1n,
+      term,
+      index,
+      reject,
+      rejectHint: 0,
+      logTerm: 0,
+    });
+    b.transport.send([ack(1), heartbeat(2n, 1n, 1), ack(2, false, 4), ack(9, true), ack(3), ack(4), ack(2)]);
+    await until(() => a.received.length === 5, "what is left");
+    await sleep(20);
+    expect(a.received).toEqual([heartbeat(2n, 1n, 1), ack(2, false, 4), ack(9, true), ack(4), ack(2)]);
+  });
+
   it("know since when the other is active, and its round trip", async () => {
     const a = await openMember(1n, { limits: { probeIntervalMs: 20 } });
     const b = await openMember(2n);
@@ -206,15 +224,11 @@ describe("membership", () => {
 
   it("messages astray are dropped: for another member, or in another's name", async () => {
     const [a, b] = await pair();
-    // Nothing stops a from writing what it likes into its streams to b.
-    const lie = (from: NodeId, to: NodeId): Message => ({ ...heartbeat(from, to, 1) });
-    const peer = [...[a.transport]][0];
-    peer?.send([heartbeat(3n, 2n, 1), append(3n, 2n, 0, 1), heartbeat(1n, 2n, 7)]);
+    a.transport.send([heartbeat(3n, 2n, 1), append(3n, 2n, 0, 1), heartbeat(1n, 2n, 7)]);
     await until(() => b.received.length > 0, "the honest one");
     await sleep(50);
     expect(b.received).toEqual([heartbeat(1n, 2n, 7)]);
     expect(b.logged("dropped a message that does not belong on this stream")).toBe(true);
-    expect(lie(1n, 2n)).toEqual(heartbeat(1n, 2n, 1));
   });
 
   it("forwarded messages keep the name of who asked first", async () => {
@@ -284,7 +298,7 @@ describe("close", () => {
   it("leaves no socket, no timer, no call-back behind", async () => {
     const handles = (): string[] =>
       process.getActiveResourcesInfo().filter((name) => /TCP|GetAddrInfo|HTTP/i.test(name));
-    const before = handles().length;
+    await until(() => handles().length === 0, "earlier tests' sockets are closed");
     const [a, b] = await pair();
     a.transport.send([append(1n, 2n, 0, 1, 1_000_000), heartbeat(1n, 2n, 1)]);
     const dead = `http://127.0.0.1:${await freePort()}`;
@@ -293,10 +307,10 @@ describe("close", () => {
       { id: 3n, urls: [dead] },
     ]);
     a.transport.send(countdown(100).map((i) => heartbeat(1n, 3n, i)));
-    expect(handles().length).toBeGreaterThan(before);
+    expect(handles().length).toBeGreaterThan(0);
     await Promise.all([a.transport.close(), b.transport.close()]);
     const reports = a.unreachable.length;
-    await until(() => handles().length === before, "handles are closed", 1_000);
+    await until(() => handles().length === 0, "handles are closed", 1_000);
     expect(a.timers.size).toBe(0);
     expect(b.timers.size).toBe(0);
     a.transport.send([heartbeat(1n, 2n, 1)]);
