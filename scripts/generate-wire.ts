@@ -1,8 +1,8 @@
 /**
  * Writes proto/generated/<package>.ts (types and codecs) and proto/generated/services.ts (every RPC) from proto/*.proto.
  *
- *   npm run generate              write the files
- *   npm run generate -- --check   exit 1 if they differ from what is there
+ *   npm run generate         write the files
+ *   npm run generate:check   exit 1 if they differ from what is there
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,0 +1,142 @@
+import { describe, expect, test } from "vitest";
+import { type Config, ConfigError, checkInitialCluster, parseConfig } from "../../src/config.ts";
+
+const noFile = (path: string): string => {
+  throw new Error(`no file ${path}`);
+};
+
+function config(argv: readonly string[], env: Record<string, string> = {}, file = noFile): Config {
+  const parsed = parseConfig(argv, env, file);
+  if (parsed.kind !== "run") throw new Error(`not a run: ${parsed.kind}`);
+  return parsed.config;
+}
+
+function refused(argv: readonly string[], env: Record<string, string> = {}): ConfigError {
+  try {
+    parseConfig(argv, env, noFile);
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+  throw new Error(`accepted: ${argv.join(" ")}`);
+}
+
+describe("O-1: the command line", () => {
+  test("without flags it is etcd's default member", () => {
+    expect(config([])).toMatchObject({
+      name: "default",
+      dataDir: "default.etcd",
+      walDir: "default.etcd/member/wal",
+      listenClientUrls: ["http://localhost:2379"],
+      listenPeerUrls: ["http://localhost:2380"],
+      initialCluster: [{ name: "default", urls: ["http://localhost:2380"] }],
+      initialClusterToken: "etcd-cluster",
+      heartbeatMs: 100,
+      electionMs: 1000,
+      preVote: true,
+      maxTxnOps: 128,
+      maxRequestBytes: 1_572_864,
+      compactionPauseMs: 10,
+      progressNotifyMs: 600_000,
+    });
+  });
+
+  test("one dash or two, = or a word; a bool takes no word", () => {
+    expect(config(["-name", "a"]).name).toBe("a");
+    expect(config(["--name=a=b"]).name).toBe("a=b");
+    expect(config(["--pre-vote=false"]).preVote).toBe(false);
+    expect(config(["--pre-vote", "--name", "x"])).toMatchObject({ preVote: true, name: "x" });
+    expect(refused(["--pre-vote", "false"])).toMatchObject({ message: "'false' is not a valid flag", exitCode: 1 });
+  });
+
+  test("an unknown flag or an unusable value: usage, exit 2", () => {
+    expect(refused(["--no-such-flag=1"])).toMatchObject({ exitCode: 2 });
+    expect(refused(["--no-such-flag=1"]).message).toMatch(/^flag provided but not defined: -no-such-flag\n\nUsage:/);
+    expect(refused(["--heartbeat-interval=soon"]).message).toMatch(
+      /^invalid value "soon" for flag -heartbeat-interval/,
+    );
+    expect(refused(["--heartbeat-interval=soon"]).exitCode).toBe(2);
+    expect(refused(["--compaction-sleep-interval=10"]).exitCode).toBe(2);
+    expect(refused(["--name"]).message).toMatch(/^flag needs an argument: -name/);
+    expect(refused(["stray"])).toMatchObject({ message: "'stray' is not a valid flag", exitCode: 1 });
+  });
+
+  test("durations are Go's", () => {
+    expect(config(["--compaction-sleep-interval=1m1.5s"]).compactionPauseMs).toBe(61_500);
+    expect(config(["--compaction-sleep-interval=250us"]).compactionPauseMs).toBe(0.25);
+  });
+
+  test("--version and --help win", () => {
+    expect(parseConfig(["--version"], {}, noFile).kind).toBe("version");
+    expect(parseConfig(["-h"], {}, noFile).kind).toBe("help");
+    expect(parseConfig(["--help", "--name=x"], {}, noFile).kind).toBe("help");
+  });
+
+  test("a flag that etcd has and Quorate not yet is refused by name; one without meaning is warned about", () => {
+    expect(refused(["--cert-file=x"]).message).toContain("--cert-file is not supported yet");
+    expect(refused([], { ETCD_AUTO_COMPACTION_RETENTION: "1" }).message).toContain("--auto-compaction-retention");
+    expect(config(["--logger=zap"]).warnings).toEqual(["--logger has no effect in Quorate and is ignored"]);
+    expect(refused(["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=x"]).message).toContain(
+      "https",
+    );
+  });
+});
+
+describe("O-2: the environment", () => {
+  test("ETCD_ variables stand for flags; empty ones for nothing; unknown ones are warned about", () => {
+    expect(config([], { ETCD_NAME: "e", ETCD_HEARTBEAT_INTERVAL: "50" })).toMatchObject({ name: "e", heartbeatMs: 50 });
+    expect(config([], { ETCD_NAME: "" }).name).toBe("default");
+    expect(config([], { ETCD_NAEM: "e" }).warnings).toEqual(["unrecognized environment variable ETCD_NAEM"]);
+  });
+
+  test("the same option twice is a conflict", () => {
+    expect(refused(["--name=f"], { ETCD_NAME: "e" }).message).toBe(
+      'conflicting environment variable "ETCD_NAME" is shadowed by corresponding command-line flag "--name" ' +
+        "(either unset environment variable or disable flag)",
+    );
+  });
+});
+
+describe("O-3: the configuration file", () => {
+  const file = (): string => "name: f\nheartbeat-interval: 20\ncompaction-sleep-interval: 5000000\nunknown-key: 1\n";
+  test("all other flags and variables are ignored; durations are nanoseconds", () => {
+    const read = config(["--config-file=x.yml", "--name=other"], { ETCD_NAME: "third" }, file);
+    expect(read).toMatchObject({ name: "f", heartbeatMs: 20, compactionPauseMs: 5 });
+    expect(read.warnings).toEqual(["unknown key unknown-key in x.yml is ignored"]);
+  });
+  test("a missing or unreadable one: exit 1", () => {
+    expect(refused(["--config-file=x.yml"])).toMatchObject({ exitCode: 1 });
+    expect(() => config(["--config-file=x"], {}, () => "- a\n- b\n")).toThrow(/must hold a map/);
+  });
+});
+
+describe("O-5: validation", () => {
+  test("the election time-out is at least five heartbeats", () => {
+    expect(refused(["--heartbeat-interval=300"]).message).toMatch(/at least as 5 times/);
+    expect(refused(["--election-timeout=50001"]).message).toMatch(/from 1 to 50000/);
+  });
+  test("listen-client-urls needs advertise-client-urls", () => {
+    expect(refused(["--listen-client-urls=http://127.0.0.1:1"]).message).toContain(
+      "--advertise-client-urls is required",
+    );
+  });
+  test("listen URLs are IPs of this machine with a port", () => {
+    expect(refused(["--listen-peer-urls=http://example.com:1"]).message).toContain("expected IP in URL for binding");
+    expect(refused(["--listen-peer-urls=http://127.0.0.1"]).message).toContain("host:port");
+    expect(refused(["--listen-peer-urls=nonsense"]).message).toContain("is not a URL");
+    expect(config(["--listen-peer-urls=http://[::1]:1"]).listenPeerUrls).toEqual(["http://[::1]:1"]);
+  });
+  test("initial-cluster holds this member with its own URLs, and none twice", () => {
+    const urls = "--initial-advertise-peer-urls=http://127.0.0.1:1";
+    expect(() => checkInitialCluster(config([urls]))).not.toThrow();
+    expect(() => checkInitialCluster(config([urls, "--initial-cluster=b=http://127.0.0.1:1"]))).toThrow(
+      /couldn't find local name "default"/,
+    );
+    expect(() => checkInitialCluster(config([urls, "--initial-cluster=default=http://127.0.0.1:2"]))).toThrow(
+      /missing from --initial-advertise-peer-urls/,
+    );
+    const twice = "--initial-cluster=default=http://127.0.0.1:1,b=http://127.0.0.1:1";
+    expect(() => checkInitialCluster(config([urls, twice]))).toThrow(/same peer URL twice/);
+    expect(refused(["--initial-cluster=broken"]).message).toContain("not of the form name=http://host:port");
+  });
+});
