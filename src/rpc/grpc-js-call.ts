@@ -1,0 +1,344 @@
+import type { IncomingHttpHeaders } from "node:http2";
+import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
+import { type Codec, DecodeError, decode, encode } from "../../proto/codec.ts";
+import { ApiError, Code, errors, malformed } from "../api/errors.ts";
+import type { Env, Timer } from "../env.ts";
+import type { Logger } from "../log.ts";
+import type { Connection } from "./connection.ts";
+import { parseGrpcTimeout } from "./grpc-timeout.ts";
+import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "./rpc.ts";
+
+export interface CallOptions {
+  /** G-9: what a client must be able to take. */
+  readonly maxSendBytes: number;
+  /** A stream with more than this queued is not writable. */
+  readonly streamQueueBytes: number;
+  /** A connection that holds more than this unread gets no further unary responses. */
+  readonly connectionQueueBytes: number;
+  readonly env: Env;
+  readonly logger: Logger;
+}
+
+/** The part of a call that depends on its shape. */
+interface CallBody {
+  message(bytes: Buffer): void;
+  halfClosed(): void;
+  drained(): void;
+  over(): void;
+}
+
+/** A queued message costs this much beside its bytes. */
+const MESSAGE_OVERHEAD_BYTES = 256;
+/** Longer timers wrap around; a call that may last 24 days is cut off by something else. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * One call, from its headers to its end, on grpc-js's call object directly: below the stream objects that grpc-js makes
+ * for applications, because they have texts and buffers of their own.
+ *
+ * The call is over as soon as its status is known or its stream is gone; `onOver` runs then, exactly once, and nothing
+ * is sent afterwards.
+ */
+export class GrpcJsCall implements CallContext {
+  readonly deadline: number | undefined;
+  readonly unary: boolean;
+  readonly #call: ServerInterceptingCallInterface;
+  readonly #sendStatus: ServerInterceptingCallInterface["sendStatus"];
+  readonly #handler: AnyHandler;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #connection: Connection;
+  readonly #options: CallOptions;
+  readonly #onOver: (call: GrpcJsCall) => void;
+  readonly #badTimeout: string | undefined;
+  #body: CallBody | undefined;
+  #abort: AbortController | undefined;
+  #ended: ApiError | "ok" | undefined;
+  #timer: Timer | undefined;
+  #opened = false;
+  #queuedBytes = 0;
+  /** The stream is closed: nothing of it is queued any more. */
+  #gone = false;
+
+  constructor(
+    call: ServerInterceptingCallInterface,
+    handler: AnyHandler,
+    headers: IncomingHttpHeaders,
+    connection: Connection,
+    options: CallOptions,
+    onOver: (call: GrpcJsCall) => void,
+  ) {
+    this.#call = call;
+    this.#sendStatus = call.sendStatus.bind(call);
+    this.#handler = handler;
+    this.#headers = headers;
+    this.#connection = connection;
+    this.#options = options;
+    this.#onOver = onOver;
+    this.unary = handler.kind === "unary";
+    const header = this.metadata("grpc-timeout");
+    const timeoutMs = header === undefined ? undefined : parseGrpcTimeout(header);
+    this.#badTimeout = timeoutMs === undefined ? header : undefined;
+    this.deadline = timeoutMs === undefined ? undefined : options.env.now() + timeoutMs;
+  }
+
+  metadata(name: string): string | undefined {
+    const value = this.#headers[name];
+    return typeof value === "string" ? value : value?.[0];
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#ended !== undefined && this.#ended !== "ok") this.#abort.abort(this.#ended);
+    }
+    return this.#abort.signal;
+  }
+
+  get peer(): string {
+    return this.#call.getPeer();
+  }
+
+  start(): void {
+    // grpc-js answers some faults by itself, in its own words; they pass through here.
+    this.#call.sendStatus = ({ code, details }) => this.#end(translate(code, details ?? ""));
+    this.#call.start({
+      onReceiveMetadata: () => this.#open(),
+      onReceiveMessage: (bytes: Buffer) => {
+        if (this.#ended !== undefined) return;
+        this.#body?.message(bytes);
+        // Not from within: a queue of many small messages must not become a deep stack.
+        queueMicrotask(() => this.#call.startRead());
+      },
+      onReceiveHalfClose: () => {
+        if (this.#ended === undefined) this.#body?.halfClosed();
+      },
+      onCancel: () => {
+        this.#connection.unsentBytes -= this.#queuedBytes;
+        this.#queuedBytes = 0;
+        this.#gone = true;
+        this.#finish(errors.canceled);
+      },
+    });
+    // A stream that was already gone when its call was made hears nothing at all.
+    if (!this.#opened) this.#finish(errors.canceled);
+  }
+
+  /** Ends the call with what was thrown. */
+  fail(thrown: unknown): void {
+    if (this.#ended !== undefined) return;
+    this.#end(thrown instanceof ApiError ? thrown : this.#bug(thrown));
+  }
+
+  succeed(): void {
+    this.#end("ok");
+  }
+
+  /** Encodes and queues one response; false when the call failed over it. */
+  send(response: unknown): boolean {
+    if (this.#ended !== undefined) return false;
+    let bytes: Buffer;
+    try {
+      bytes = encodeBounded(this.#handler.rpc.response, response, this.#options.maxSendBytes);
+    } catch (thrown) {
+      this.fail(thrown);
+      return false;
+    }
+    if (this.unary && this.#connection.unsentBytes > this.#options.connectionQueueBytes) {
+      this.fail(tooMuchUnread(this.#connection.unsentBytes));
+      return false;
+    }
+    const cost = bytes.length + MESSAGE_OVERHEAD_BYTES;
+    this.#connection.sentSincePing = true;
+    this.#queuedBytes += cost;
+    this.#connection.unsentBytes += cost;
+    this.#call.sendMessage(bytes, () => this.#sent(cost));
+    return true;
+  }
+
+  get writable(): boolean {
+    return this.#ended === undefined && this.#queuedBytes < this.#options.streamQueueBytes;
+  }
+
+  #sent(cost: number): void {
+    if (this.#gone) return;
+    const before = this.#queuedBytes;
+    const limit = this.#options.streamQueueBytes;
+    this.#queuedBytes -= cost;
+    this.#connection.unsentBytes -= cost;
+    if (this.#ended === undefined && before >= limit && this.#queuedBytes < limit) this.#body?.drained();
+  }
+
+  #open(): void {
+    this.#opened = true;
+    if (this.#badTimeout !== undefined) {
+      this.fail(new ApiError(Code.Internal, `malformed grpc-timeout: ${this.#badTimeout}`));
+      return;
+    }
+    if (this.deadline !== undefined) {
+      const leftMs = this.deadline - this.#options.env.now();
+      if (leftMs <= 0) {
+        this.fail(errors.deadlineExceeded);
+        return;
+      }
+      if (leftMs <= MAX_TIMER_MS) {
+        this.#timer = this.#options.env.setTimer(() => this.fail(errors.deadlineExceeded), Math.ceil(leftMs));
+      }
+    }
+    try {
+      this.#body = this.#handler.kind === "unary" ? unaryBody(this, this.#handler) : streamBody(this, this.#handler);
+    } catch (thrown) {
+      this.fail(thrown);
+      return;
+    }
+    this.#call.startRead();
+  }
+
+  #end(how: ApiError | "ok"): void {
+    if (!this.#finish(how)) return;
+    this.#connection.sentSincePing = true;
+    if (how === "ok") this.#sendStatus({ code: Code.OK, details: "" });
+    else this.#sendStatus({ code: how.code, details: wellFormed(how.message) });
+  }
+
+  /** True for the first end of the call; the later ones mean nothing. */
+  #finish(how: ApiError | "ok"): boolean {
+    if (this.#ended !== undefined) return false;
+    this.#ended = how;
+    this.#timer?.cancel();
+    if (how !== "ok") this.#abort?.abort(how);
+    // Not from within: the body may be the one that ends the call.
+    queueMicrotask(() => {
+      try {
+        this.#body?.over();
+      } catch (thrown) {
+        this.#bug(thrown);
+      }
+      this.#onOver(this);
+    });
+    return true;
+  }
+
+  #bug(thrown: unknown): ApiError {
+    const { path } = this.#handler.rpc;
+    const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
+    this.#options.logger.error({ path, error: String(thrown), stacktrace }, "failed to serve a request");
+    return new ApiError(Code.Internal, "quorate: internal error");
+  }
+}
+
+function unaryBody(call: GrpcJsCall, handler: Extract<AnyHandler, { kind: "unary" }>): CallBody {
+  let received = false;
+  const run = async (request: unknown): Promise<void> => {
+    try {
+      if (call.send(await handler.handle(request, call))) call.succeed();
+    } catch (thrown) {
+      call.fail(thrown);
+    }
+  };
+  return {
+    message(bytes) {
+      if (received) {
+        call.fail(new ApiError(Code.Internal, "grpc: received more than one request message"));
+        return;
+      }
+      received = true;
+      const request = decodeRequest(handler.rpc.request, bytes);
+      if (request instanceof ApiError) call.fail(request);
+      else void run(request);
+    },
+    halfClosed() {
+      if (!received) call.fail(new ApiError(Code.Internal, "grpc: received no request message"));
+    },
+    drained: nothing,
+    over: nothing,
+  };
+}
+
+function streamBody(call: GrpcJsCall, handler: Extract<AnyHandler, { kind: "stream" }>): CallBody {
+  const responses: ResponseStream<unknown> = {
+    send: (response) => void call.send(response),
+    get writable() {
+      return call.writable;
+    },
+    end: (error) => (error === undefined ? call.succeed() : call.fail(error)),
+  };
+  const receiver: RequestReceiver<unknown> = handler.open(responses, call);
+  /** A service that throws has lost its call, never the member. */
+  const guarded = (act: () => void): void => {
+    try {
+      act();
+    } catch (thrown) {
+      call.fail(thrown);
+    }
+  };
+  return {
+    message: (bytes) =>
+      guarded(() => {
+        const request = decodeRequest(handler.rpc.request, bytes);
+        if (request instanceof ApiError) call.fail(request);
+        else receiver.request(request);
+      }),
+    halfClosed: () => guarded(() => receiver.halfClosed()),
+    drained: () => guarded(() => receiver.drained()),
+    over: () => receiver.closed(),
+  };
+}
+
+function nothing(): void {
+  // A unary call has nothing to do here.
+}
+
+/** A malformed message is the client's error, whatever the decoder stumbled over. */
+function decodeRequest<T>(codec: Codec<T>, bytes: Buffer): T | ApiError {
+  try {
+    return decode(codec, bytes);
+  } catch (thrown) {
+    return malformed(thrown instanceof DecodeError ? thrown.message : String(thrown));
+  }
+}
+
+function encodeBounded<T>(codec: Codec<T>, message: T, maxBytes: number): Buffer {
+  const size = codec.size(message);
+  if (size > maxBytes) {
+    throw new ApiError(
+      Code.ResourceExhausted,
+      `grpc: trying to send message larger than max (${size} vs. ${maxBytes})`,
+    );
+  }
+  return encode(codec, message);
+}
+
+function tooMuchUnread(bytes: number): ApiError {
+  return new ApiError(
+    Code.ResourceExhausted,
+    `quorate: the connection holds ${bytes} bytes of responses that its client has not read`,
+  );
+}
+
+/** grpc-js's words to grpc-go's, which etcd's clients know. */
+function translate(code: number, details: string): ApiError {
+  if (!details.startsWith("Received message ")) return new ApiError(codes.get(code) ?? Code.Unknown, details);
+  const large = /^Received message larger than max \((\d+) vs (\d+)\)$/.exec(details);
+  if (large !== null) {
+    return new ApiError(Code.ResourceExhausted, `grpc: received message larger than max (${large[1]} vs. ${large[2]})`);
+  }
+  const inflated = /^Received message that decompresses to a size larger than (\d+)$/.exec(details);
+  if (inflated !== null) {
+    return new ApiError(
+      Code.ResourceExhausted,
+      `grpc: received message after decompression larger than max ${inflated[1]}`,
+    );
+  }
+  const unknown = /^Received message compressed with unsupported encoding "(.*)"$/s.exec(details);
+  if (unknown !== null) {
+    return new ApiError(Code.Unimplemented, `grpc: Decompressor is not installed for grpc-encoding "${unknown[1]}"`);
+  }
+  return new ApiError(codes.get(code) ?? Code.Unknown, details);
+}
+
+const codes: ReadonlyMap<number, Code> = new Map(Object.values(Code).map((code) => [code, code]));
+
+/** grpc-js percent-encodes with encodeURI, which throws at half a surrogate pair. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, "\ufffd");
+}

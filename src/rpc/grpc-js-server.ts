@@ -1,0 +1,229 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import { Server, ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
+import { rpcs } from "../../proto/generated/services.ts";
+import { ApiError, Code, errors, notImplemented, unknownMethod, unknownService } from "../api/errors.ts";
+import { type Connection, enforcePingPolicy } from "./connection.ts";
+import { type CallOptions, GrpcJsCall } from "./grpc-js-call.ts";
+import type { AnyHandler, RpcServer } from "./rpc.ts";
+
+export interface GrpcJsOptions extends CallOptions {
+  /** G-9: a larger request is refused when its length is known, before it is read. */
+  readonly maxReceiveBytes: number;
+  readonly maxConcurrentStreams: number;
+  /** G-10 */
+  readonly keepaliveIntervalMs: number;
+  readonly keepaliveTimeoutMs: number;
+  readonly keepaliveMinTimeMs: number;
+}
+
+/** Figures that no flag moves yet. */
+export const grpcJsDefaults = {
+  /** G-9 */
+  maxSendBytes: 2 ** 31 - 1,
+  /** A watcher that does not read costs this and one response more. */
+  streamQueueBytes: 1 << 20,
+  /** Above any one response that a client can reasonably ask for, far below the memory of a member. */
+  connectionQueueBytes: 256 << 20,
+  /** G-10 */
+  keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
+  keepaliveTimeoutMs: 20_000,
+  keepaliveMinTimeMs: 5_000,
+} as const;
+
+/** Methods of API levels above this one: to a client they do not exist. */
+const NEWER_METHODS: ReadonlySet<string> = new Set([rpcs.KVRangeStream.path]);
+/** Time for the last statuses to leave, once every call has one. */
+const FAREWELL_MS = 500;
+
+/**
+ * gRPC over grpc-js, behind RpcServer.
+ *
+ * grpc-js gives framing, flow control and HTTP/2; routing, texts, deadlines and queues are ours (GrpcJsCall). That
+ * takes one thing that grpc-js does not offer: to see a stream with its raw headers before grpc-js looks for a handler.
+ * Its method `_streamHandler` is wrapped for this; a release without it is an error at start, not at the first call.
+ */
+export function createGrpcJsServer(handlers: readonly AnyHandler[], options: GrpcJsOptions): RpcServer {
+  const { env, logger } = options;
+  const table = tableOf(handlers);
+  const sockets = new Set<Socket>();
+  const connections = new WeakMap<ServerHttp2Session, Connection>();
+  const calls = new Set<GrpcJsCall>();
+  let unaryCalls = 0;
+  let onUnaryDone: (() => void) | undefined;
+  let closing = false;
+
+  const connectionOf = (session: ServerHttp2Session): Connection => {
+    const known = connections.get(session);
+    if (known !== undefined) return known;
+    const connection = { unsentBytes: 0, openCalls: 0, sentSincePing: false };
+    connections.set(session, connection);
+    const peer = peerOf(session.socket);
+    enforcePingPolicy(session, connection, options.keepaliveMinTimeMs, env, () => {
+      logger.warn({ peer }, "closed a client connection: too many pings");
+    });
+    return connection;
+  };
+
+  /** Set while grpc-js makes its call object for a stream, which it does before `_streamHandler` returns. */
+  let opening: { handler: AnyHandler; headers: IncomingHttpHeaders; connection: Connection } | undefined;
+  const interceptor: ServerInterceptor = (_method, call) => {
+    if (opening === undefined) throw new Error("grpc-js opened a call outside of _streamHandler");
+    const { handler, headers, connection } = opening;
+    const served = new GrpcJsCall(call, handler, headers, connection, options, () => {
+      calls.delete(served);
+      connection.openCalls--;
+      if (served.unary && --unaryCalls === 0) onUnaryDone?.();
+    });
+    calls.add(served);
+    connection.openCalls++;
+    if (served.unary) unaryCalls++;
+    // `next` is not called: grpc-js's own handler code starts the call and then has no part in it.
+    return new ServerInterceptingCall(call, { start: () => served.start() });
+  };
+
+  const server = new Server({
+    "grpc.max_receive_message_length": options.maxReceiveBytes,
+    "grpc.max_concurrent_streams": options.maxConcurrentStreams,
+    "grpc.keepalive_time_ms": options.keepaliveIntervalMs,
+    "grpc.keepalive_timeout_ms": options.keepaliveTimeoutMs,
+    "grpc.enable_channelz": 0,
+    interceptors: [interceptor],
+  });
+  for (const path of table.keys()) server.register(path, neverCalled, asIs, asIs, "bidi");
+
+  const handleStream: unknown = Reflect.get(server, "_streamHandler");
+  if (typeof handleStream !== "function") throw new Error("this release of @grpc/grpc-js has no _streamHandler");
+  const onStream = (extra: unknown, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
+    stream.on("error", (error) => {
+      // The "close" that follows is what ends the call.
+      logger.debug({ path: headers[":path"], error: String(error) }, "client stream failed");
+    });
+    const session = stream.session;
+    if (stream.destroyed || session === undefined) return;
+    const path = headers[":path"] ?? "";
+    const handler = table.get(path);
+    if (closing) refuse(stream, errors.stopped);
+    else if (!isGrpc(headers)) stream.respond({ ":status": 415 }, { endStream: true });
+    else if (handler === undefined) refuse(stream, unserved(path));
+    else {
+      opening = { handler, headers, connection: connectionOf(session as ServerHttp2Session) };
+      Reflect.apply(handleStream, server, [extra, stream, headersForGrpcJs(headers)]);
+      opening = undefined;
+    }
+  };
+  Reflect.set(server, "_streamHandler", (extra: unknown, stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    try {
+      onStream(extra, stream, headers);
+    } catch (thrown) {
+      const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
+      logger.error({ path: headers[":path"], error: String(thrown), stacktrace }, "failed to open a call");
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
+  });
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+
+  return {
+    accept(connection) {
+      if (closing || connection.destroyed) {
+        connection.destroy();
+        return;
+      }
+      sockets.add(connection);
+      const peer = peerOf(connection);
+      connection.on("error", (error) => logger.debug({ peer, error: String(error) }, "client connection failed"));
+      connection.once("close", () => sockets.delete(connection));
+      injector.injectConnection(connection);
+    },
+
+    async close(graceMs) {
+      if (closing) return;
+      closing = true;
+      injector.drain(graceMs + 2 * FAREWELL_MS);
+      if (unaryCalls > 0) {
+        await new Promise<void>((resolve) => {
+          const timer = env.setTimer(resolve, graceMs);
+          onUnaryDone = () => {
+            timer.cancel();
+            resolve();
+          };
+        });
+      }
+      for (const call of [...calls]) call.fail(errors.stopped);
+      await new Promise<void>((resolve) => {
+        const timer = env.setTimer(resolve, Math.min(graceMs, FAREWELL_MS));
+        const check = (): void => {
+          if (sockets.size > 0) return;
+          timer.cancel();
+          resolve();
+        };
+        for (const socket of sockets) socket.once("close", check);
+        check();
+      });
+      for (const socket of sockets) socket.destroy();
+      server.forceShutdown();
+    },
+  };
+}
+
+function tableOf(handlers: readonly AnyHandler[]): ReadonlyMap<string, AnyHandler> {
+  const table = new Map<string, AnyHandler>();
+  for (const handler of handlers) {
+    if (table.has(handler.rpc.path)) throw new Error(`two handlers for ${handler.rpc.path}`);
+    table.set(handler.rpc.path, handler);
+  }
+  return table;
+}
+
+const services: ReadonlySet<string> = new Set(Object.values(rpcs).map((rpc) => rpc.service));
+const paths: ReadonlySet<string> = new Set(Object.values(rpcs).map((rpc) => rpc.path));
+
+/** Why no handler serves this path. */
+function unserved(path: string): ApiError {
+  const slash = path.lastIndexOf("/");
+  if (slash < 1) return new ApiError(Code.Unimplemented, `malformed method name: ${JSON.stringify(path)}`);
+  const service = path.slice(path.startsWith("/") ? 1 : 0, slash);
+  const method = path.slice(slash + 1);
+  if (!services.has(service)) return unknownService(service);
+  if (!paths.has(path) || NEWER_METHODS.has(path)) return unknownMethod(service, method);
+  return notImplemented(service, method);
+}
+
+function isGrpc(headers: IncomingHttpHeaders): boolean {
+  return headers["content-type"]?.startsWith("application/grpc") ?? false;
+}
+
+/** A call that ends before it began. */
+function refuse(stream: ServerHttp2Stream, error: ApiError): void {
+  stream.respond(
+    {
+      ":status": 200,
+      "content-type": "application/grpc",
+      "grpc-status": error.code,
+      "grpc-message": encodeURI(error.message),
+    },
+    { endStream: true },
+  );
+}
+
+/** What grpc-js needs to know; the rest it would parse, copy and complain about for nothing. */
+function headersForGrpcJs(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const encoding = headers["grpc-encoding"];
+  return {
+    ":path": headers[":path"],
+    "content-type": headers["content-type"],
+    ...(encoding !== undefined && { "grpc-encoding": encoding }),
+  };
+}
+
+function neverCalled(): never {
+  throw new Error("grpc-js took part in a call that is not its own");
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function peerOf(socket: Pick<Socket, "remoteAddress" | "remotePort">): string {
+  return `${socket.remoteAddress}:${socket.remotePort}`;
+}
