@@ -1,4 +1,4 @@
-import type { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import type { AlarmMember, InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import type { ConfChange, ConfState, Entry } from "../../raft/types.ts";
 import type { KeyEvent, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import type { ApiError } from "../api/errors.ts";
@@ -19,6 +19,7 @@ export interface StateMachine {
   readonly mvcc: Mvcc;
   readonly leases: Leases;
   readonly cluster: Cluster;
+  readonly alarms: Alarms;
 
   /** `wanted`: a client of this member waits, so responses and read results are to be made. */
   apply(entry: Entry, wanted: boolean): Applied;
@@ -83,6 +84,15 @@ export interface Cluster {
   isRemoved(id: bigint): boolean;
   /** "3.6.0", or undefined until decided. */
   readonly version: string | undefined;
+  /** `targetVersion` is "" unless enabled (N-15). */
+  readonly downgrade: { readonly enabled: boolean; readonly targetVersion: string };
+}
+
+/** Replicated alarms (N-10). */
+export interface Alarms {
+  /** Ascending by type, then member; AlarmType.NONE: of every type. */
+  list(type: number): readonly AlarmMember[];
+  isActive(type: number): boolean;
 }
 
 export interface ClusterMember {
