@@ -46,8 +46,8 @@ export interface Backend {
 
 export interface BackendSnapshot {
   /**
-   * Up to `limit` pairs of the bucket with from <= key < to, ascending (`to` undefined: to the end of the bucket). Large
-   * pairs come fewer at a time, so only an empty answer means that there are no more.
+   * Up to `limit` pairs of the bucket with from <= key < to, ascending (`to` undefined: to the end of the bucket). There
+   * may be fewer before the end (large pairs come a few at a time): only an empty answer means that there are no more.
    * Asynchronous, for whole-store walks: restore, hashes, backups.
    */
   range(

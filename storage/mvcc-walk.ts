@@ -50,8 +50,8 @@ export function hashCompaction(backend: Backend, mvcc: Mvcc, target: number, pre
 }
 
 async function hashKeys(backend: Backend, mvcc: Mvcc, revision: number, hash: KeyHash): Promise<number> {
-  const pin = mvcc.pin();
   const snapshot = backend.snapshot();
+  const pin = mvcc.pin();
   try {
     await walk(snapshot, "key", revisionKey(revision + 1, 0), (key, value) => hash.row(key, value));
   } finally {
