@@ -4,7 +4,7 @@ import { assert } from "./assert.ts";
 import type { Log } from "./log.ts";
 import { lastIndex, restoreLog } from "./log.ts";
 import type { Progress } from "./progress.ts";
-import { newProgress } from "./progress.ts";
+import { becomeReplicate, newProgress } from "./progress.ts";
 import type {
   HardState,
   LogRead,
@@ -194,8 +194,11 @@ export function assumeLeadership(raft: Raft, pendingConfIndex: number, uncommitt
   take(raft, "leader", raft.id);
   const next = lastIndex(raft.log) + 1;
   const learners = new Set(raft.learners);
+  const progress = ascending([...raft.voters, ...learners]).map((id) => newProgress(id, learners.has(id), next));
+  const own = progress.find((pr) => pr.id === raft.id);
+  if (own !== undefined) becomeReplicate(own);
   const leadership: Leadership = {
-    progress: ascending([...raft.voters, ...learners]).map((id) => newProgress(id, learners.has(id), next)),
+    progress,
     pendingConfIndex,
     uncommittedBytes,
     transferee: NONE,

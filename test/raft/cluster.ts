@@ -58,6 +58,8 @@ export interface Member {
   autoPersist: boolean;
   autoApply: boolean;
   autoRead: boolean;
+  /** Inputs are gathered; what follows from them is asked for when it is over, as a driver does once a turn. */
+  held: boolean;
 }
 
 export type Event =
@@ -121,6 +123,7 @@ export function addMember(cluster: Cluster, config: RaftConfig, disk: Disk): Mem
     autoPersist: true,
     autoApply: true,
     autoRead: true,
+    held: false,
   };
   cluster.members.set(config.id, member);
   start(cluster, member);
@@ -179,7 +182,7 @@ export function give(cluster: Cluster, member: Member, input: Input): void {
 /** Does what the core asks for, until it asks for nothing more. */
 export function pump(cluster: Cluster, member: Member): void {
   const { raft, id } = member;
-  if (raft === undefined) return;
+  if (raft === undefined || member.held) return;
   for (let ready = takeReady(raft); ready !== undefined; ready = takeReady(raft)) {
     if (ready.softState !== undefined) cluster.observe({ kind: "state", id, state: ready.softState });
     for (const message of ready.messages) send(cluster, member, message);

@@ -165,6 +165,15 @@ const commands: Readonly<Record<string, Command>> = {
     give(session.cluster, member(session, name), { kind: "snapshotReport", to: idOf(to), ok: verdict === "ok" });
   },
 
+  /** hold n1: it only takes inputs, until release n1. */
+  hold: (session, [name = ""]) => {
+    member(session, name).held = true;
+  },
+  release: (session, [name = ""]) => {
+    member(session, name).held = false;
+    pump(session.cluster, member(session, name));
+  },
+
   // The disk and the state machine.
   /** slow n1 disk|apply|reads: done only when the script says so. */
   slow: (session, [name = "", what = ""]) => setAuto(session, name, what, false),
