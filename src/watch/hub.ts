@@ -31,5 +31,7 @@ export interface WatchStream {
   requestProgress(): void;
   /** Next responses in order, about maxBytes of them; header carries revision only (0 where the contract says so). */
   take(maxBytes: number): readonly WatchResponse[];
+  /** Replies to create and cancel that wait for take: no limit of the hub holds them back, so whoever asks must stop. */
+  readonly queuedReplies: number;
   close(): void;
 }

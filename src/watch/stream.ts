@@ -55,6 +55,7 @@ export interface StreamLimits {
 interface Queued {
   readonly response: WatchResponse;
   readonly bytes: number;
+  readonly isReply: boolean;
   /** Whose progress notification this is. */
   readonly notice: Watcher | undefined;
 }
@@ -80,6 +81,7 @@ export class StreamState {
   readonly #wake: () => void;
   #queue: Queued[] = [];
   #bytes = 0;
+  #replies = 0;
   #nextId = 0n;
 
   constructor(limits: StreamLimits, budget: QueueBudget, wake: () => void) {
@@ -105,9 +107,23 @@ export class StreamState {
     return this.#bytes < this.#byteLimit() && this.#queue.length < this.#limits.maxStreamResponses;
   }
 
+  get queuedReplies(): number {
+    return this.#replies;
+  }
+
+  /** The answer to a create or a cancel. */
+  reply(response: WatchResponse): void {
+    this.#replies++;
+    this.#push({ response, bytes: RESPONSE_OVERHEAD_BYTES, isReply: true, notice: undefined });
+  }
+
   push(response: WatchResponse, eventBytes = 0, notice?: Watcher): void {
-    const bytes = RESPONSE_OVERHEAD_BYTES + response.cancelReason.length + eventBytes;
-    this.#queue.push({ response, bytes, notice });
+    this.#push({ response, bytes: RESPONSE_OVERHEAD_BYTES + eventBytes, isReply: false, notice });
+  }
+
+  #push(queued: Queued): void {
+    const { bytes } = queued;
+    this.#queue.push(queued);
     this.#bytes += bytes;
     this.#budget.queuedBytes += bytes;
     if (this.#queue.length === 1) this.#wake();
@@ -121,6 +137,7 @@ export class StreamState {
       if (taken.length > 0 && bytes + queued.bytes > maxBytes) break;
       bytes += queued.bytes;
       taken.push(queued.response);
+      if (queued.isReply) this.#replies--;
       if (queued.notice !== undefined) queued.notice.notified = false;
     }
     if (taken.length === this.#queue.length) this.#queue = [];
@@ -147,6 +164,7 @@ export class StreamState {
     this.closed = true;
     this.#budget.queuedBytes -= this.#bytes;
     this.#bytes = 0;
+    this.#replies = 0;
     this.#queue = [];
     this.watchers.clear();
     this.parked.clear();

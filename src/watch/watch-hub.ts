@@ -131,6 +131,9 @@ class Hub implements WatchHub {
       cancel: (watchId) => this.#cancel(stream, watchId),
       requestProgress: () => this.#requestProgress(stream),
       take: (maxBytes) => this.#take(stream, maxBytes),
+      get queuedReplies() {
+        return stream.queuedReplies;
+      },
       close: () => this.#close(stream),
     };
   }
@@ -182,7 +185,7 @@ class Hub implements WatchHub {
     if (stream.closed) return;
     const admission = this.#admit(stream, request);
     if (admission.kind === "refused") {
-      stream.push(refusedResponse(admission.reason, this.#current));
+      stream.reply(refusedResponse(admission.reason, this.#current));
       return;
     }
     const { id, range } = admission;
@@ -208,7 +211,7 @@ class Hub implements WatchHub {
     this.#held++;
     this.#heldKeyBytes += keyBytes(watcher);
     this.#synced.add(watcher);
-    stream.push(createdResponse(id, this.#current));
+    stream.reply(createdResponse(id, this.#current));
     if (watcher.next < this.#source.compactRevision) this.#kill(watcher);
     else if (watcher.next <= this.#current) this.#fallBehind(watcher, watcher.next);
     this.#arm();
@@ -231,7 +234,7 @@ class Hub implements WatchHub {
     if (watcher === undefined) return;
     this.#forget(watcher);
     stream.watchers.delete(watchId);
-    stream.push(canceledResponse(watchId, this.#current));
+    stream.reply(canceledResponse(watchId, this.#current));
   }
 
   /**

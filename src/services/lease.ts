@@ -1,0 +1,166 @@
+import type {
+  LeaseGrantResponse,
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
+  LeaseRevokeResponse,
+  ResponseHeader,
+} from "../../proto/generated/etcdserverpb.ts";
+import { rpcs } from "../../proto/generated/services.ts";
+import { errors } from "../api/errors.ts";
+import type { Env } from "../env.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  type RequestReceiver,
+  type ResponseStream,
+  stream,
+  unary,
+} from "../rpc/rpc.ts";
+import type { Server } from "../server/server.ts";
+import { createLeaderGuard } from "./leader-guard.ts";
+import { createStreamCalls } from "./stream-call.ts";
+
+export interface LeaseServiceOptions {
+  readonly env: Env;
+  readonly electionMs: number;
+  /** Aborted when the member begins to stop. */
+  readonly stopping: AbortSignal;
+  /** Keep-alives of one stream that may wait for their turn or their reply; more end the stream. */
+  readonly maxUnanswered?: number;
+}
+
+/** L-1: about 285 years. */
+const MAX_TTL_SECONDS = 9_000_000_000;
+/** A client with ten thousand leases may ask for all of them in one breath. */
+const DEFAULT_MAX_UNANSWERED = 16_384;
+/** Renewals of one stream that are under way together: on a follower each is a round trip to the leader. */
+const RENEWALS_IN_FLIGHT = 16;
+
+export function leaseService(server: Server, options: LeaseServiceOptions): AnyHandler[] {
+  const guard = createLeaderGuard(server, options.env, options.electionMs);
+  const calls = createStreamCalls(guard, options.stopping);
+  const admit = (context: CallContext): void => {
+    const refusal = guard.refusal(context);
+    if (refusal !== undefined) throw refusal;
+  };
+  const maxUnanswered = options.maxUnanswered ?? DEFAULT_MAX_UNANSWERED;
+
+  return [
+    unary(rpcs.LeaseLeaseGrant, async (request, context) => {
+      admit(context);
+      if (request.TTL > MAX_TTL_SECONDS) throw errors.leaseTtlTooLarge;
+      const ID = request.ID === 0n ? server.nextLeaseId() : request.ID;
+      // The response of a command is the response message of its method.
+      const granted = (await server.propose({ leaseGrant: { TTL: request.TTL, ID } }, context)) as LeaseGrantResponse;
+      return { ...granted, header: fullHeader(server, granted.header) };
+    }),
+
+    unary(rpcs.LeaseLeaseRevoke, async ({ ID }, context) => {
+      admit(context);
+      const revoked = (await server.propose({ leaseRevoke: { ID } }, context)) as LeaseRevokeResponse;
+      return { header: fullHeader(server, revoked.header) };
+    }),
+
+    stream(rpcs.LeaseLeaseKeepAlive, (responses, context) =>
+      calls.open(responses, context, (end) => openKeepAlive(server, responses, context, maxUnanswered, end)),
+    ),
+
+    unary(rpcs.LeaseLeaseTimeToLive, async ({ ID, keys: withKeys }, context) => {
+      admit(context);
+      const lease = await server.leaseTimeToLive(ID, withKeys, context);
+      const header = currentHeader(server);
+      if (lease === undefined) return { header, ID, TTL: -1, grantedTTL: 0, keys: [] };
+      return { header, ID, TTL: lease.remainingSeconds, grantedTTL: lease.grantedSeconds, keys: lease.keys };
+    }),
+
+    unary(rpcs.LeaseLeaseLeases, async (_, context) => {
+      admit(context);
+      return { header: currentHeader(server), leases: server.state.leases.ids().map((ID) => ({ ID })) };
+    }),
+  ];
+}
+
+interface Renewal {
+  readonly id: bigint;
+  readonly header: ResponseHeader;
+  outcome:
+    | { readonly kind: "renewed"; readonly ttlSeconds: number }
+    | { readonly kind: "failed"; error: Error }
+    | undefined;
+}
+
+/**
+ * One reply a request, in order (L-4). Requests wait their turn while the client does not read or enough renewals are
+ * under way; a failed renewal ends the stream once everything before it is answered, as if they ran one by one.
+ */
+function openKeepAlive(
+  server: Server,
+  responses: ResponseStream<LeaseKeepAliveResponse>,
+  context: CallContext,
+  maxUnanswered: number,
+  end: (error?: Error) => void,
+): RequestReceiver<LeaseKeepAliveRequest> {
+  const waiting: bigint[] = [];
+  const renewals: Renewal[] = [];
+  let isHalfClosed = false;
+  let isOver = false;
+
+  const start = (): void => {
+    while (!isOver && responses.writable && renewals.length < RENEWALS_IN_FLIGHT) {
+      const id = waiting.shift();
+      if (id === undefined) return;
+      // H-5: a header from before the renewal never tells of a revision at which the lease was already gone.
+      const renewal: Renewal = { id, header: currentHeader(server), outcome: undefined };
+      renewals.push(renewal);
+      server.leaseKeepAlive(id, context).then(
+        ({ ttlSeconds }) => settle(renewal, { kind: "renewed", ttlSeconds }),
+        (error: Error) => settle(renewal, { kind: "failed", error }),
+      );
+    }
+  };
+  const settle = (renewal: Renewal, outcome: NonNullable<Renewal["outcome"]>): void => {
+    renewal.outcome = outcome;
+    for (;;) {
+      const [first] = renewals;
+      if (isOver || first?.outcome === undefined) break;
+      renewals.shift();
+      if (first.outcome.kind === "failed") end(first.outcome.error);
+      else responses.send({ header: first.header, ID: first.id, TTL: first.outcome.ttlSeconds });
+    }
+    start();
+    endIfDone();
+  };
+  const endIfDone = (): void => {
+    if (isHalfClosed && waiting.length === 0 && renewals.length === 0) end();
+  };
+
+  return {
+    request({ ID }) {
+      if (waiting.length + renewals.length >= maxUnanswered) {
+        end(errors.tooManyRequests);
+        return;
+      }
+      waiting.push(ID);
+      start();
+    },
+    halfClosed() {
+      isHalfClosed = true;
+      endIfDone();
+    },
+    drained: start,
+    closed() {
+      isOver = true;
+      waiting.length = 0;
+      renewals.length = 0;
+    },
+  };
+}
+
+/** The header that a command's result carries, with this member's names. */
+function fullHeader(server: Server, header: ResponseHeader | undefined): ResponseHeader {
+  return header === undefined ? currentHeader(server) : server.header(header.revision);
+}
+
+function currentHeader(server: Server): ResponseHeader {
+  return server.header(server.state.mvcc.currentRevision);
+}
