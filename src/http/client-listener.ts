@@ -57,8 +57,6 @@ export async function listenClient(
     socket.once("close", () => sockets.delete(socket));
     socket.setNoDelay(true);
     sniff(socket, options, (protocol) => {
-      // An HTTP/1 client may half-close after its request and still want the answer; in HTTP/2 it is the end.
-      socket.allowHalfOpen = protocol === "http1";
       if (protocol === "http2") rpc.accept(socket);
       else {
         http.emit("connection", socket);
@@ -135,7 +133,7 @@ function listen(url: string, onConnection: (socket: Socket) => void, logger: Log
   const { protocol, hostname, port } = new URL(url);
   if (protocol !== "http:") throw new Error(`cannot listen on ${url}: only http:// is supported`);
   const host = hostname === "localhost" ? "127.0.0.1" : hostname.replace(/^\[|\]$/g, "");
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, onConnection);
+  const server = createServer({ noDelay: true }, onConnection);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host, port: port === "" ? 80 : Number(port) }, () => {

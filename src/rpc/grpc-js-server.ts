@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { Server, ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 import { rpcs } from "../../proto/generated/services.ts";
 import { ApiError, Code, errors, notImplemented, unknownMethod, unknownService } from "../api/errors.ts";
-import { type Connection, enforcePingPolicy } from "./connection.ts";
+import { type Connection, DeadConnectionSweep, enforcePingPolicy } from "./connection.ts";
 import { type CallOptions, GrpcJsCall } from "./grpc-js-call.ts";
 import type { AnyHandler, RpcServer } from "./rpc.ts";
 
@@ -15,6 +15,8 @@ export interface GrpcJsOptions extends CallOptions {
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
   readonly keepaliveMinTimeMs: number;
+  /** How often connections are looked at that say nothing. */
+  readonly deadSweepMs: number;
 }
 
 /** Figures that no flag moves yet. */
@@ -29,6 +31,7 @@ export const grpcJsDefaults = {
   keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
   keepaliveTimeoutMs: 20_000,
   keepaliveMinTimeMs: 5_000,
+  deadSweepMs: 60_000,
 } as const;
 
 /** Methods of API levels above this one: to a client they do not exist. */
@@ -40,29 +43,31 @@ const FAREWELL_MS = 500;
  * gRPC over grpc-js, behind RpcServer.
  *
  * grpc-js gives framing, flow control and HTTP/2; routing, texts, deadlines and queues are ours (GrpcJsCall). That
- * takes one thing that grpc-js does not offer: to see a stream with its raw headers before grpc-js looks for a handler.
- * Its method `_streamHandler` is wrapped for this; a release without it is an error at start, not at the first call.
+ * takes two things that grpc-js does not offer: its sessions, and its streams with their raw headers before it looks
+ * for a handler. Its inner methods for both are wrapped; a release without them is an error at start, not later.
  */
 export function createGrpcJsServer(handlers: readonly AnyHandler[], options: GrpcJsOptions): RpcServer {
   const { env, logger } = options;
   const table = tableOf(handlers);
   const sockets = new Set<Socket>();
   const connections = new WeakMap<ServerHttp2Session, Connection>();
+  const sweep = new DeadConnectionSweep(env, options.deadSweepMs);
   const calls = new Set<GrpcJsCall>();
   let unaryCalls = 0;
   let onUnaryDone: (() => void) | undefined;
   let closing = false;
 
-  const connectionOf = (session: ServerHttp2Session): Connection => {
-    const known = connections.get(session);
-    if (known !== undefined) return known;
+  /** Set while grpc-js makes its session for a socket, which it does before `injectConnection` returns. */
+  let accepting: Socket | undefined;
+  const onSession = (session: ServerHttp2Session): void => {
     const connection = { unsentBytes: 0, openCalls: 0, sentSincePing: false };
     connections.set(session, connection);
-    const peer = peerOf(session.socket);
+    if (accepting === undefined) throw new Error("grpc-js opened a session outside of injectConnection");
+    const peer = peerOf(accepting);
     enforcePingPolicy(session, connection, options.keepaliveMinTimeMs, env, () => {
       logger.warn({ peer }, "closed a client connection: too many pings");
     });
-    return connection;
+    sweep.watch(accepting, session);
   };
 
   /** Set while grpc-js makes its call object for a stream, which it does before `_streamHandler` returns. */
@@ -92,24 +97,27 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
   });
   for (const path of table.keys()) server.register(path, neverCalled, asIs, asIs, "bidi");
 
-  const handleStream: unknown = Reflect.get(server, "_streamHandler");
-  if (typeof handleStream !== "function") throw new Error("this release of @grpc/grpc-js has no _streamHandler");
+  const handleStream = innerMethod(server, "_streamHandler");
+  const handleSession = innerMethod(server, "_sessionHandler");
   const onStream = (extra: unknown, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
     stream.on("error", (error) => {
       // The "close" that follows is what ends the call.
       logger.debug({ path: headers[":path"], error: String(error) }, "client stream failed");
     });
-    const session = stream.session;
-    if (stream.destroyed || session === undefined) return;
+    const connection = connections.get(stream.session as ServerHttp2Session);
+    if (stream.destroyed || connection === undefined) return;
     const path = headers[":path"] ?? "";
     const handler = table.get(path);
     if (closing) refuse(stream, errors.stopped);
     else if (!isGrpc(headers)) stream.respond({ ":status": 415 }, { endStream: true });
     else if (handler === undefined) refuse(stream, unserved(path));
     else {
-      opening = { handler, headers, connection: connectionOf(session as ServerHttp2Session) };
-      Reflect.apply(handleStream, server, [extra, stream, headersForGrpcJs(headers)]);
-      opening = undefined;
+      opening = { handler, headers, connection };
+      try {
+        handleStream(extra, stream, headersForGrpcJs(headers));
+      } finally {
+        opening = undefined;
+      }
     }
   };
   Reflect.set(server, "_streamHandler", (extra: unknown, stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
@@ -120,6 +128,14 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
       logger.error({ path: headers[":path"], error: String(thrown), stacktrace }, "failed to open a call");
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     }
+  });
+  Reflect.set(server, "_sessionHandler", (http2Server: unknown) => {
+    const inner = handleSession(http2Server);
+    if (typeof inner !== "function") throw new Error("this release of @grpc/grpc-js handles sessions in another way");
+    return (session: ServerHttp2Session) => {
+      inner(session);
+      onSession(session);
+    };
   });
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
 
@@ -133,7 +149,16 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
       const peer = peerOf(connection);
       connection.on("error", (error) => logger.debug({ peer, error: String(error) }, "client connection failed"));
       connection.once("close", () => sockets.delete(connection));
-      injector.injectConnection(connection);
+      accepting = connection;
+      try {
+        injector.injectConnection(connection);
+      } catch (thrown) {
+        const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
+        logger.error({ peer, error: String(thrown), stacktrace }, "failed to open an HTTP/2 session");
+        connection.destroy();
+      } finally {
+        accepting = undefined;
+      }
     },
 
     async close(graceMs) {
@@ -161,6 +186,7 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
         check();
       });
       for (const socket of sockets) socket.destroy();
+      sweep.close();
       server.forceShutdown();
     },
   };
@@ -173,6 +199,12 @@ function tableOf(handlers: readonly AnyHandler[]): ReadonlyMap<string, AnyHandle
     table.set(handler.rpc.path, handler);
   }
   return table;
+}
+
+function innerMethod(server: Server, name: string): (...args: unknown[]) => unknown {
+  const method: unknown = Reflect.get(server, name);
+  if (typeof method !== "function") throw new Error(`this release of @grpc/grpc-js has no ${name}`);
+  return (...args) => Reflect.apply(method, server, args);
 }
 
 const services: ReadonlySet<string> = new Set(Object.values(rpcs).map((rpc) => rpc.service));

@@ -94,19 +94,6 @@ describe("telling the protocol", () => {
       await client.until((received) => /^HTTP\/1.1 \d\d\d /.test(String(received)));
     }
   });
-
-  it("answers an HTTP/1 client that half-closes after its request", async () => {
-    const port = await open([echo], {
-      http: async (_request, response) => {
-        await sleep(50);
-        response.end("late");
-      },
-    });
-    const client = raw(port);
-    client.socket.end("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    await client.until((received) => String(received).endsWith("late"));
-    await client.closed;
-  });
 });
 
 describe("connections that never become calls", () => {

@@ -515,6 +515,14 @@ describe("connections", () => {
     expect((await call(client, KVRange, rangeKey("k"))).count).toBe(1);
   });
 
+  it("a quiet client that answers pings stays connected", async () => {
+    const { client, listener } = await open([echoCount], { grpc: { deadSweepMs: 10 } });
+    await call(client, KVRange, rangeKey("k"));
+    await sleep(500);
+    expect(listener.connectionCount).toBe(1);
+    expect((await call(client, KVRange, rangeKey("kk"))).count).toBe(2);
+  });
+
   it("close: running unary calls end, streams get server stopped, new calls are refused", async () => {
     let release: (response: RangeResponse) => void = () => undefined;
     const started: number[] = [];

@@ -48,6 +48,7 @@ export async function openPort(handlers: readonly AnyHandler[], options: PortOpt
   const logger = recordingLogger();
   const rpc = createGrpcJsServer(handlers, {
     ...grpcJsDefaults,
+    deadSweepMs: 50,
     maxReceiveBytes: 2_097_152,
     maxConcurrentStreams: 4_294_967_295,
     env,
