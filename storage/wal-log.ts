@@ -20,6 +20,7 @@ import { WalIndex } from "./wal-index.ts";
 import { WalReader } from "./wal-reader.ts";
 import { CRC_FRAME_BYTES, entryFrameBound, HARD_STATE_FRAME_BOUND, RecordWriter } from "./wal-record.ts";
 import { Replay, type SegmentEnd } from "./wal-replay.ts";
+import { entryFault, hardStateFault, placeFault } from "./wal-rules.ts";
 import { damaged, PREPARED_NAME, type SegmentName, segmentPath, segmentsAmong } from "./wal-segment.ts";
 
 /** Waiting batches go out together up to this size; a single one may be larger. */
@@ -29,7 +30,7 @@ const ZEROS = Buffer.alloc(64 * 1024);
 export const createWal: CreateWal = async (disk, directory, metadata, first, options) => {
   assert(segmentsAmong(directory, await disk.list(directory)).length === 0, `there is a WAL in ${directory}`);
   const index = new WalIndex(0, 0);
-  checkBatch(first, 1, 0);
+  const hardState = checkBatch(first, NO_HARD_STATE, 1, 0);
   const path = segmentPath(directory, 0, 0);
   const metadataBytes = encode(Metadata, metadata);
 
@@ -64,7 +65,6 @@ export const createWal: CreateWal = async (disk, directory, metadata, first, opt
     synced: true,
     marked: true,
   };
-  const hardState = first.hardState ?? { term: 0, vote: 0n, commit: 0 };
   return new Log(disk, directory, options, { metadata, metadataBytes, hardState, index, tail, crc: writer.crc }, [
     segment,
   ]);
@@ -194,6 +194,7 @@ class Log implements Wal {
   #queue: Waiting[] = [];
   /** The end of the log when all that waits is written. */
   #appended: number;
+  #promised: HardState;
   #durable: number;
   #draining: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
@@ -212,6 +213,7 @@ class Log implements Wal {
     this.#writer = new RecordWriter(state.crc);
     this.#reader = new WalReader(disk, state.index, (sequence) => this.#segments.find((s) => s.sequence === sequence));
     this.#appended = state.index.last;
+    this.#promised = state.hardState;
     this.#durable = state.index.last;
   }
 
@@ -226,7 +228,7 @@ class Log implements Wal {
   async append(batch: WalBatch): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     assert(!this.#closed, "append to a closed log");
-    checkBatch(batch, this.#index.first, this.#appended);
+    this.#promised = checkBatch(batch, this.#promised, this.#index.first, this.#appended);
     this.#appended = batch.entries.at(-1)?.index ?? this.#appended;
     return new Promise((resolve, reject) => {
       this.#queue.push({ batch, bytes: batchBound(batch), resolve, reject });
@@ -374,19 +376,26 @@ function batchBound(batch: WalBatch): number {
   return bytes;
 }
 
-/** What replay would refuse is refused before it is written. */
-function checkBatch(batch: WalBatch, first: number, last: number): void {
-  const from = batch.entries[0]?.index ?? first;
-  assert(from >= first && from <= last + 1, `entries from ${from} for a log of ${first}..${last}`);
-  let term = 1;
-  for (const [i, entry] of batch.entries.entries()) {
-    assert(entry.index === from + i, `entry ${entry.index} where ${from + i} has to be`);
+/** What replay would refuse is refused before it is written. The hard state after the batch. */
+function checkBatch(batch: WalBatch, before: HardState, first: number, last: number): HardState {
+  const { entries, hardState } = batch;
+  let end = last;
+  let term = 0;
+  for (const [i, entry] of entries.entries()) {
+    const fault = entryFault(entry) ?? placeFault(entry.index, first, end, before.commit);
+    assert(fault === undefined, `${fault}`);
+    assert(i === 0 || entry.index === end + 1, `entry ${entry.index} behind entry ${end}`);
     assert(entry.term >= term, `term ${entry.term} of entry ${entry.index} after term ${term}`);
-    assert(entry.type === 0 || entry.data.length > 0, `an empty entry of type ${entry.type} (index ${entry.index})`);
+    end = entry.index;
     term = entry.term;
   }
-  assert(batch.hardState === undefined || batch.hardState.term > 0, "a hard state of term 0");
+  if (hardState === undefined) return before;
+  const fault = hardStateFault(before, hardState, end);
+  assert(fault === undefined, `${fault}`);
+  return hardState;
 }
+
+const NO_HARD_STATE: HardState = { term: 0, vote: 0n, commit: 0 };
 
 async function openSegment(disk: Disk, segment: SegmentName): Promise<DiskFile> {
   const file = await disk.open(segment.path);

@@ -140,7 +140,7 @@ export const HARD_STATE_FRAME_BOUND = 64;
 
 /** Frames one after another in one buffer, with the rolling checksum. The buffer is used again after `start`. */
 export class RecordWriter {
-  #buffer = Buffer.allocUnsafeSlow(64 * 1024);
+  #buffer = Buffer.alloc(0);
   #length = 0;
   #crc: number;
 
@@ -164,7 +164,7 @@ export class RecordWriter {
   start(): void {
     this.#length = 0;
     // One giant entry is no reason to hold on to its size for good.
-    if (this.#buffer.length > MAX_KEPT_BYTES) this.#buffer = Buffer.allocUnsafeSlow(64 * 1024);
+    if (this.#buffer.length > MAX_KEPT_BYTES) this.#buffer = Buffer.alloc(0);
   }
 
   /** Goes on from here with this checksum, and says so. */
@@ -251,11 +251,12 @@ export class RecordWriter {
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2, MIN_BUFFER_BYTES));
     larger.set(this.bytes);
     this.#buffer = larger;
   }
 }
 
+const MIN_BUFFER_BYTES = 4096;
 const MAX_KEPT_BYTES = 8 << 20;
 const ENTRY_HEAD = Buffer.alloc(32);

@@ -11,11 +11,12 @@ import { DecodeError, decode } from "../proto/codec.ts";
 import { Metadata } from "../proto/generated/etcdserverpb.ts";
 import * as raftpb from "../proto/generated/raftpb.ts";
 import * as walpb from "../proto/generated/walpb.ts";
-import type { Entry, HardState } from "../raft/types.ts";
+import type { Entry, EntryType, HardState } from "../raft/types.ts";
 import type { DiskFile } from "./disk.ts";
 import type { WalMetadata } from "./wal.ts";
 import { WalIndex } from "./wal-index.ts";
 import { CRC, ENTRY, type Frame, HARD_STATE, METADATA, parseFrame, SNAPSHOT } from "./wal-record.ts";
+import { entryFault, hardStateFault, placeFault } from "./wal-rules.ts";
 import { damaged, endOfContent, type SegmentName, Window } from "./wal-segment.ts";
 import { checksum, expectedAt, judgeTail, mendRecord, SECTOR_BYTES, type Tail } from "./wal-tail.ts";
 
@@ -173,19 +174,14 @@ export class Replay {
     entry: raftpb.Entry,
     place: { readonly segment: number; readonly offset: number; readonly crc: number },
   ): string | undefined {
-    const { type, term, index } = entry;
-    if (type !== 0 && type !== 1 && type !== 2) return `an entry of type ${type}`;
-    if (type !== 0 && entry.data.length === 0) return `an empty entry of type ${type}`;
-    if (index === 0 || term === 0) return `an entry with term ${term} and index ${index}`;
+    const wrong = entryFault(entry);
+    if (wrong !== undefined) return wrong;
+    const { term, index } = entry;
     // The first segments of a log may be gone; then the first entry says where it begins.
     this.#index ??= place.segment === 0 ? new WalIndex(0, 0) : new WalIndex(index - 1, undefined);
     const log = this.#index;
-    if (index < log.first || index > log.last + 1) {
-      return `expected an entry of at most index ${log.last + 1}, found ${index}`;
-    }
-    if (index <= log.last && index <= this.#hardState.commit) {
-      return `entry ${index} replaces a committed one (commit ${this.#hardState.commit})`;
-    }
+    const misplaced = placeFault(index, log.first, log.last, this.#hardState.commit);
+    if (misplaced !== undefined) return misplaced;
     const termBefore = log.termAt(index - 1);
     if (termBefore !== undefined && term < termBefore)
       return `entry ${index} of term ${term} follows term ${termBefore}`;
@@ -193,22 +189,17 @@ export class Replay {
     // Entries kept so far run up to the one before, or further when this one replaces some of them.
     const kept = index - 1 - Math.max(this.#keepAfter, log.first - 1);
     if (kept < this.#entries.length) this.#entries.length = Math.max(kept, 0);
-    if (index > this.#keepAfter) this.#entries.push({ type, term, index, data: Buffer.from(entry.data) });
+    if (index > this.#keepAfter) {
+      this.#entries.push({ type: entry.type as EntryType, term, index, data: Buffer.from(entry.data) });
+    }
     return undefined;
   }
 
   #acceptHardState(state: raftpb.HardState, bytes: number): string | undefined {
-    const { term, commit } = state;
     if (bytes > raftpb.sizeHardState(state)) return "a hard state with more than its fields";
-    if (term === 0) return "a hard state of term 0";
-    if (term < this.#hardState.term) return `a hard state of term ${term} after term ${this.#hardState.term}`;
-    if (commit < this.#hardState.commit) return `a commit of ${commit} after ${this.#hardState.commit}`;
-    const last = this.#index?.last;
-    if (last !== undefined && commit > last) return `a commit of ${commit} in a log that ends at ${last}`;
-    if (term === this.#hardState.term && this.#hardState.vote !== 0n && state.vote !== this.#hardState.vote) {
-      return `a second vote in term ${term}`;
-    }
-    this.#hardState = { term, vote: state.vote, commit };
+    const wrong = hardStateFault(this.#hardState, state, this.#index?.last);
+    if (wrong !== undefined) return wrong;
+    this.#hardState = { term: state.term, vote: state.vote, commit: state.commit };
     return undefined;
   }
 

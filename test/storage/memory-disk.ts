@@ -63,7 +63,7 @@ export class MemoryDisk implements Disk {
   /** Changes a file as bad hardware would: at once, for good, and without any operation. */
   poke(path: string, change: (content: Buffer) => Buffer): void {
     const file = this.#file(path);
-    file.content = change(Buffer.from(file.content));
+    file.content = Buffer.from(change(Buffer.from(file.content)));
     file.durable = Buffer.from(file.content);
     file.unsynced = [];
   }

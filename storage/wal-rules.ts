@@ -1,0 +1,39 @@
+import type { Entry, HardState } from "../raft/types.ts";
+
+/**
+ * What may stand in a log. Checked before it is written and again when it is read: a log that breaks a rule either has a
+ * bug behind it or is damaged, and in both cases this member must not go on. Each gives what is wrong, if anything.
+ */
+
+/** An entry by itself. */
+export function entryFault({
+  type,
+  term,
+  index,
+  data,
+}: Pick<Entry, "term" | "index" | "data"> & { type: number }): string | undefined {
+  if (type !== 0 && type !== 1 && type !== 2) return `entry ${index} of type ${type}`;
+  if (type !== 0 && data.length === 0) return `entry ${index} of type ${type} without data`;
+  if (index === 0 || term === 0) return `an entry with term ${term} and index ${index}`;
+  return undefined;
+}
+
+/** The entry's place in a log of first..last of which everything up to `commit` is for good. */
+export function placeFault(index: number, first: number, last: number, commit: number): string | undefined {
+  if (index < first || index > last + 1) return `entry ${index} for a log of ${first}..${last}`;
+  if (index <= last && index <= commit) return `entry ${index} in place of a committed one (commit ${commit})`;
+  return undefined;
+}
+
+/** `last`: where the log ends, if that is known. */
+export function hardStateFault(before: HardState, next: HardState, last: number | undefined): string | undefined {
+  const { term, vote, commit } = next;
+  if (term === 0) return "a hard state of term 0";
+  if (term < before.term) return `a hard state of term ${term} after term ${before.term}`;
+  if (term === before.term && before.vote !== 0n && vote !== before.vote) {
+    return `a vote for ${vote} in term ${term} after one for ${before.vote}`;
+  }
+  if (commit < before.commit) return `a commit of ${commit} after ${before.commit}`;
+  if (last !== undefined && commit > last) return `a commit of ${commit} in a log that ends at ${last}`;
+  return undefined;
+}
