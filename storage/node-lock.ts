@@ -1,85 +1,86 @@
 /**
- * A lock between processes without a kernel lock, which Node does not offer: a file that says who holds it.
+ * A lock between processes without a kernel lock, which Node does not offer.
  *
- * The file appears with its whole content in one step (written aside, then hard-linked), so whoever sees it can read it.
- * A holder that was killed leaves it behind. It is stale when its boot is over, or when its process id is free or
- * belongs to a process that started at another time.
+ * Each process that wants the lock leaves a claim: an empty file beside the path whose name says who it is. Then it looks
+ * at all claims. If it finds a living one besides its own it takes its own away; otherwise it has the lock. Of two that
+ * come at once, each makes its claim before it looks, so at least one sees the other: never both hold it. (Both may step
+ * back; they try again after a random while.)
  *
- * A holder in another pid namespace (a container that shares the directory) cannot be seen from here and would be taken
- * for dead; otherwise a container that was killed could never start again on its volume. Between such processes only
- * the kernel's lock on the state store inside the directory decides.
+ * A process that was killed leaves its claim behind. That is stale when its boot is over, or when the process id is free
+ * or belongs to a process that started at another time. It can be removed without a race: a name is never used again.
+ *
+ * A process in another pid namespace (a container that shares the directory) cannot be seen from here, and its claim
+ * counts as stale; otherwise a container that was killed could never start again on its volume. Between such processes
+ * only the kernel's lock on the state store inside the directory decides.
  */
-import { randomBytes } from "node:crypto";
 import * as fs from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 
-interface Holder {
+interface Claim {
+  readonly bootId: string;
+  readonly pidNamespace: string;
   readonly pid: number;
-  /** Clock ticks since boot, from /proc; absent where there is no /proc. */
-  readonly startTime?: string;
-  readonly bootId?: string;
-  readonly pidNamespace?: string;
+  /** Clock ticks since boot. */
+  readonly startTime: string;
 }
 
-/** Takeovers lost to other processes before giving up. */
-const MAX_ATTEMPTS = 10;
+/** In place of what only Linux tells. */
+const UNKNOWN = "x";
+
+const MAX_ATTEMPTS = 8;
+const MAX_PAUSE_MS = 40;
 
 export async function lockPath(path: string): Promise<{ release(): Promise<void> }> {
-  const own = `${JSON.stringify(await self())}\n`;
-  const aside = `${path}.${process.pid}.${randomBytes(6).toString("hex")}`;
-  await fs.writeFile(aside, own, { flag: "wx", mode: 0o600 });
-  try {
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      if (await unless("EEXIST", fs.link(aside, path).then(yes))) return { release: () => release(path, own) };
-      const found = await unless("ENOENT", fs.readFile(path, "utf8"));
-      if (found === undefined) continue;
-      const holder = parse(found);
-      if (holder !== undefined && (await isAlive(holder))) {
-        throw new Error(
-          `process ${holder.pid} holds it (${holder.pid === process.pid ? "this very process" : "it is running"}): ` +
-            `stop that process, or give this one a directory of its own`,
-        );
-      }
-      await removeStale(path, found);
+  const self = await whoAmI();
+  const own = `${path}.${nameOf(self)}`;
+  for (let attempt = 1; ; attempt++) {
+    if (!(await unless("EEXIST", make(own)))) throw new Error(`this very process (${self.pid}) holds it already`);
+    const rival = await findRival(path, self);
+    if (rival === undefined) return { release: () => fs.unlink(own) };
+    await fs.unlink(own);
+    if (attempt === MAX_ATTEMPTS) {
+      throw new Error(
+        `process ${rival.pid} holds it: stop that process, or give this one a directory of its own ` +
+          `(if no such process is of ours, remove ${path}.${nameOf(rival)})`,
+      );
     }
-    throw new Error(`other processes keep taking it: start only one process on this directory`);
-  } finally {
-    await fs.unlink(aside);
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS));
   }
 }
 
-/**
- * Two processes may both have found the same stale file, and the slower one must not remove the lock that the faster
- * one has taken since: rename picks exactly one file, and what it picked is looked at before it is thrown away.
- */
-async function removeStale(path: string, stale: string): Promise<void> {
-  const grave = `${path}.stale.${process.pid}.${randomBytes(6).toString("hex")}`;
-  if (!(await unless("ENOENT", fs.rename(path, grave).then(yes)))) return;
-  if ((await fs.readFile(grave, "utf8")) !== stale) await unless("EEXIST", fs.link(grave, path));
-  await fs.unlink(grave);
+async function make(path: string): Promise<true> {
+  await (await fs.open(path, "wx", 0o600)).close();
+  return true;
 }
 
-async function release(path: string, own: string): Promise<void> {
-  if ((await unless("ENOENT", fs.readFile(path, "utf8"))) === own) await fs.unlink(path);
+/** A living process that has a claim; claims of dead ones are removed. */
+async function findRival(path: string, self: Claim): Promise<Claim | undefined> {
+  for (const name of await fs.readdir(dirname(path))) {
+    if (!name.startsWith(`${basename(path)}.`)) continue;
+    const claim = parseName(name.slice(basename(path).length + 1));
+    if (claim === undefined || nameOf(claim) === nameOf(self)) continue;
+    if (await isAlive(claim, self)) return claim;
+    await unless("ENOENT", fs.unlink(join(dirname(path), name)));
+  }
+  return undefined;
 }
 
-async function self(): Promise<Holder> {
-  const startTime = await startTimeOf("self");
+async function whoAmI(): Promise<Claim> {
   const bootId = await unless("ENOENT", fs.readFile("/proc/sys/kernel/random/boot_id", "utf8"));
   const pidNamespace = await unless("ENOENT", fs.readlink("/proc/self/ns/pid"));
   return {
+    bootId: bootId?.replaceAll(/[^0-9a-f]/g, "") ?? UNKNOWN,
+    pidNamespace: pidNamespace?.replaceAll(/[^0-9]/g, "") ?? UNKNOWN,
     pid: process.pid,
-    ...(startTime === undefined ? {} : { startTime }),
-    ...(bootId === undefined ? {} : { bootId: bootId.trim() }),
-    ...(pidNamespace === undefined ? {} : { pidNamespace }),
+    startTime: (await startTimeOf("self")) ?? UNKNOWN,
   };
 }
 
-async function isAlive(holder: Holder): Promise<boolean> {
-  const here = await self();
-  if (holder.bootId !== here.bootId || holder.pidNamespace !== here.pidNamespace) return false;
-  if (here.startTime !== undefined) return (await startTimeOf(String(holder.pid))) === holder.startTime;
+async function isAlive(claim: Claim, self: Claim): Promise<boolean> {
+  if (claim.bootId !== self.bootId || claim.pidNamespace !== self.pidNamespace) return false;
+  if (self.startTime !== UNKNOWN) return (await startTimeOf(String(claim.pid))) === claim.startTime;
   try {
-    process.kill(holder.pid, 0);
+    process.kill(claim.pid, 0);
     return true;
   } catch (error) {
     return hasCode(error, "EPERM");
@@ -96,30 +97,15 @@ async function startTimeOf(pid: string): Promise<string | undefined> {
   return fields?.[0] === "Z" ? undefined : fields?.[19];
 }
 
-/** Undefined for what no holder wrote: the file of a machine that lost power before the content was on the disk. */
-function parse(text: string): Holder | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== "object" || value === null || !("pid" in value) || typeof value.pid !== "number") {
-      return undefined;
-    }
-    const field = (name: string): string | undefined => {
-      const found = Object.getOwnPropertyDescriptor(value, name)?.value as unknown;
-      return typeof found === "string" ? found : undefined;
-    };
-    const startTime = field("startTime");
-    const bootId = field("bootId");
-    const pidNamespace = field("pidNamespace");
-    return {
-      pid: value.pid,
-      ...(startTime === undefined ? {} : { startTime }),
-      ...(bootId === undefined ? {} : { bootId }),
-      ...(pidNamespace === undefined ? {} : { pidNamespace }),
-    };
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+function nameOf({ bootId, pidNamespace, pid, startTime }: Claim): string {
+  return `${bootId}-${pidNamespace}-${pid}-${startTime}`;
+}
+
+function parseName(name: string): Claim | undefined {
+  const fields = /^([0-9a-f]+|x)-([0-9]+|x)-([0-9]+)-([0-9]+|x)$/.exec(name);
+  if (fields === null) return undefined;
+  const [bootId, pidNamespace, pid, startTime] = fields.slice(1) as [string, string, string, string];
+  return { bootId, pidNamespace, pid: Number(pid), startTime };
 }
 
 /** The result, or undefined when it failed with this code. */
@@ -135,5 +121,3 @@ async function unless<T>(code: string, result: Promise<T>): Promise<T | undefine
 function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
-
-const yes = (): true => true;
