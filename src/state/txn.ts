@@ -4,6 +4,7 @@ import {
   CompareCompareResult,
   CompareCompareTarget,
   type DeleteRangeRequest,
+  type RangeRequest,
   type RequestOp,
   ResponseHeader,
   ResponseOp,
@@ -16,7 +17,7 @@ import type { KeyVersion, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { KeyIntervals } from "../api/key-intervals.ts";
 import { deleteRangeInChange, type Keyspace, needsPrevious, type Outcome, putInChange } from "./kv.ts";
-import { rangeResponse } from "./range.ts";
+import { type RangeResult, rangeResponse, rangeVersions } from "./range.ts";
 
 /**
  * A transaction in three steps: choose the branches (on the state before, TX-2), check all that could fail along them
@@ -28,7 +29,7 @@ export function applyTxn(keyspace: Keyspace, request: TxnRequest, wanted: boolea
   const { mvcc } = keyspace;
   const chosen = choose(mvcc, request);
   const checks = new Checks(keyspace);
-  const error = checks.puts(chosen) ?? checks.ranges(chosen);
+  const error = checks.puts(chosen) ?? checkRanges(mvcc, chosen);
   if (error !== undefined) return { kind: "error", error };
 
   if (!checks.writes) {
@@ -39,6 +40,37 @@ export function applyTxn(keyspace: Keyspace, request: TxnRequest, wanted: boolea
   const response = carryOut(keyspace, chosen, wanted, { changed: false });
   const { revision, events } = mvcc.endChange();
   return { kind: "done", response: withRevision(response, revision), events };
+}
+
+/** What a transaction of ranges alone (TX-11) comes to before any value is touched. */
+export interface ReadTxn {
+  readonly kind: "reads";
+  readonly succeeded: boolean;
+  readonly ranges: readonly { readonly request: RangeRequest; readonly result: RangeResult }[];
+  readonly revision: number;
+}
+
+export function isReadTxn({ success, failure }: TxnRequest): boolean {
+  const isRange = ({ request }: RequestOp): boolean => request?.kind === "requestRange";
+  return success.every(isRange) && failure.every(isRange);
+}
+
+/** For a transaction of which isReadTxn holds: it is served where it is asked, not through the log. */
+export function planReadTxn(
+  mvcc: Mvcc,
+  request: TxnRequest,
+): ReadTxn | { readonly kind: "error"; readonly error: ApiError } {
+  const chosen = choose(mvcc, request);
+  const error = checkRanges(mvcc, chosen);
+  if (error !== undefined) return { kind: "error", error };
+  const ranges: { request: RangeRequest; result: RangeResult }[] = [];
+  for (const { request: op } of chosen.ops) {
+    if (op?.kind !== "requestRange") throw new AssertionError("a transaction that writes is planned as one that reads");
+    const outcome = rangeVersions(mvcc, op.value);
+    if (outcome.kind === "error") throw new AssertionError(`a checked range failed: ${outcome.error.message}`);
+    ranges.push({ request: op.value, result: outcome });
+  }
+  return { kind: "reads", succeeded: chosen.succeeded, ranges, revision: mvcc.currentRevision };
 }
 
 /** G-5: the outermost header alone has a revision; a nested one is there and empty. */
@@ -198,22 +230,21 @@ class Checks {
     const before = this.#deletesBefore.get(key);
     return before === undefined || this.#deletes.slice(before).some((request) => covers(request, key));
   }
+}
 
-  /** TX-6: against the revisions before the transaction; only 0 means the latest. */
-  ranges({ ops, inner }: Chosen): ApiError | undefined {
-    const { mvcc } = this.#keyspace;
-    let nested = 0;
-    for (const { request } of ops) {
-      if (request?.kind === "requestTxn") {
-        const error = this.ranges(must(inner[nested++], "an inner transaction has no chosen branch"));
-        if (error !== undefined) return error;
-      } else if (request?.kind === "requestRange" && request.value.revision !== 0) {
-        if (request.value.revision > mvcc.currentRevision) return errors.futureRevision;
-        if (request.value.revision < mvcc.compactRevision) return errors.compacted;
-      }
+/** TX-6: against the revisions before the transaction; only 0 means the latest. */
+function checkRanges(mvcc: Mvcc, { ops, inner }: Chosen): ApiError | undefined {
+  let nested = 0;
+  for (const { request } of ops) {
+    if (request?.kind === "requestTxn") {
+      const error = checkRanges(mvcc, must(inner[nested++], "an inner transaction has no chosen branch"));
+      if (error !== undefined) return error;
+    } else if (request?.kind === "requestRange" && request.value.revision !== 0) {
+      if (request.value.revision > mvcc.currentRevision) return errors.futureRevision;
+      if (request.value.revision < mvcc.compactRevision) return errors.compacted;
     }
-    return undefined;
   }
+  return undefined;
 }
 
 function covers({ key: from, rangeEnd }: DeleteRangeRequest, key: string): boolean {

@@ -1,0 +1,60 @@
+import {
+  type AlarmMember,
+  AlarmRequestAlarmAction,
+  type AlarmResponse,
+  AlarmType,
+} from "../../proto/generated/etcdserverpb.ts";
+import { rpcs } from "../../proto/generated/services.ts";
+import { notImplemented } from "../api/errors.ts";
+import { validateAlarm } from "../api/validate.ts";
+import { type AnyHandler, unary } from "../rpc/rpc.ts";
+import type { Server } from "../server/server.ts";
+import { ETCD_API_VERSION, STORAGE_VERSION } from "../version.ts";
+
+export function maintenanceService(server: Server): AnyHandler[] {
+  const { mvcc, cluster, alarms } = server.state;
+  return [
+    unary(rpcs.MaintenanceStatus, async () => {
+      const status = server.status();
+      return {
+        header: server.header(mvcc.currentRevision),
+        version: ETCD_API_VERSION,
+        dbSize: status.dbSizeBytes,
+        leader: status.leader,
+        raftIndex: status.committedIndex,
+        raftTerm: status.raftTerm,
+        raftAppliedIndex: status.appliedIndex,
+        errors: [...status.errors, ...alarms.list(AlarmType.NONE).map(alarmText)],
+        dbSizeInUse: status.dbSizeInUseBytes,
+        isLearner: status.isLearner,
+        storageVersion: cluster.version === undefined ? "" : STORAGE_VERSION,
+        dbSizeQuota: status.dbSizeQuotaBytes,
+        downgradeInfo: cluster.downgrade,
+      };
+    }),
+
+    unary(rpcs.MaintenanceHashKV, async ({ revision }) => {
+      const { hash, compactRevision, hashRevision } = await server.hashKv(revision);
+      return { header: server.header(mvcc.currentRevision), hash, compactRevision, hashRevision };
+    }),
+
+    unary(rpcs.MaintenanceAlarm, async (request, context) => {
+      validateAlarm(request);
+      if (request.action !== AlarmRequestAlarmAction.GET) {
+        const { service, method } = rpcs.MaintenanceAlarm;
+        throw notImplemented(service, `${method} (other than GET)`);
+      }
+      // N-10: also to look at them goes through the log, so the answer is the cluster's, not this member's.
+      const response = (await server.propose({ alarm: request }, context)) as AlarmResponse;
+      return { ...response, header: server.header(response.header?.revision ?? mvcc.currentRevision) };
+    }),
+  ];
+}
+
+const alarmNames = new Map<number, string>(Object.entries(AlarmType).map(([name, number]) => [number, name]));
+
+/** N-1: the message in protobuf's text form, where zeros are left out and every field is followed by a space. */
+function alarmText({ memberID, alarm }: AlarmMember): string {
+  const member = memberID === 0n ? "" : `memberID:${memberID} `;
+  return alarm === AlarmType.NONE ? member : `${member}alarm:${alarmNames.get(alarm) ?? alarm} `;
+}
