@@ -214,7 +214,7 @@ class HttpPeerTransport implements PeerTransport {
 }
 
 /** Without the acknowledgements that a later one to the same leader in the same term says again. */
-export function withNewestAcks(messages: readonly Message[]): readonly Message[] {
+function withNewestAcks(messages: readonly Message[]): readonly Message[] {
   let count = 0;
   for (const { type } of messages) if (type === "MsgAppResp") count++;
   if (count < 2) return messages;

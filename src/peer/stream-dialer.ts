@@ -137,13 +137,15 @@ export class StreamDialer {
     const { env, limits } = this.#options;
     this.#timer?.cancel();
     const left = this.#heardAt + limits.readTimeoutMs - env.now();
-    this.#timer = env.setTimer(
-      () => {
-        if (env.now() - this.#heardAt < limits.readTimeoutMs) this.#watchSilence(request);
-        else this.#ended(request, "the peer fell silent");
-      },
-      Math.max(1, left),
-    );
+    // A turn for I/O first: when it was us who stood still, what the peer said meanwhile waits to be read.
+    this.#timer = env.setTimer(() => env.nextTurn(() => this.#judgeSilence(request)), Math.max(1, left));
+  }
+
+  #judgeSilence(request: http.ClientRequest): void {
+    if (this.#closed || request !== this.#request) return;
+    const { env, limits } = this.#options;
+    if (env.now() - this.#heardAt < limits.readTimeoutMs) this.#watchSilence(request);
+    else this.#ended(request, "the peer fell silent");
   }
 
   /** Of several ends that one connection reports, the first counts. */

@@ -113,10 +113,15 @@ export class StreamWriter {
     const interval = this.#limits.readTimeoutMs / 3;
     const untilDeadline =
       this.#writingSince === undefined ? interval : this.#deadline(this.#writingSince) - this.#env.now();
-    return this.#env.setTimer(() => this.#ticked(), Math.max(1, Math.min(interval, untilDeadline)));
+    // A turn for I/O first: when it was us who stood still, the write may be done.
+    return this.#env.setTimer(
+      () => this.#env.nextTurn(() => this.#ticked()),
+      Math.max(1, Math.min(interval, untilDeadline)),
+    );
   }
 
   #ticked(): void {
+    if (this.#closed) return;
     if (this.#writingSince === undefined) {
       if (this.#queue.length === 0) this.#write(this.#encoder.linkHeartbeat);
     } else if (this.#env.now() >= this.#deadline(this.#writingSince)) {

@@ -131,7 +131,7 @@ export async function connected(...members: readonly Member[]): Promise<void> {
   await until(() => members.every((member) => established(member) >= wanted), "all streams are established");
 }
 
-export async function until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, timeoutMs = 30_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);

@@ -190,7 +190,7 @@ describe("a large append", () => {
     const b = await openMember(2n, { onMessage: (message) => void order.push(message.type) });
     introduce(a, b);
     await connected(a, b);
-    a.transport.send([append(1n, 2n, 0, 1, 60_000_000), heartbeat(1n, 2n, 1)]);
+    a.transport.send([append(1n, 2n, 0, 1, 20_000_000), heartbeat(1n, 2n, 1)]);
     await until(() => order.length === 2, "both");
     expect(order).toEqual(["MsgHeartbeat", "MsgApp"]);
   });
@@ -291,6 +291,25 @@ describe("request", () => {
     const closed = expect(pending).rejects.toThrow(PeerCallError);
     await a.transport.close();
     await closed;
+  });
+});
+
+describe("standing still ourselves", () => {
+  it("is not taken for the peer's silence", async () => {
+    const a = await openMember(1n, { limits: { readTimeoutMs: 300, writeTimeoutMs: 300 } });
+    const b = await openMember(2n, { limits: { readTimeoutMs: 300, writeTimeoutMs: 300 } });
+    introduce(a, b);
+    await connected(a, b);
+    a.transport.send([append(1n, 2n, 0, 1), heartbeat(1n, 2n, 1)]);
+    b.transport.send([append(2n, 1n, 0, 1), heartbeat(2n, 1n, 1)]);
+    // Let all of it reach the sockets, and then let more than the time-out pass before anybody can read it.
+    await Promise.resolve();
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    const end = performance.now() + 500;
+    while (performance.now() < end);
+    await until(() => a.received.length === 2 && b.received.length === 2, "what was said meanwhile");
+    await sleep(50);
+    expect([a, b].some((member) => member.logged("lost TCP streaming connection with remote peer"))).toBe(false);
   });
 });
 
