@@ -24,6 +24,11 @@ export interface Progress {
   probeSent: boolean;
   /** replicate: send a MsgApp even if it is empty; the gap that it shows reveals lost ones. */
   nudge: boolean;
+  /**
+   * match at the last regular heartbeat, until an answer to one has been looked at; then undefined. Rounds of reads may
+   * come far more often than heartbeats, and their answers must not each cause a MsgApp.
+   */
+  matchAtBeat: number | undefined;
   /** snapshot: its index. */
   pendingSnapshot: number;
   /** Heard since the last look of check-quorum. */
@@ -46,6 +51,7 @@ export function newProgress(id: NodeId, learner: boolean, next: number): Progres
     next,
     probeSent: false,
     nudge: false,
+    matchAtBeat: undefined,
     pendingSnapshot: 0,
     recentActive: false,
     sentCommit: 0,
@@ -86,6 +92,18 @@ export function leaveSnapshot(pr: Progress, arrived: boolean): void {
   const next = arrived ? Math.max(pr.match, pr.pendingSnapshot) + 1 : pr.match + 1;
   enter(pr, "probe", next);
   pr.probeSent = true;
+}
+
+/**
+ * A sign of life, looked at once a heartbeat: a probe can be repeated now, and if nothing was acknowledged since the
+ * heartbeat though something is missing, a MsgApp was lost, or a nudge will do no harm.
+ */
+export function onAlive(pr: Progress, lastIndex: number): void {
+  const { matchAtBeat } = pr;
+  if (matchAtBeat === undefined) return;
+  pr.matchAtBeat = undefined;
+  if (pr.state === "probe") pr.probeSent = false;
+  if (pr.state === "replicate" && pr.match < lastIndex && pr.match === matchAtBeat) pr.nudge = true;
 }
 
 /** A MsgApp was lost on the way. A new one now would be lost too: wait for a sign of life. */

@@ -18,7 +18,15 @@ import {
   termAt,
 } from "./log.ts";
 import type { Progress } from "./progress.ts";
-import { becomeProbe, becomeReplicate, isWindowFull, onAcknowledged, onAppendSent, onRejected } from "./progress.ts";
+import {
+  becomeProbe,
+  becomeReplicate,
+  isWindowFull,
+  onAcknowledged,
+  onAlive,
+  onAppendSent,
+  onRejected,
+} from "./progress.ts";
 import { majorityIndex } from "./quorum.ts";
 import { sendSnapshot } from "./snapshot.ts";
 import type { Leadership, Raft } from "./state.ts";
@@ -55,7 +63,11 @@ export function advanceCommit(raft: Raft, leadership: Leadership): void {
 
 export function broadcastHeartbeat(raft: Raft, leadership: Leadership): void {
   const context = leadership.readRound?.context ?? NO_CONTEXT;
-  for (const pr of leadership.progress) if (pr.id !== raft.id) sendHeartbeat(raft, pr, context);
+  for (const pr of leadership.progress) {
+    if (pr.id === raft.id) continue;
+    pr.matchAtBeat = pr.match;
+    sendHeartbeat(raft, pr, context);
+  }
 }
 
 /** Never tells a follower of a commit beyond what it is known to hold: it may have something else there. */
@@ -205,8 +217,7 @@ export function handleHeartbeatResponse(raft: Raft, leadership: Leadership, from
   const pr = progressOf(leadership, from);
   if (pr === undefined) return;
   pr.recentActive = true;
-  if (pr.state === "probe") pr.probeSent = false;
-  if (pr.state === "replicate" && pr.match < lastIndex(raft.log)) pr.nudge = true;
+  onAlive(pr, lastIndex(raft.log));
 }
 
 // Follower.

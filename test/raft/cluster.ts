@@ -96,17 +96,21 @@ export function newCluster(observe: (event: Event) => void): Cluster {
   return { members: new Map(), network: [], cut: new Set(), observe };
 }
 
-export function emptyImage(conf: ConfState): Image {
-  return { index: 0, term: 0, conf, commands: [] };
-}
-
 export function blankDisk(conf: ConfState): Disk {
   return {
     hardState: { term: 0, vote: NONE, commit: 0 },
     start: { index: 0, term: 0 },
     entries: [],
-    image: emptyImage(conf),
+    image: { index: 0, term: 0, conf, commands: [] },
   };
+}
+
+/** A member of a new cluster: its log begins with the entries that add the members, committed. */
+export function bootstrapDisk(ids: readonly NodeId[]): Disk {
+  const disk = blankDisk({ voters: [], learners: [] });
+  disk.hardState = { term: 1, vote: NONE, commit: ids.length };
+  disk.entries = ids.map((id, at) => ({ type: 1, term: 1, index: at + 1, data: encodeText(`addVoter:${id}`) }));
+  return disk;
 }
 
 export function addMember(cluster: Cluster, config: RaftConfig, disk: Disk): Member {
@@ -206,6 +210,9 @@ function send(cluster: Cluster, member: Member, message: Message): void {
   const full = message.type === "MsgSnap" ? fillSnapshot(member, message) : message;
   cluster.observe({ kind: "sent", message: full });
   if (!cluster.cut.has(linkOf(full.from, full.to))) cluster.network.push(full);
+  else if (full.type === "MsgSnap" && member.raft !== undefined) {
+    step(member.raft, { kind: "snapshotReport", to: full.to, ok: false });
+  }
 }
 
 function fillSnapshot(member: Member, message: Message & { readonly type: "MsgSnap" }): Message {
@@ -329,9 +336,11 @@ export function applyNext(cluster: Cluster, member: Member): void {
 export function confChangeOf(conf: ConfState, data: string): ConfChange {
   const [kind, id] = data.split(":");
   const node = BigInt(must(id, `no node in ${data}`));
-  if (kind === "addVoter" || kind === "addLearner") return { kind, node };
+  if (kind === "addVoter") return { kind, node };
+  if (conf.voters.length === 1 && conf.voters[0] === node) return { kind: "none" };
+  if (kind === "addLearner") return { kind, node };
   assert(kind === "remove", `unknown change ${data}`);
-  return conf.voters.every((voter) => voter === node) ? { kind: "none" } : { kind, node };
+  return { kind, node };
 }
 
 function changeConf(conf: ConfState, change: ConfChange): ConfState {

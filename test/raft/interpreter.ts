@@ -18,10 +18,10 @@ import {
   answerLogRead,
   applyNext,
   blankDisk,
+  bootstrapDisk,
   compact,
   crash,
   deliver,
-  emptyImage,
   encodeText,
   finishWrite,
   flushImage,
@@ -79,7 +79,7 @@ const commands: Readonly<Record<string, Command>> = {
   cluster: createCluster,
   /** add n4: a member that starts with nothing, and waits to hear from the cluster. */
   add: (session, [name = ""]) => {
-    addMember(session.cluster, configOf(session, idOf(name)), blankDisk({ voters: [], learners: [] }));
+    addMember(session.cluster, configOf(session, idOf(name)), blankDisk(session.genesis));
   },
   given,
   bootstrap,
@@ -273,8 +273,8 @@ function createCluster(session: Session, [size = "", ...words]: readonly string[
   session.cluster.cut.clear();
   session.cluster.network = [];
   const ids = Array.from({ length: Number(size) + learners }, (_, at) => BigInt(at + 1));
-  const conf = { voters: ids.slice(0, Number(size)), learners: ids.slice(Number(size)) };
-  for (const id of ids) addMember(session.cluster, configOf(session, id), blankDisk(conf));
+  session.genesis = { voters: ids.slice(0, Number(size)), learners: ids.slice(Number(size)) };
+  for (const id of ids) addMember(session.cluster, configOf(session, id), blankDisk(session.genesis));
 }
 
 /** given n1 term=3 vote=n2 commit=1 log=1@1,2@3: n1 has been restarted with this on its disk. */
@@ -298,13 +298,7 @@ function given(session: Session, [name = "", ...words]: readonly string[]): void
 /** bootstrap 3: a new cluster whose log begins, on every member, with the entries that add its members. */
 function bootstrap(session: Session, [size = ""]: readonly string[]): void {
   const ids = Array.from({ length: Number(size) }, (_, at) => BigInt(at + 1));
-  for (const id of ids) {
-    const disk = blankDisk({ voters: [], learners: [] });
-    disk.hardState = { term: 1, vote: NONE, commit: ids.length };
-    disk.entries = ids.map((each) => parseEntry(`${each}@1!addVoter:${each}`));
-    disk.image = emptyImage({ voters: [], learners: [] });
-    addMember(session.cluster, configOf(session, id), disk);
-  }
+  for (const id of ids) addMember(session.cluster, configOf(session, id), bootstrapDisk(ids));
 }
 
 function member({ cluster }: Session, name: string): Member {

@@ -1,7 +1,7 @@
 /** One run of a script: the members, what they have done since it was last recorded, and how that is shown. */
 
 import { status } from "../../raft/raft.ts";
-import type { NodeId, Persist, RaftConfig } from "../../raft/types.ts";
+import type { ConfState, NodeId, Persist, RaftConfig } from "../../raft/types.ts";
 import { NONE } from "../../raft/types.ts";
 import type { Cluster, Event, Member } from "./cluster.ts";
 import { decodeText, memberOf, newCluster } from "./cluster.ts";
@@ -13,6 +13,8 @@ export interface Session {
   /** Nothing is recorded while it is set. */
   silent: boolean;
   options: Partial<RaftConfig>;
+  /** The membership before the first entry. */
+  genesis: ConfState;
   /** What config.random gives to each member, modulo n. */
   readonly chance: Map<NodeId, number>;
   /** The read points that were given. */
@@ -25,6 +27,7 @@ export function newSession(): Session {
     output: [],
     silent: false,
     options: {},
+    genesis: { voters: [], learners: [] },
     chance: new Map(),
     reads: new Map(),
   };
