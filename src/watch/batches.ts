@@ -33,58 +33,72 @@ export function collect(
   maxBytes: number,
 ): Collected {
   const batches = new Map<Watcher, EventBatch>();
+  const first = events[0];
+  if (first === undefined) return { batches, stoppedBefore: undefined };
+  let shared = new SharedEvent(source, first);
+  const give = (watcher: Watcher): void => {
+    const { event } = shared;
+    if (event.revision.main < watcher.next) return;
+    if (event.type === "put" ? watcher.noPut : watcher.noDelete) return;
+    const encoded = watcher.prevKv ? shared.withPrevious() : shared.plain();
+    const bytes = eventFieldBytes(encoded);
+    const batch = batches.get(watcher);
+    if (batch === undefined) batches.set(watcher, { events: [encoded], bytes });
+    else {
+      batch.events.push(encoded);
+      batch.bytes += bytes;
+    }
+  };
   let encodedBytes = 0;
-  let revision = -1;
+  let revision = first.revision.main;
   for (const event of events) {
     if (event.revision.main !== revision) {
       revision = event.revision.main;
       if (encodedBytes >= maxBytes) return { batches, stoppedBefore: revision };
     }
-    let plain: Uint8Array | undefined;
-    let withPrevious: Uint8Array | undefined;
-    const encodePlain = (): Uint8Array => {
-      const encoded = encodeEvent(event, undefined);
-      encodedBytes += encoded.length;
-      return encoded;
-    };
-    const encodeWithPrevious = (): Uint8Array => {
-      const previous = source.previous(event);
-      if (previous === undefined) {
-        plain ??= encodePlain();
-        return plain;
-      }
-      const encoded = encodeEvent(event, previous);
-      encodedBytes += encoded.length;
-      return encoded;
-    };
-    watchers.visit(event.key, (watcher) => {
-      if (event.revision.main < watcher.next) return;
-      if (event.type === "put" ? watcher.noPut : watcher.noDelete) return;
-      let encoded: Uint8Array;
-      if (watcher.prevKv) {
-        withPrevious ??= encodeWithPrevious();
-        encoded = withPrevious;
-      } else {
-        plain ??= encodePlain();
-        encoded = plain;
-      }
-      const batch = batches.get(watcher);
-      if (batch === undefined) batches.set(watcher, { events: [encoded], bytes: eventFieldBytes(encoded) });
-      else {
-        batch.events.push(encoded);
-        batch.bytes += eventFieldBytes(encoded);
-      }
-    });
+    shared = new SharedEvent(source, event);
+    watchers.visit(event.key, give);
+    encodedBytes += shared.encodedBytes;
   }
   return { batches, stoppedBefore: undefined };
 }
 
-function encodeEvent(event: KeyEvent, previous: Uint8Array | undefined): Uint8Array {
-  return encode(Event, {
-    type: event.type === "put" ? EventEventType.PUT : EventEventType.DELETE,
-    kv: event.kv,
-    prevKv: previous ?? NOTHING,
-  });
+/** An event and its encoded forms, each made when first wanted. */
+class SharedEvent {
+  readonly event: KeyEvent;
+  encodedBytes = 0;
+  readonly #source: Pick<Mvcc, "previous">;
+  #plain: Uint8Array | undefined;
+  #withPrevious: Uint8Array | undefined;
+
+  constructor(source: Pick<Mvcc, "previous">, event: KeyEvent) {
+    this.#source = source;
+    this.event = event;
+  }
+
+  plain(): Uint8Array {
+    this.#plain ??= this.#encode(undefined);
+    return this.#plain;
+  }
+
+  withPrevious(): Uint8Array {
+    if (this.#withPrevious === undefined) {
+      const previous = this.#source.previous(this.event);
+      this.#withPrevious = previous === undefined ? this.plain() : this.#encode(previous);
+    }
+    return this.#withPrevious;
+  }
+
+  #encode(previous: Uint8Array | undefined): Uint8Array {
+    const { type, kv } = this.event;
+    const encoded = encode(Event, {
+      type: type === "put" ? EventEventType.PUT : EventEventType.DELETE,
+      kv,
+      prevKv: previous ?? NOTHING,
+    });
+    this.encodedBytes += encoded.length;
+    return encoded;
+  }
 }
 
 /** An encoded event as a field of the response. */

@@ -1,5 +1,5 @@
 import { sizeBits } from "../../proto/codec.ts";
-import { WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { ResponseHeader, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import { type EventBatch, eventFieldBytes } from "./batches.ts";
 import type { Watcher } from "./stream.ts";
 
@@ -9,66 +9,80 @@ const NO_WATCH = -1n;
 /** A whole header on the wire at most: tag and length, two ids of ten bytes, revision and term of eight, their tags. */
 const HEADER_BYTES = 2 + 2 * 11 + 2 * 9;
 
+const NO_EVENTS: readonly Uint8Array[] = [];
+
 /** Headers carry the revision alone; the service, which knows the member and the term, fills in the rest. */
-function response(revision: number, fields: Partial<WatchResponse>): WatchResponse {
-  return WatchResponse.create({ header: { clusterId: 0n, memberId: 0n, revision, raftTerm: 0 }, ...fields });
+export function headerOf(revision: number): ResponseHeader {
+  return { clusterId: 0n, memberId: 0n, revision, raftTerm: 0 };
+}
+
+function empty(id: bigint, revision: number): WatchResponse {
+  return eventResponse(id, headerOf(revision), NO_EVENTS, false);
 }
 
 export function createdResponse(id: bigint, revision: number): WatchResponse {
-  return response(revision, { watchId: id, created: true });
+  return { ...empty(id, revision), created: true };
 }
 
 export function refusedResponse(reason: string, revision: number): WatchResponse {
-  return response(revision, { watchId: NO_WATCH, created: true, canceled: true, cancelReason: reason });
+  return { ...empty(NO_WATCH, revision), created: true, canceled: true, cancelReason: reason };
 }
 
 export function canceledResponse(id: bigint, revision: number): WatchResponse {
-  return response(revision, { watchId: id, canceled: true });
+  return { ...empty(id, revision), canceled: true };
 }
 
 /** No reason and revision 0 (W-6, H-3): clients go by compact_revision. */
 export function compactedResponse(id: bigint, compactRevision: number): WatchResponse {
-  return response(0, { watchId: id, canceled: true, compactRevision });
+  return { ...empty(id, 0), canceled: true, compactRevision };
 }
 
 export function progressReply(revision: number): WatchResponse {
-  return response(revision, { watchId: NO_WATCH });
+  return empty(NO_WATCH, revision);
 }
 
 export function progressNotice(id: bigint, revision: number): WatchResponse {
-  return response(revision, { watchId: id });
+  return empty(id, revision);
+}
+
+/** One response with these events. The header may be shared by all responses of one revision. */
+export function eventResponse(
+  id: bigint,
+  header: ResponseHeader,
+  events: readonly Uint8Array[],
+  fragment: boolean,
+): WatchResponse {
+  return {
+    header,
+    watchId: id,
+    created: false,
+    canceled: false,
+    compactRevision: 0,
+    cancelReason: "",
+    fragment,
+    events,
+  };
 }
 
 /**
- * The batch as one response, or as fragments when the watch asked for them and the whole would reach `fragmentBytes`
- * (W-13): every fragment stays below that, except that it always carries one event.
+ * The batch in the pieces it is to be sent in (W-13): whole, or in fragments when the watch asked for them and the whole
+ * would reach `fragmentBytes`. Every fragment stays below that, except that it always carries one event.
  */
-export function eventResponses(
-  watcher: Watcher,
-  revision: number,
-  batch: EventBatch,
-  fragmentBytes: number,
-): readonly { readonly response: WatchResponse; readonly eventBytes: number }[] {
+export function split(watcher: Watcher, batch: EventBatch, fragmentBytes: number): readonly EventBatch[] {
   const fixedBytes = HEADER_BYTES + 1 + sizeBits(watcher.id);
-  const whole = { watchId: watcher.id, events: batch.events };
-  if (!watcher.fragment || batch.events.length < 2 || fixedBytes + batch.bytes < fragmentBytes) {
-    return [{ response: response(revision, whole), eventBytes: batch.bytes }];
-  }
-  const parts: { events: Uint8Array[]; eventBytes: number }[] = [];
+  if (!watcher.fragment || batch.events.length < 2 || fixedBytes + batch.bytes < fragmentBytes) return [batch];
   const flagBytes = 2;
-  let part: { events: Uint8Array[]; eventBytes: number } = { events: [], eventBytes: 0 };
+  const parts: EventBatch[] = [];
+  let part: EventBatch = { events: [], bytes: 0 };
   for (const event of batch.events) {
     const bytes = eventFieldBytes(event);
-    if (part.events.length > 0 && fixedBytes + flagBytes + part.eventBytes + bytes >= fragmentBytes) {
+    if (part.events.length > 0 && fixedBytes + flagBytes + part.bytes + bytes >= fragmentBytes) {
       parts.push(part);
-      part = { events: [], eventBytes: 0 };
+      part = { events: [], bytes: 0 };
     }
     part.events.push(event);
-    part.eventBytes += bytes;
+    part.bytes += bytes;
   }
   parts.push(part);
-  return parts.map(({ events, eventBytes }, i) => ({
-    response: response(revision, { ...whole, events, fragment: i < parts.length - 1 }),
-    eventBytes,
-  }));
+  return parts;
 }

@@ -1,4 +1,4 @@
-import type { WatchCreateRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { ResponseHeader, WatchCreateRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import { assert } from "../../raft/assert.ts";
 import type { KeyEvent, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { errors } from "../api/errors.ts";
@@ -9,10 +9,12 @@ import {
   canceledResponse,
   compactedResponse,
   createdResponse,
-  eventResponses,
+  eventResponse,
+  headerOf,
   progressNotice,
   progressReply,
   refusedResponse,
+  split,
 } from "./responses.ts";
 import {
   keyBytes,
@@ -143,8 +145,9 @@ class Hub implements WatchHub {
     assert(revision === this.#current + 1, `revision ${revision} is published after ${this.#current}`);
     this.#current = revision;
     const { batches } = collect(this.#source, events, this.#synced, Number.POSITIVE_INFINITY);
+    const header = headerOf(revision);
     for (const [watcher, batch] of batches) {
-      if (!this.#deliver(watcher, batch)) this.#fallBehind(watcher, revision);
+      if (!this.#deliver(watcher, batch, header)) this.#fallBehind(watcher, revision);
     }
     this.#arm();
   }
@@ -281,14 +284,15 @@ class Hub implements WatchHub {
   }
 
   /** Queues the batch; false, and the stream is blocked, if there is no room. */
-  #deliver(watcher: Watcher, batch: EventBatch): boolean {
+  #deliver(watcher: Watcher, batch: EventBatch, header: ResponseHeader): boolean {
     const { stream } = watcher;
     if (!stream.accepts) {
       stream.blocked = true;
       return false;
     }
-    for (const { response, eventBytes } of eventResponses(watcher, this.#current, batch, this.#limits.fragmentBytes)) {
-      stream.push(response, eventBytes);
+    const parts = split(watcher, batch, this.#limits.fragmentBytes);
+    for (const [i, { events, bytes }] of parts.entries()) {
+      stream.push(eventResponse(watcher.id, header, events, i < parts.length - 1), bytes);
     }
     watcher.quiet = false;
     return true;
@@ -372,12 +376,13 @@ class Hub implements WatchHub {
     for (const watcher of group) set.add(watcher);
     const { batches, stoppedBefore } = collect(this.#source, slice.events, set, sliceBytes);
     const end = stoppedBefore ?? slice.next;
-    for (const watcher of group) this.#advance(watcher, batches.get(watcher), end);
+    const header = headerOf(this.#current);
+    for (const watcher of group) this.#advance(watcher, batches.get(watcher), end, header);
   }
 
   /** The watcher has got `batch` and now stands at `end`; or, without room, stands where it was. */
-  #advance(watcher: Watcher, batch: EventBatch | undefined, end: number): void {
-    if (batch !== undefined && !this.#deliver(watcher, batch)) {
+  #advance(watcher: Watcher, batch: EventBatch | undefined, end: number, header: ResponseHeader): void {
+    if (batch !== undefined && !this.#deliver(watcher, batch, header)) {
       this.#park(watcher);
       return;
     }
