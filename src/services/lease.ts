@@ -36,18 +36,14 @@ const DEFAULT_MAX_UNANSWERED = 16_384;
 /** Renewals of one stream that are under way together: on a follower each is a round trip to the leader. */
 const RENEWALS_IN_FLIGHT = 16;
 
+/** The unary methods leave `hasleader` to what stands before every handler; streams also end when the leader goes (W-15). */
 export function leaseService(server: Server, options: LeaseServiceOptions): AnyHandler[] {
   const guard = createLeaderGuard(server, options.env, options.electionMs);
   const calls = createStreamCalls(guard, options.stopping);
-  const admit = (context: CallContext): void => {
-    const refusal = guard.refusal(context);
-    if (refusal !== undefined) throw refusal;
-  };
   const maxUnanswered = options.maxUnanswered ?? DEFAULT_MAX_UNANSWERED;
 
   return [
     unary(rpcs.LeaseLeaseGrant, async (request, context) => {
-      admit(context);
       if (request.TTL > MAX_TTL_SECONDS) throw errors.leaseTtlTooLarge;
       const ID = request.ID === 0n ? server.nextLeaseId() : request.ID;
       // The response of a command is the response message of its method.
@@ -56,7 +52,6 @@ export function leaseService(server: Server, options: LeaseServiceOptions): AnyH
     }),
 
     unary(rpcs.LeaseLeaseRevoke, async ({ ID }, context) => {
-      admit(context);
       const revoked = (await server.propose({ leaseRevoke: { ID } }, context)) as LeaseRevokeResponse;
       return { header: fullHeader(server, revoked.header) };
     }),
@@ -66,15 +61,13 @@ export function leaseService(server: Server, options: LeaseServiceOptions): AnyH
     ),
 
     unary(rpcs.LeaseLeaseTimeToLive, async ({ ID, keys: withKeys }, context) => {
-      admit(context);
       const lease = await server.leaseTimeToLive(ID, withKeys, context);
       const header = currentHeader(server);
       if (lease === undefined) return { header, ID, TTL: -1, grantedTTL: 0, keys: [] };
       return { header, ID, TTL: lease.remainingSeconds, grantedTTL: lease.grantedSeconds, keys: lease.keys };
     }),
 
-    unary(rpcs.LeaseLeaseLeases, async (_, context) => {
-      admit(context);
+    unary(rpcs.LeaseLeaseLeases, async () => {
       return { header: currentHeader(server), leases: server.state.leases.ids().map((ID) => ({ ID })) };
     }),
   ];
