@@ -305,6 +305,11 @@ export function checkInitialCluster(config: Config): void {
   }
 }
 
+/** G-6. */
+export function requestTimeoutMs(config: Config): number {
+  return 5_000 + 2 * config.electionMs;
+}
+
 function flagOf(name: string): Flag {
   const flag = byName.get(name);
   if (flag === undefined) throw new Error(`no flag ${name} in the table`);

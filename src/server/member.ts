@@ -3,7 +3,7 @@ import { createRaft, status as raftStatus } from "../../raft/raft.ts";
 import type { Entry, Message, SoftState } from "../../raft/types.ts";
 import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
-import { type Config, limits } from "../config.ts";
+import { type Config, limits, requestTimeoutMs } from "../config.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { PeerCallbacks, PeerIdentity, PeerTransport } from "../peer/transport.ts";
@@ -50,7 +50,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   const { env, log } = deps;
   const { machine, backend, memberId, clusterId } = booted;
   const { mvcc } = machine;
-  const requestTimeoutMs = 5_000 + 2 * config.electionMs;
+  const timeoutMs = requestTimeoutMs(config);
   const electionTicks = Math.floor(config.electionMs / config.heartbeatMs);
   const leaderCallbacks = new Set<(state: SoftState) => void>();
   let stopping = false;
@@ -74,12 +74,14 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     booted.restored,
   );
 
-  const proposals = new Proposals(env, { memberId, maxRequestBytes: config.maxRequestBytes, requestTimeoutMs }, () =>
-    node.wake(),
+  const proposals = new Proposals(
+    env,
+    { memberId, maxRequestBytes: config.maxRequestBytes, requestTimeoutMs: timeoutMs },
+    () => node.wake(),
   );
   const reads = new Reads(
     env,
-    requestTimeoutMs,
+    timeoutMs,
     (id) => node.enqueue({ kind: "readIndex", id }),
     () => machine.appliedIndex,
   );
@@ -174,7 +176,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     transport,
     softState: () => node.softState,
     confirmLeadership,
-    requestTimeoutMs,
+    requestTimeoutMs: timeoutMs,
   });
   const routes = createPeerRoutes({
     clusterId,

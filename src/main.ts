@@ -1,0 +1,205 @@
+import { readFileSync } from "node:fs";
+import { openLevelBackend } from "../storage/level-backend.ts";
+import { nodeDisk } from "../storage/node-disk.ts";
+import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
+import { type ClientListener, listenClient } from "./http/client-listener.ts";
+import { createHttpServer, httpDefaults } from "./http/http-server.ts";
+import { createRoutes } from "./http/routes.ts";
+import type { Logger } from "./log.ts";
+import { createPinoLog } from "./log-pino.ts";
+import { createNodeEnv } from "./node-env.ts";
+import { openPeerTransport } from "./peer/http-transport.ts";
+import { createGrpcJsServer, grpcJsDefaults } from "./rpc/grpc-js-server.ts";
+import { bootstrap } from "./server/bootstrap.ts";
+import { hexId } from "./server/ids.ts";
+import { type Member, startMember } from "./server/member.ts";
+import { clusterService } from "./services/cluster.ts";
+import { guardHandlers } from "./services/guard.ts";
+import { healthService } from "./services/health.ts";
+import { kvService } from "./services/kv.ts";
+import { leaseService } from "./services/lease.ts";
+import { maintenanceService } from "./services/maintenance.ts";
+import { watchService } from "./services/watch.ts";
+import { ETCD_API_VERSION, QUORATE_VERSION } from "./version.ts";
+
+/** Running calls get this long when the member stops. */
+const STOP_GRACE_MS = 5_000;
+const LOG_FLUSH_MS = 2_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+async function main(): Promise<void> {
+  let config: Config;
+  try {
+    const parsed = parseConfig(process.argv.slice(2), process.env, (path) => readFileSync(path, "utf8"));
+    if (parsed.kind === "help") return print(`${parsed.text}\n`);
+    if (parsed.kind === "version") return print(versionText());
+    config = parsed.config;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = error.exitCode;
+    return;
+  }
+  const log = createPinoLog({ level: config.logLevel, fd: config.logOutput === "stdout" ? 1 : 2 });
+  try {
+    await run(config, log.logger, async (ending) => {
+      await log.flush(LOG_FLUSH_MS);
+      endProcess(ending);
+    });
+  } catch (error) {
+    log.logger.error({ error: messageOf(error) }, "failed to start the member");
+    await log.flush(LOG_FLUSH_MS);
+    process.exit(1);
+  }
+}
+
+/** An exit code, or the signal that ended a graceful stop. */
+type Ending = number | NodeJS.Signals;
+
+/** O-4: after a graceful stop the signal is raised again, so that a shell sees what ended it; pid 1 just ends. */
+function endProcess(ending: Ending): void {
+  if (typeof ending === "number" || process.pid === 1) process.exit(typeof ending === "number" ? ending : 0);
+  process.removeAllListeners(ending);
+  process.kill(process.pid, ending);
+}
+
+/** Starts the member and returns; `exit` ends the process later. */
+async function run(config: Config, log: Logger, exit: (ending: Ending) => Promise<void>): Promise<void> {
+  const env = createNodeEnv();
+  for (const warning of config.warnings) log.warn({}, warning);
+  log.info(
+    {
+      name: config.name,
+      "data-dir": config.dataDir,
+      "quorate-version": QUORATE_VERSION,
+      "etcd-version": ETCD_API_VERSION,
+      "listen-client-urls": config.listenClientUrls,
+      "listen-peer-urls": config.listenPeerUrls,
+    },
+    "starting etcd server",
+  );
+
+  let ended = false;
+  const onEnd = (code: number, reason: unknown): void => {
+    if (ended) return;
+    ended = true;
+    if (code === 0) log.warn({}, messageOf(reason));
+    else log.error({ error: messageOf(reason), stack: stackOf(reason) }, "this member cannot go on and stops");
+    void exit(code);
+  };
+  process.on("uncaughtException", (error) => onEnd(1, error));
+  process.on("unhandledRejection", (error) => onEnd(1, error));
+
+  const booted = await bootstrap(config, { disk: nodeDisk, log, openBackend: openLevelBackend, fetchText });
+  const member = await startMember(config, booted, {
+    env,
+    log,
+    createTransport: (identity, callbacks) =>
+      openPeerTransport({ env, logger: log, identity, listenUrls: config.listenPeerUrls, callbacks }),
+    onEnd,
+  });
+  log.info(
+    {
+      "member-id": hexId(booted.memberId),
+      "cluster-id": hexId(booted.clusterId),
+      "applied-index": member.server.status().appliedIndex,
+    },
+    "joined the cluster's peers",
+  );
+
+  const stopping = new AbortController();
+  let listener: ClientListener | undefined;
+  let stopped: Promise<void> | undefined;
+  const stop = (signal: NodeJS.Signals): void => {
+    stopped ??= (async () => {
+      log.info({ signal }, "received signal; shutting down");
+      await member.handOver();
+      stopping.abort();
+      await listener?.close(STOP_GRACE_MS);
+      await member.stop();
+      log.info({ name: config.name }, "closed etcd server");
+      ended = true;
+      await exit(signal);
+    })().catch((error: unknown) => onEnd(1, error));
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+
+  await member.ready;
+  if (stopping.signal.aborted) return;
+  listener = await serveClients(config, member, log, stopping.signal);
+  log.info({}, "ready to serve client requests");
+  for (const { host, port } of listener.addresses) {
+    log.info(
+      { traffic: "grpc+http", address: `${host}:${port}` },
+      "serving client traffic insecurely; this is strongly discouraged!",
+    );
+  }
+}
+
+async function serveClients(
+  config: Config,
+  { server }: Member,
+  logger: Logger,
+  stopping: AbortSignal,
+): Promise<ClientListener> {
+  const env = createNodeEnv();
+  const streams = { env, electionMs: config.electionMs, stopping };
+  const handlers = guardHandlers(server, [
+    ...kvService(server, { env, maxTxnOps: config.maxTxnOps }),
+    ...watchService(server, { ...streams, progressNotifyMs: config.progressNotifyMs }),
+    ...leaseService(server, streams),
+    ...clusterService(server),
+    ...maintenanceService(server),
+    ...healthService(),
+  ]);
+  const rpc = createGrpcJsServer(handlers, {
+    ...grpcJsDefaults,
+    maxReceiveBytes: config.maxRequestBytes + limits.grpcOverheadBytes,
+    maxConcurrentStreams: config.maxConcurrentStreams,
+    env,
+    logger,
+  });
+  const http = createHttpServer(
+    createRoutes(server, { env, logger, requestTimeoutMs: requestTimeoutMs(config), cors: ["*"] }),
+    httpDefaults,
+    logger,
+  );
+  return await listenClient(config.listenClientUrls, rpc, http, {
+    maxConnections: limits.clientConnections,
+    handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+    env,
+    logger,
+  });
+}
+
+async function fetchText(url: string, timeoutMs: number): Promise<string> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
+  return await response.text();
+}
+
+/** O-1: etcd's four lines, and one of our own. */
+function versionText(): string {
+  return [
+    `etcd Version: ${ETCD_API_VERSION}`,
+    "Git SHA: none",
+    `Go Version: none (Node ${process.versions.node})`,
+    `Go OS/Arch: ${process.platform}/${process.arch}`,
+    `Quorate Version: ${QUORATE_VERSION}`,
+    "",
+  ].join("\n");
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : undefined;
+}
+
+await main();
