@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http2";
 import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { type Codec, DecodeError, decode, encode } from "../../proto/codec.ts";
-import { ApiError, Code, errors, malformed } from "../api/errors.ts";
+import { ApiError, Code, errors, malformed, messageTooLarge } from "../api/errors.ts";
 import type { Env, Timer } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { Connection } from "./connection.ts";
@@ -319,9 +319,7 @@ function tooMuchUnread(bytes: number): ApiError {
 function translate(code: number, details: string): ApiError {
   if (!details.startsWith("Received message ")) return new ApiError(codes.get(code) ?? Code.Unknown, details);
   const large = /^Received message larger than max \((\d+) vs (\d+)\)$/.exec(details);
-  if (large !== null) {
-    return new ApiError(Code.ResourceExhausted, `grpc: received message larger than max (${large[1]} vs. ${large[2]})`);
-  }
+  if (large !== null) return messageTooLarge(Number(large[1]), Number(large[2]));
   const inflated = /^Received message that decompresses to a size larger than (\d+)$/.exec(details);
   if (inflated !== null) {
     return new ApiError(
