@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { encode } from "../../proto/codec.ts";
 import {
   CompactionRequest,
   type Compare,
@@ -6,7 +7,7 @@ import {
   CompareCompareResult as Result,
   CompareCompareTarget as Target,
   TxnRequest,
-  type TxnResponse,
+  TxnResponse,
 } from "../../proto/generated/etcdserverpb.ts";
 import { type ApiError, errors } from "../../src/api/errors.ts";
 import { validateTxn } from "../../src/api/validate.ts";
@@ -384,5 +385,31 @@ describe("what validation would not let through", () => {
     const before = [session.all(), session.kv("a"), session.revision];
     await session.reopen();
     expect([session.all(), session.kv("a"), session.revision]).toEqual(before);
+  });
+
+  test("txns nested as deep as validation lets through run and answer; deeper ones are no entry at all", () => {
+    const nested = (levels: number): TxnRequest => {
+      let request = TxnRequest.create({ success: [op.put(`level${levels}`), op.range("k")] });
+      for (let i = 1; i < levels; i++) request = TxnRequest.create({ success: [op.txn(request)] });
+      return request;
+    };
+    validateTxn(nested(400), 1_000);
+    const response = session.txn(nested(400));
+    expect(encode(TxnResponse, response).length).toBeGreaterThan(1_600);
+    expect(session.all()).toEqual(["level400="]);
+    expect(session.error({ txn: nested(600) })).toBe(errors.malformedEntry);
+  });
+
+  test("a txn of many deletes and of puts that need their keys is checked in a moment", () => {
+    const count = 20_000;
+    const ops = Array.from({ length: count }, (_, i) => {
+      const key = String((i * 7919) % count).padStart(5, "0");
+      session.put(`p${key}`);
+      return [op.del(`d${key}`, `d${key}~`), op.put(`p${key}`, "", { ignoreValue: true })];
+    }).flat();
+    const started = performance.now();
+    session.txn({ success: ops });
+    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(session.revision).toBe(count + 2);
   });
 });
