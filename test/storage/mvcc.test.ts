@@ -520,6 +520,23 @@ describe("restore", () => {
     expect(() => restore.row(revisionKey(4, 0), kv.subarray(0, 2))).toThrow("damaged");
   });
 
+  test("a new life whose predecessor's tombstone is lost: stored versions hold, and a compaction drops the old life", async () => {
+    const row = (main: number, createRevision: number, version: number) => {
+      const kv = encode(KeyValue, KeyValue.create({ key: "a", createRevision, modRevision: main, version }));
+      backend.put("key", revisionKey(main, 0), kv);
+    };
+    row(2, 2, 1);
+    row(3, 2, 2);
+    row(5, 5, 1);
+    await restart();
+    expect(at("a", 4)).toMatchObject({ modRevision: 3, version: 2, createRevision: 2 });
+    expect(at("a", 5)).toMatchObject({ modRevision: 5, version: 1, createRevision: 5 });
+    put("a", "");
+    compactFully(5);
+    expect(storedRows()).toEqual(["5.0", "6.0"]);
+    expect(at("a", 6)).toMatchObject({ version: 2, createRevision: 5 });
+  });
+
   test("a store whose revision was bumped by etcdutl: history steps over the gap, the bump row is no event", async () => {
     put("a", "1");
     const bumped = 1_000_000_000;
