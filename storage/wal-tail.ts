@@ -27,7 +27,7 @@
  *
  * Two tears cost so few bytes that the rest tells what they were. They are put back rather than judged, since either
  * verdict could be wrong and the whole record cannot be: a sector of which only the 8 bytes of a length field belong to
- * the tail, and a sector into which one byte of a record's data reached.
+ * the tail, and a sector of which only the last 8 bytes of a record are, all but one of them zero anyway.
  *
  * What no rule can see: whole sectors of the very last write turned to zero after it was acknowledged, and the last
  * segment missing altogether.
@@ -90,7 +90,7 @@ export function judgeTail(tail: Tail): string | undefined {
 export function mendRecord(
   tail: Tail,
 ): { readonly bytes: Buffer; readonly replaced: { readonly start: number; readonly end: number } } | undefined {
-  const { bytes, offset, crc, fileEnd } = tail;
+  const { bytes, crc, fileEnd } = tail;
   const limit = Math.min(bytes.length, fileEnd);
   const frame = parseFrame(bytes, 0, limit);
   const copy = Buffer.from(bytes.subarray(0, limit));
@@ -102,13 +102,14 @@ export function mendRecord(
     copy.writeUIntLE(size, 0, 6);
     copy[7] = padding === 0 ? 0 : 0x80 | padding;
     replaced = { start: 0, end: 8 };
-  } else if (frame.kind === "record" && frame.type !== CRC && (offset + frame.dataEnd - 1) % SECTOR_BYTES === 0) {
-    const last = frame.dataEnd - 1;
-    if (!isZero(bytes, last, last + SECTOR_BYTES)) return undefined;
-    const change = oneByteApart(frame.crc, checksum(bytes, frame, crc), 1);
+  } else if (frame.kind === "record" && frame.type !== CRC) {
+    const sector = sectorOf(tail, frame.end - 1);
+    if (sector <= 0 || frame.end - sector !== 8 || !isZero(bytes, sector, sector + SECTOR_BYTES)) return undefined;
+    const change = oneByteApart(frame.crc, checksum(bytes, frame, crc), frame.dataEnd - sector);
     if (change === undefined) return undefined;
-    copy[last] = change.xor;
-    replaced = { start: last, end: frame.dataEnd };
+    const at = frame.dataEnd - change.fromEnd;
+    copy[at] = change.xor;
+    replaced = { start: at, end: at + 1 };
   } else {
     return undefined;
   }

@@ -234,6 +234,24 @@ function lastTail({ records }: Built): { readonly start: number } {
   return records.at(-7) as { start: number };
 }
 
+test("a byte changed in the mark that a log ends with is refused", async () => {
+  for (let bytes = 0; bytes < 8; bytes++) {
+    const disk = new MemoryDisk();
+    await createWal(disk, WAL, METADATA, batch([entry(1, 1, Buffer.alloc(bytes, "m"))], state(1, 1)), SMALL);
+    const path = `${WAL}/0000000000000000-0000000000000000.wal`;
+    const content = disk.peek(path);
+    const { start, end, type } = recordsIn(content).at(-1) as { start: number; end: number; type: number };
+    expect(type).toBe(4);
+    for (let at = start; at < end; at++) {
+      for (const xor of [0x40, content[at] as number]) {
+        if (xor === 0) continue;
+        disk.poke(path, () => content.map((byte, i) => (i === at ? byte ^ xor : byte)) as Buffer);
+        await expect(open(disk)).rejects.toThrow(WalDamagedError);
+      }
+    }
+  }
+});
+
 test("garbage in place of a record is refused; sectors of it far behind the end are cleared", async () => {
   const built = await build({ entries: entries(7, 2, 3), hardState: undefined });
   const end = (built.records.at(-1) as { end: number }).end;
