@@ -38,6 +38,23 @@ function tickFollower(raft: Raft): void {
   campaign(raft, false);
 }
 
+/** Ticks between two voters that stand because they lost the same leader at the same time. */
+const STAGGER_TICKS = 3;
+
+/**
+ * The leader's process has ended: waiting for the rest of the election timeout would not bring it back. Its voters
+ * forget it (so that they answer pre-votes) and stand one after the other by their ids; all of them noticed at once, and
+ * would split the vote. Nothing that makes elections safe is touched: term, vote and log stay, and a majority still has
+ * to have lost this leader for anybody to win. A leader that is there after all is followed again at its next message.
+ */
+export function leaderGone(raft: Raft, node: NodeId): void {
+  if (raft.role !== "follower" || node === NONE || raft.leader !== node || node === raft.id) return;
+  const rank = raft.voters.filter((voter) => voter !== node && voter < raft.id).length;
+  raft.leader = NONE;
+  raft.electionElapsed = 0;
+  raft.electionTimeoutTicks = Math.min(1 + STAGGER_TICKS * rank, raft.config.electionTicks);
+}
+
 function tickLeader(raft: Raft, leadership: Leadership): void {
   raft.electionElapsed++;
   raft.heartbeatElapsed++;

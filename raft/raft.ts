@@ -12,7 +12,7 @@
  */
 
 import { assert, unreachable } from "./assert.ts";
-import { campaign, flushTransfer, tick, transferLeader } from "./election.ts";
+import { campaign, flushTransfer, leaderGone, tick, transferLeader } from "./election.ts";
 import { lastIndex, takeCommitted, trim } from "./log.ts";
 import { applyConfChange } from "./membership.ts";
 import { stepMessage } from "./messages.ts";
@@ -75,6 +75,9 @@ export function step(raft: Raft, input: Input): void {
       if (pr !== undefined) onUnreachable(pr);
       return;
     }
+    case "gone":
+      leaderGone(raft, input.node);
+      return;
     case "transferLeader":
       transferLeader(raft, input.to);
       return;

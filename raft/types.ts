@@ -132,6 +132,11 @@ export type Input =
   | { readonly kind: "snapshotReport"; readonly to: NodeId; readonly ok: boolean }
   /** A message to this node was lost or could not be sent. */
   | { readonly kind: "unreachable"; readonly node: NodeId }
+  /**
+   * The process of this member is not there: its connections are closed, and nobody listens at its addresses. A hint
+   * that makes an election come sooner; a false one costs at most an unneeded pre-vote.
+   */
+  | { readonly kind: "gone"; readonly node: NodeId }
   /** Leader only: hand over to this voter. Others ignore it. */
   | { readonly kind: "transferLeader"; readonly to: NodeId }
   | { readonly kind: "campaign" };

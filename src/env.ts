@@ -4,7 +4,7 @@ export interface Env {
   now(): number;
   /** Wall-clock milliseconds since 1970; for names and ids only, never for ordering. */
   wallClock(): number;
-  /** An integer in [0, n), n <= 2^48. */
+  /** An integer in [0, n), n < 2^48. */
   random(n: number): number;
   setTimer(callback: () => void, delayMs: number): Timer;
   /** Runs the callback after pending I/O had a turn. */

@@ -109,9 +109,11 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
 
   const stopping = new AbortController();
   let listener: ClientListener | undefined;
-  let stopped: Promise<void> | undefined;
+  let isStopping = false;
   const stop = (signal: NodeJS.Signals): void => {
-    stopped ??= (async () => {
+    if (isStopping) return;
+    isStopping = true;
+    (async () => {
       log.info({ signal }, "received signal; shutting down");
       await member.handOver();
       stopping.abort();

@@ -62,6 +62,9 @@ class HttpPeerTransport implements PeerTransport {
       callClient: new PeerHttpClient(env, limits.responseBytes),
       receive: (message) => this.#receive(message),
       lost: (id) => this.#reportLost(id),
+      gone: (id) => {
+        if (!this.#closed) callbacks.onGone(id);
+      },
       removed: () => this.#reportRemoved(),
     };
   }

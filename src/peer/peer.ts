@@ -28,6 +28,7 @@ export interface PeerContext {
   readonly callClient: PeerHttpClient;
   receive(message: Message): void;
   lost(id: NodeId): void;
+  gone(id: NodeId): void;
   removed(): void;
 }
 
@@ -175,6 +176,9 @@ export class Peer {
             this.#quietLog.warn({ ...fields, error: reason }, "failed to dial a stream of remote peer; trying on");
           }
           this.#status.failed(type, reason);
+        },
+        onNobodyThere: () => {
+          if (this.#writers.size === 0) this.#context.gone(this.#id);
         },
         onRemoved: () => this.#context.removed(),
       },

@@ -15,6 +15,8 @@ export interface DialerHooks {
   onConnected(): void;
   /** Could not connect, was refused, or (`established`) the stream ended. It is dialled again. */
   onFailure(reason: string, established: boolean): void;
+  /** At every address of the peer nobody listens. */
+  onNobodyThere(): void;
   /** The peer says that we were removed. It is dialled again nonetheless: what to do about it is the server's matter. */
   onRemoved(): void;
 }
@@ -39,6 +41,8 @@ export class StreamDialer {
   #url = "";
   #established = false;
   #dialledAt = 0;
+  /** Dials in a row that met a closed port. */
+  #closedPorts = 0;
   #heardAt = 0;
   /** One at a time: the dial time-out, then the silence time-out, then the wait before the next dial. */
   #timer: Timer | undefined;
@@ -77,8 +81,16 @@ export class StreamDialer {
     const request = http.request({ ...address, path, headers, method: "GET", agent: false });
     this.#request = request;
     this.#timer = env.setTimer(() => this.#ended(request, "dial timed out"), limits.dialTimeoutMs);
-    request.on("error", (error) => this.#ended(request, describe(error)));
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED") this.#metClosedPort(request);
+      this.#ended(request, describe(error));
+    });
     request.on("response", (response) => this.#answered(request, response));
+    request.on("socket", (socket) => {
+      socket.once("connect", () => {
+        this.#closedPorts = 0;
+      });
+    });
     request.end();
   }
 
@@ -146,6 +158,12 @@ export class StreamDialer {
     const { env, limits } = this.#options;
     if (env.now() - this.#heardAt < limits.readTimeoutMs) this.#watchSilence(request);
     else this.#ended(request, "the peer fell silent");
+  }
+
+  #metClosedPort(request: http.ClientRequest): void {
+    if (this.#closed || request !== this.#request) return;
+    const { urls, hooks } = this.#options;
+    if (++this.#closedPorts >= urls.inOrder().length) hooks.onNobodyThere();
   }
 
   /** Of several ends that one connection reports, the first counts. */

@@ -61,6 +61,8 @@ export interface PeerCallbacks {
   onMessage(message: Message): void;
   /** Messages to this member were lost or may have been; at most once a turn. */
   onUnreachable(id: NodeId): void;
+  /** Its connections are closed and nobody listens at its addresses: the process has ended. May be said repeatedly. */
+  onGone(id: NodeId): void;
   onSnapshotStatus(id: NodeId, ok: boolean): void;
   /** A peer answered that this member was removed from the cluster. */
   onRemoved(): void;

@@ -146,6 +146,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   const callbacks: PeerCallbacks = {
     onMessage: (message) => node.enqueue({ kind: "message", message }),
     onUnreachable: (id) => node.enqueue({ kind: "unreachable", node: id }),
+    onGone: (id) => node.enqueue({ kind: "gone", node: id }),
     onSnapshotStatus: (id, ok) => node.enqueue({ kind: "snapshotReport", to: id, ok }),
     onRemoved: () => deps.onEnd(0, "the member has been permanently removed from the cluster"),
     isRemoved: (id) => machine.cluster.isRemoved(id),
@@ -283,7 +284,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     readBarrier: (callLimits) => reads.barrier(callLimits),
     nextLeaseId: () => {
       for (;;) {
-        const id = BigInt(env.random(2 ** 48)) * 16n + BigInt(env.random(16));
+        const id = (BigInt(env.random(2 ** 26)) << 26n) | BigInt(env.random(2 ** 26));
         if (id !== 0n && machine.leases.get(id) === undefined) return id;
       }
     },

@@ -32,7 +32,7 @@ export interface Server {
   /** Resolves when this member's state holds every write acknowledged anywhere before the call. */
   readBarrier(limits: CallLimits): Promise<void>;
 
-  /** A fresh id in the request id space (G-15), as a lease id below 2^53 for JSON readers. */
+  /** A lease id that no lease has now: 52 random bits, so that JSON readers keep it exact. */
   nextLeaseId(): bigint;
   /** Renews on the leader, forwarded if need be; 0 when unknown or expired (L-4). */
   leaseKeepAlive(id: bigint, limits: CallLimits): Promise<{ readonly ttlSeconds: number }>;

@@ -2,6 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { EtcdctlSession, etcdctl, hasEtcdctl, run } from "./etcdctl.ts";
 
+/** As etcdctl prints lease ids. */
+const hex = (id: number): string => id.toString(16).padStart(16, "0");
+
 if (!hasEtcdctl) console.warn("SKIPPED: etcdctl is not on PATH, so the tutorial session cannot be typed");
 
 describe.skipIf(!hasEtcdctl)("the etcd tutorial, typed with the stock etcdctl against three endpoints", () => {
@@ -63,14 +66,14 @@ describe.skipIf(!hasEtcdctl)("the etcd tutorial, typed with the stock etcdctl ag
 
   test("a lease: grant, put, keep-alive, and the key is gone after its end", async () => {
     const granted = await ctl("lease", "grant", "2", "--write-out=json");
-    const { ID, ttl } = JSON.parse(granted) as { ID: number; ttl: number };
-    expect(ttl).toBe(2);
+    const { ID, TTL } = JSON.parse(granted) as { ID: number; TTL: number };
+    expect(TTL).toBe(2);
     expect(Number.isSafeInteger(ID)).toBe(true);
     // As the tutorial types it: etcdctl lease grant 10 --write-out=json | jq .ID
     const jq = await run("sh", ["-c", `command -v jq >/dev/null || exit 42; printf '%s' '${granted.trim()}' | jq .ID`]);
     if (jq.code === 42) console.warn("SKIPPED: jq is not on PATH; the id was read by JSON.parse alone");
     else expect(jq.stdout).toBe(`${ID}\n`);
-    const id = ID.toString(16);
+    const id = hex(ID);
 
     expect(await ctl("put", "session", "alive", `--lease=${id}`)).toBe("OK\n");
     const keepAlive = new EtcdctlSession(cluster.endpoints, "lease", "keep-alive", id);
@@ -98,7 +101,7 @@ describe.skipIf(!hasEtcdctl)("the etcd tutorial, typed with the stock etcdctl ag
 
   test("lease revoke deletes its keys", async () => {
     const { ID } = JSON.parse(await ctl("lease", "grant", "600", "--write-out=json")) as { ID: number };
-    const id = ID.toString(16);
+    const id = hex(ID);
     await ctl("put", "held/1", "x", `--lease=${id}`);
     await ctl("put", "held/2", "x", `--lease=${id}`);
     expect(await ctl("lease", "keep-alive", "--once", id)).toBe(`lease ${id} keepalived with TTL(600)\n`);

@@ -52,6 +52,7 @@ export interface Member {
   readonly transport: PeerTransport;
   readonly received: Message[];
   readonly unreachable: NodeId[];
+  readonly gone: NodeId[];
   readonly snapshots: { readonly id: NodeId; readonly ok: boolean }[];
   readonly removedIds: Set<NodeId>;
   readonly removals: number[];
@@ -75,6 +76,7 @@ export async function openMember(id: NodeId, options: MemberOptions = {}): Promi
   const { env, pending } = countingEnv();
   const received: Message[] = [];
   const unreachable: NodeId[] = [];
+  const gone: NodeId[] = [];
   const snapshots: { id: NodeId; ok: boolean }[] = [];
   const removedIds = new Set<NodeId>();
   const removals: number[] = [];
@@ -89,6 +91,7 @@ export async function openMember(id: NodeId, options: MemberOptions = {}): Promi
     callbacks: {
       onMessage: options.onMessage ?? ((message) => void received.push(message)),
       onUnreachable: (peer) => void unreachable.push(peer),
+      onGone: (peer) => void gone.push(peer),
       onSnapshotStatus: (peer, ok) => void snapshots.push({ id: peer, ok }),
       onRemoved: () => void removals.push(env.now()),
       isRemoved: (peer) => removedIds.has(peer),
@@ -102,6 +105,7 @@ export async function openMember(id: NodeId, options: MemberOptions = {}): Promi
     transport,
     received,
     unreachable,
+    gone,
     snapshots,
     removedIds,
     removals,

@@ -57,6 +57,23 @@ describe("two members", () => {
     expect(b.transport.traffic(1n)?.receivedBytes).toBeGreaterThan(rounds * 100);
   });
 
+  it("notice that the other's process has ended, and only then", async () => {
+    const [a, b] = await pair();
+    a.transport.send([heartbeat(1n, 2n, 1)]);
+    await until(() => b.received.length === 1, "the heartbeat");
+    expect(a.gone).toEqual([]);
+    await b.transport.close();
+    await until(() => a.gone.length > 2, "the news");
+    expect(new Set(a.gone)).toEqual(new Set([2n]));
+    // Somebody listens again, as a member of another cluster: it does not serve us, but it is there.
+    const back = await openMember(2n, { port: b.port, identity: { clusterId: 99n } });
+    await until(() => a.lines.some(({ fields }) => String(fields["error"]).includes("cluster ID mismatch")), "a refusal");
+    const told = a.gone.length;
+    await sleep(200);
+    expect(a.gone.length).toBe(told);
+    expect(back.received).toEqual([]);
+  });
+
   it("hear only the newest of a batch's acknowledgements", async () => {
     const [a, b] = await pair();
     const ack = (index: number, reject = false, term = 5): Message => ({

@@ -158,6 +158,9 @@ const commands: Readonly<Record<string, Command>> = {
   transfer: (session, [name = "", to = ""]) => {
     give(session.cluster, member(session, name), { kind: "transferLeader", to: idOf(to) });
   },
+  gone: (session, [name = "", node = ""]) => {
+    give(session.cluster, member(session, name), { kind: "gone", node: idOf(node) });
+  },
   unreachable: (session, [name = "", node = ""]) => {
     give(session.cluster, member(session, name), { kind: "unreachable", node: idOf(node) });
   },

@@ -214,7 +214,7 @@ function stepOnce(world: World): void {
     within(world, member, () => give(cluster, member, { kind: "transferLeader", to }));
   } else if (dice < 995) {
     const node = pick(world, members)?.id ?? member.id;
-    within(world, member, () => give(cluster, member, { kind: "unreachable", node }));
+    within(world, member, () => give(cluster, member, { kind: dice < 994 ? "unreachable" : "gone", node }));
   } else within(world, member, () => give(cluster, member, { kind: "campaign" }));
 }
 

@@ -1,0 +1,212 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { root } from "./cluster.ts";
+import { hasEtcdctl, run } from "./etcdctl.ts";
+
+/** Every command of README.md, on a clean clone with nothing installed. */
+const readme = readFileSync(join(root, "README.md"), "utf8");
+const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => (match[1] as string).trim());
+const inline = [...readme.matchAll(/`((?:npm|UPDATE_SCRIPTS=1 npm|bin\/quorate) [^`]*)`/g)].map((m) => m[1] as string);
+const session = blocks.find((block) => block.includes("ETCDCTL_ENDPOINTS")) ?? "";
+
+let directory: string;
+let clone: string;
+let base: number;
+
+/** A first client port such that it and those 20000 and 30000 above it, and the peer ports behind them, are free. */
+async function freeBasePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = 10_000 + Math.floor(Math.random() * 12_000);
+    const wanted = [0, 1, 20_000, 20_001, 30_000, 30_001].map((step) => port + step);
+    const free = await Promise.all(wanted.map(isFree));
+    if (free.every(Boolean)) return port;
+  }
+  throw new Error("no free ports");
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.on("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+class Start {
+  readonly #child: ChildProcess;
+  output = "";
+  readonly exit: Promise<number | null>;
+
+  constructor(args: readonly string[]) {
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("npm_")));
+    // Its own process group, like a terminal's foreground job: Ctrl-C goes to all of it.
+    this.#child = spawn("npm", ["start", "--", ...args], {
+      cwd: clone,
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        this.output += text;
+      });
+    }
+    this.exit = new Promise((resolve) => this.#child.on("exit", resolve));
+  }
+
+  async until(text: string | RegExp): Promise<void> {
+    const deadline = Date.now() + 240_000;
+    const found = (): boolean => (typeof text === "string" ? this.output.includes(text) : text.test(this.output));
+    while (!found()) {
+      if (this.#child.exitCode !== null) throw new Error(`npm start ended before it printed ${text}:\n${this.output}`);
+      if (Date.now() > deadline) throw new Error(`npm start never printed ${text}:\n${this.output}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async ctrlC(): Promise<number | null> {
+    process.kill(-(this.#child.pid as number), "SIGINT");
+    return this.exit;
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.ctrlC();
+  }
+}
+
+const started: Start[] = [];
+function start(args: readonly string[]): Start {
+  const running = new Start(args);
+  started.push(running);
+  return running;
+}
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "quorate-readme-"));
+  clone = join(directory, "clone");
+  execFileSync("git", ["clone", "--quiet", root, clone]);
+  base = await freeBasePort();
+});
+
+afterAll(async () => {
+  await Promise.all(started.map((running) => running.end()));
+  await rm(directory, { recursive: true, force: true });
+});
+
+describe("README.md on a clean clone", () => {
+  test("holds no command that this file does not run", () => {
+    expect(blocks.map((block) => block.split("\n")[0])).toEqual([
+      "npm start",
+      "npm test",
+      "export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379",
+      "npm ci && npm run build",
+    ]);
+    expect([...new Set(inline)].sort()).toEqual(
+      [
+        "npm start",
+        "npm start -- --members 1 --data-dir ./one --base-port 4001",
+        "npm run check",
+        "npm run format",
+        "npm run generate",
+        "npm test -- test/raft",
+        "UPDATE_SCRIPTS=1 npm test -- test/raft",
+      ].sort(),
+    );
+  });
+
+  test("npm start installs, builds and runs three members; the session works; Ctrl-C stops it; its data is found again", async () => {
+    expect(existsSync(join(clone, "node_modules"))).toBe(false);
+    const first = start(["--base-port", String(base)]);
+    await first.until("Ready. Try in another terminal:");
+    expect(first.output).toMatch(/quorate1 {2}127\.0\.0\.1:\d+ +127\.0\.0\.1:\d+ +(leader|follower) +data\/quorate1/);
+    expect(first.output.match(/ leader +data/g)).toHaveLength(1);
+    const printed = first.output.slice(first.output.indexOf("MEMBER"));
+    expect(
+      Math.max(
+        ...printed
+          .split("\n")
+          .filter((line) => !line.includes(" | "))
+          .map((line) => line.length),
+      ),
+    ).toBeLessThanOrEqual(80);
+
+    if (hasEtcdctl) await typeSession();
+    else console.warn("SKIPPED: etcdctl is not on PATH, so the README's session cannot be typed");
+
+    expect(await first.ctrlC()).toBe(0);
+    expect(first.output).toContain("stopped; the data is kept for the next start");
+
+    const second = start(["--base-port", String(base)]);
+    await second.until("Ready. Try in another terminal:");
+    if (hasEtcdctl) {
+      const found = await run("etcdctl", [`--endpoints=127.0.0.1:${base}`, "get", "owner", "--print-value-only"]);
+      expect(found.stdout).toBe("bob\n");
+    }
+    expect(await second.ctrlC()).toBe(0);
+  });
+
+  test("npm start -- --members 1 --data-dir ./one --base-port ...; a port in use is said", async () => {
+    const one = start(["--members", "1", "--data-dir", "./one", "--base-port", String(base)]);
+    await one.until("Ready. Try in another terminal:");
+    expect(existsSync(join(clone, "one", "quorate1"))).toBe(true);
+    const again = start(["--members", "1", "--data-dir", "./two", "--base-port", String(base)]);
+    expect(await again.exit).toBe(1);
+    expect(again.output).toContain(`port ${base}, ${base + 1} of 127.0.0.1 is in use`);
+    expect(await one.ctrlC()).toBe(0);
+  });
+
+  test("npm ci && npm run build, bin/quorate --version, --help", async () => {
+    const block = blocks.find((text) => text.startsWith("npm ci")) as string;
+    const result = await run("bash", ["-euc", `cd ${clone} && ${block}`], { timeoutMs: 240_000 });
+    expect(result.stderr).not.toContain("error");
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain("etcd Version: 3.6.14");
+    expect(result.stdout).toContain("Usage: quorate [flags]");
+  });
+
+  test("npm run check, format, generate and npm test -- test/raft change nothing in the clone", async () => {
+    for (const command of [
+      "npm run check",
+      "npm run format",
+      "npm run generate",
+      "npm test -- test/raft/scripts.test.ts",
+      "UPDATE_SCRIPTS=1 npm test -- test/raft/scripts.test.ts",
+    ]) {
+      const result = await run("bash", ["-euc", `cd ${clone} && ${command}`], { timeoutMs: 240_000 });
+      expect(result.code, `${command}\n${result.stdout}\n${result.stderr}`).toBe(0);
+    }
+    expect(execFileSync("git", ["status", "--porcelain"], { cwd: clone, encoding: "utf8" })).toBe("");
+  }, 600_000);
+}, 600_000);
+
+async function typeSession(): Promise<void> {
+  let script = session.replaceAll("32379", String(base + 30_000)).replaceAll("22379", String(base + 20_000));
+  script = script.replaceAll(":2379", `:${base}`);
+  const jq = await run("sh", ["-c", "command -v jq"]);
+  if (jq.code !== 0) {
+    console.warn("SKIPPED: jq is not on PATH; the session's lease id is read by node instead");
+    script = script.replaceAll("jq .ID", `node -pe 'JSON.parse(require("fs").readFileSync(0)).ID'`);
+  }
+  const result = await run("bash", ["-eu", "-o", "pipefail", "-c", script], { timeoutMs: 120_000 });
+  expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
+  const output = result.stdout;
+  const expected = [
+    'OK\n/services/web\n{"host":"10.0.0.7","port":8080}\n/services/web\n\nOK\nOK\n2\nOK\n',
+    "keepalived with TTL(10)",
+    "granted with TTL(10s), remaining(",
+    "attached keys([/alive])",
+    " revoked\nOK\nSUCCESS\n\nOK\n",
+    "PUT\nowner\nann\nPUT\nowner\nbob\n",
+    "| started | quorate1 |",
+    "3.6.14",
+    '{"health":"true","reason":""}',
+    '"etcdserver":"3.6.14"',
+  ];
+  for (const text of expected) expect(output).toContain(text);
+  expect(`${output}${result.stderr}`.match(/is healthy/g)).toHaveLength(3);
+}
