@@ -11,7 +11,8 @@ import {
 } from "../../proto/generated/etcdserverpb.ts";
 import { type ApiError, errors } from "../../src/api/errors.ts";
 import { validateTxn } from "../../src/api/validate.ts";
-import { applyTxn } from "../../src/state/txn.ts";
+import { rangeValue } from "../../src/state/range.ts";
+import { applyTxn, isReadTxn, planReadTxn } from "../../src/state/txn.ts";
 import { compare, keys, op, pairs, Session } from "./harness.ts";
 
 let session: Session;
@@ -247,6 +248,35 @@ describe("answers", () => {
     mvcc.endChange();
     expect(outcome).toMatchObject({ kind: "done", events: [], response: { header: { revision: 2 } } });
     expect(session.revision).toBe(2);
+  });
+
+  test("TX-11: planned for reading in pieces, it comes to the same; a nested txn or a write is no read", () => {
+    session.put("a", "1");
+    session.put("b", "2");
+    const reads = { success: [op.range("a", { rangeEnd: "z", limit: 1 }), op.range("x")], failure: [op.range("b")] };
+    for (const [succeeded, count] of [
+      [true, 2],
+      [false, 1],
+    ] as const) {
+      const request = TxnRequest.create({
+        ...reads,
+        compare: [compare("a", Target.VERSION, succeeded ? Result.EQUAL : Result.GREATER, version(1))],
+      });
+      expect(isReadTxn(request)).toBe(true);
+      const plan = planReadTxn(session.machine.mvcc, request);
+      if (plan.kind === "error") throw plan.error;
+      expect([plan.succeeded, plan.ranges.length, plan.revision]).toEqual([succeeded, count, 3]);
+      const values = plan.ranges.map(({ request: range, result }) =>
+        pairs(result.versions.map((found) => rangeValue(session.machine.mvcc, range, found))),
+      );
+      expect(session.txn(request).responses.map(rangeOf)).toEqual(values);
+    }
+    const late = TxnRequest.create({ success: [op.range("a", { revision: 9 })] });
+    expect(planReadTxn(session.machine.mvcc, late)).toEqual({ kind: "error", error: errors.futureRevision });
+    expect(isReadTxn(TxnRequest.create())).toBe(true);
+    for (const other of [op.put("a"), op.del("a"), op.txn({}), op.none]) {
+      expect(isReadTxn(TxnRequest.create({ success: [op.range("a")], failure: [other] }))).toBe(false);
+    }
   });
 
   test("TX-12: a write txn that changes nothing keeps the revision and has no events", () => {
