@@ -37,7 +37,7 @@ export async function restoreMvcc(
 
 /** HashKV (N-4) of a revision within compactRevision..currentRevision. */
 export function hashKv(backend: Backend, mvcc: Mvcc, revision: number, compactRevision: number): Promise<number> {
-  return hashKeys(backend, mvcc, revision, createHashKv(mvcc, revision, compactRevision));
+  return hashKeys(backend, mvcc, revision, compactRevision, createHashKv(mvcc, revision, compactRevision));
 }
 
 /**
@@ -46,12 +46,18 @@ export function hashKv(backend: Backend, mvcc: Mvcc, revision: number, compactRe
  * that was accepted while another was pending: the others would not store one either.
  */
 export function hashCompaction(backend: Backend, mvcc: Mvcc, target: number, previous: number): Promise<number> {
-  return hashKeys(backend, mvcc, target, createCompactionHash(mvcc, target, previous));
+  return hashKeys(backend, mvcc, target, previous, createCompactionHash(mvcc, target, previous));
 }
 
-async function hashKeys(backend: Backend, mvcc: Mvcc, revision: number, hash: KeyHash): Promise<number> {
+async function hashKeys(
+  backend: Backend,
+  mvcc: Mvcc,
+  revision: number,
+  compactRevision: number,
+  hash: KeyHash,
+): Promise<number> {
   const snapshot = backend.snapshot();
-  const pin = mvcc.pin();
+  const pin = mvcc.pin(Math.min(revision, compactRevision));
   try {
     await walk(snapshot, "key", revisionKey(revision + 1, 0), (key, value) => hash.row(key, value));
   } finally {

@@ -108,7 +108,7 @@ export class Compactor {
   async #remove(): Promise<void> {
     const { env, mvcc, batchKeys, pauseMs } = this.#deps;
     while (!this.#stopped && mvcc.pendingCompaction !== undefined) {
-      if (!mvcc.pinned) {
+      if ((mvcc.oldestPin ?? mvcc.pendingCompaction) >= mvcc.pendingCompaction) {
         const done = mvcc.compactSlice(batchKeys);
         this.#deps.onStaged();
         if (done && mvcc.pendingCompaction === undefined) return;

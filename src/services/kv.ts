@@ -115,7 +115,9 @@ class SlicedReader {
     ranges: readonly { readonly request: RangeRequest; readonly result: RangeResult }[],
     context: CallContext,
   ): Promise<RangeResponse[]> {
-    const pin = this.#mvcc.pin();
+    const pin = this.#mvcc.pin(
+      Math.min(...ranges.map(({ request, result }) => (request.revision > 0 ? request.revision : result.revision))),
+    );
     try {
       const responses: RangeResponse[] = [];
       let keysLeft = this.#slice.keys;

@@ -71,12 +71,18 @@ export interface Mvcc {
   readonly pendingCompaction: number | undefined;
   /**
    * Drops superseded versions of up to maxKeys index keys, from the index and from the backend; true when the pending
-   * compaction is finished (finishedCompactRev is then staged). Must not be called while a pin is held.
+   * compaction is finished (finishedCompactRev is then staged). Must not be called while
+   * a revision below the target is pinned.
    */
   compactSlice(maxKeys: number): boolean;
-  /** Keeps old versions readable while a read runs over several turns of the event loop. */
-  pin(): { release(): void };
-  readonly pinned: boolean;
+  /**
+   * Keeps what a read as of `revision` sees, while it runs over several turns of the event loop. A compaction drops
+   * nothing that such a read needs unless its target is above `revision`: so only reads that began before it was
+   * accepted hold it up, and however many come after them do not.
+   */
+  pin(revision: number): { release(): void };
+  /** Lowest pinned revision. */
+  readonly oldestPin: number | undefined;
 
   readonly keyCount: number;
 }

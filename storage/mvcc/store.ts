@@ -132,6 +132,11 @@ function storedRevision(backend: Backend, metaKey: string): number {
   return value === undefined ? -1 : decodeRevision(value);
 }
 
+/** Upper bound of a range that is no single key. */
+function boundOf(end: string): string | undefined {
+  return end === "\0" ? undefined : end;
+}
+
 interface Change {
   readonly main: number;
   readonly events: KeyEvent[];
@@ -151,7 +156,7 @@ class Store implements Mvcc {
   /** What reads as of an older revision would find is no longer complete. */
   #trimmedTo = -1;
   #change: Change | undefined;
-  #pins = 0;
+  readonly #pins = new Set<{ readonly revision: number }>();
 
   constructor(backend: Backend, restored: Restored) {
     this.#backend = backend;
@@ -185,7 +190,7 @@ class Store implements Mvcc {
       return;
     }
     this.#checkReadable(revision);
-    this.#visitIndex(key, end, (found, index) => {
+    this.#tree.visit(key, boundOf(end), (found, index) => {
       const version = versionAt(index, found, revision);
       return version === undefined || visitor(version);
     });
@@ -195,7 +200,7 @@ class Store implements Mvcc {
     if (end === "") return this.get(key, revision) === undefined ? 0 : 1;
     this.#checkReadable(revision);
     let count = 0;
-    this.#visitIndex(key, end, (_, index) => {
+    this.#tree.visit(key, boundOf(end), (_, index) => {
       if (isVisible(index, revision)) count++;
       return true;
     });
@@ -213,11 +218,6 @@ class Store implements Mvcc {
       this.#backend.get("key", revisionKey(mod.main, mod.sub)),
       `the index has revision ${mod.main}.${mod.sub} of key ${JSON.stringify(key)}, the store has not`,
     );
-  }
-
-  #visitIndex(key: string, end: string, visitor: (key: string, index: KeyIndex) => boolean): void {
-    if (end === "\0") this.#tree.visit(key, visitor);
-    else this.#tree.visit(key, (found, index) => found < end && visitor(found, index));
   }
 
   #checkReadable(revision: number): void {
@@ -255,7 +255,7 @@ class Store implements Mvcc {
       const index = this.#tree.get(key);
       if (index !== undefined && isLive(index)) keys.push(key);
     } else {
-      this.#visitIndex(key, end, (found, index) => {
+      this.#tree.visit(key, boundOf(end), (found, index) => {
         if (isLive(index)) keys.push(found);
         return true;
       });
@@ -336,11 +336,11 @@ class Store implements Mvcc {
   }
 
   compactSlice(maxKeys: number): boolean {
-    assert(!this.pinned, "a compaction dropped versions while a read held them");
     assert(this.#change === undefined, "a compaction ran inside a change");
     assert(maxKeys > 0, "a compaction slice of no keys was asked for");
     const target = this.#pendingCompaction;
     if (target === undefined) return true;
+    assert((this.oldestPin ?? target) >= target, "a compaction dropped versions while a read held them");
     this.#trimmedTo = target;
     this.#compaction ??= new Compaction(target, this.#tree, this.#backend);
     const isOver = this.#compaction.slice(maxKeys);
@@ -355,19 +355,19 @@ class Store implements Mvcc {
     return true;
   }
 
-  pin(): { release(): void } {
-    this.#pins++;
-    let isHeld = true;
+  pin(revision: number): { release(): void } {
+    const pin = { revision };
+    this.#pins.add(pin);
     return {
       release: () => {
-        assert(isHeld, "a pin was released twice");
-        isHeld = false;
-        this.#pins--;
+        assert(this.#pins.delete(pin), "a pin was released twice");
       },
     };
   }
 
-  get pinned(): boolean {
-    return this.#pins > 0;
+  get oldestPin(): number | undefined {
+    let oldest: number | undefined;
+    for (const { revision } of this.#pins) oldest = Math.min(oldest ?? revision, revision);
+    return oldest;
   }
 }

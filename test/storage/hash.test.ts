@@ -130,13 +130,13 @@ describe("HashKV", () => {
     const at = mvcc.currentRevision;
     const alone = await hash();
     const running = hash(at);
-    expect(mvcc.pinned).toBe(true);
+    expect(mvcc.oldestPin).toBeDefined();
     for (let i = 0; i < 500; i++) put(`k${i}`, "later");
     for (let i = 0; i < 400; i++) del(`k${i}`);
     mvcc.compact(mvcc.currentRevision);
     await backend.flush();
     expect(await running).toBe(alone);
-    expect(mvcc.pinned).toBe(false);
+    expect(mvcc.oldestPin).toBeUndefined();
   });
 
   test("a failed walk releases its pin", async () => {
@@ -147,7 +147,7 @@ describe("HashKV", () => {
       close: () => Promise.resolve(),
     });
     await expect(hashKv(failing, mvcc, 2, -1)).rejects.toThrow("disk is gone");
-    expect(mvcc.pinned).toBe(false);
+    expect(mvcc.oldestPin).toBeUndefined();
   });
 });
 
