@@ -47,7 +47,7 @@ export class Compaction {
     if (from === undefined) return found;
     let seen = 0;
     let next: string | undefined;
-    this.#tree.visit(from, (key, index) => {
+    this.#tree.visit(from, undefined, (key, index) => {
       if (seen === maxKeys) {
         next = key;
         return false;

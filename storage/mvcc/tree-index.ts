@@ -73,15 +73,19 @@ export class TreeIndex<V> {
     return true;
   }
 
-  /** Pairs with key >= from, ascending, until the visitor returns false. */
-  visit(from: string, visitor: (key: string, value: V) => boolean): void {
+  /** Pairs with from <= key < to (`to` undefined: no bound), ascending, until the visitor returns false. */
+  visit(from: string, to: string | undefined, visitor: (key: string, value: V) => boolean): void {
     let leaf: Leaf<V> | undefined = this.#leafOf(from);
     let at = firstAtLeast(leaf.keys, from);
     while (leaf !== undefined) {
       const { keys, values } = leaf;
-      for (; at < keys.length; at++) {
+      const count = keys.length;
+      const isLast: boolean = to !== undefined && count > 0 && (keys[count - 1] as string) >= to;
+      const end = to !== undefined && isLast ? firstAtLeast(keys, to) : count;
+      for (; at < end; at++) {
         if (!visitor(keys[at] as string, values[at] as V)) return;
       }
+      if (isLast) return;
       leaf = leaf.next;
       at = 0;
     }

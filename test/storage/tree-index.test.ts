@@ -21,7 +21,7 @@ describe("tree index", () => {
   test("a visit stops when told to", () => {
     const tree = filled(1_000);
     const seen: string[] = [];
-    tree.visit(keyOf(500), (key) => seen.push(key) < 3);
+    tree.visit(keyOf(500), undefined, (key) => seen.push(key) < 3);
     expect(seen).toEqual([500, 501, 502].map(keyOf));
   });
 
@@ -69,6 +69,8 @@ describe("tree index", () => {
         const from = randomKey();
         expect(tree.get(from)).toBe(model.get(from));
         expect(pairs(tree, from)).toEqual(sorted.filter(([key]) => key >= from));
+        const to = randomKey();
+        expect(pairs(tree, from, to)).toEqual(sorted.filter(([key]) => key >= from && key < to));
       }
     }
   });
@@ -76,7 +78,7 @@ describe("tree index", () => {
 
 function lowest(tree: TreeIndex<number>, from: string): string {
   let found = from;
-  tree.visit(from, (key) => {
+  tree.visit(from, undefined, (key) => {
     found = key;
     return false;
   });
@@ -93,9 +95,9 @@ function filled(count: number): TreeIndex<number> {
   return tree;
 }
 
-function pairs(tree: TreeIndex<number>, from: string): [string, number][] {
+function pairs(tree: TreeIndex<number>, from: string, to?: string): [string, number][] {
   const found: [string, number][] = [];
-  tree.visit(from, (key, value) => {
+  tree.visit(from, to, (key, value) => {
     found.push([key, value]);
     return true;
   });
