@@ -21,6 +21,12 @@ if (!has("etcdctl") || !has("etcd")) {
 }
 if (!has("etcdctl")) say("etcdctl is not on PATH: the suites that drive the cluster with it will be SKIPPED");
 
+const vitest = (...words) => run(join(root, "node_modules", ".bin", "vitest"), ["run", ...words]);
 const words = process.argv.slice(2);
-if (words.length === 0) run("npm", ["run", "--silent", "check"]);
-run(join(root, "node_modules", ".bin", "vitest"), ["run", ...words]);
+if (words.length > 0) vitest(...words);
+else {
+  run("npm", ["run", "--silent", "check"]);
+  vitest("--exclude", "test/timing/**");
+  say("now the suites that measure time, with the machine to themselves");
+  vitest("--no-file-parallelism", "test/timing");
+}

@@ -4,7 +4,7 @@ import { ENTRY_CONF_CHANGE, type Entry, type Restored } from "../../raft/types.t
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
 import { restoreMvcc } from "../../storage/mvcc-walk.ts";
-import { BUCKETS } from "../../storage/schema.ts";
+import { BUCKETS, successor } from "../../storage/schema.ts";
 import { memberJson, memberOf, parseJson } from "../../storage/stored-json.ts";
 import type { Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
@@ -194,10 +194,10 @@ async function restoreMachine(backend: Backend, config: Config): Promise<StateMa
       rows[bucket] = all;
       for (let from = ""; ; ) {
         const page = await snapshot.range(bucket, from, undefined, 1_000);
-        all.push(...page);
         const last = page.at(-1);
-        if (last === undefined || page.length < 1_000) break;
-        from = `${last[0]}\0`;
+        if (last === undefined) break;
+        all.push(...page);
+        from = successor(last[0]);
       }
     }
     return openStateMachine(backend, mvcc, leased, rows, minLeaseTtlSeconds(config));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Cluster, startCluster } from "./cluster.ts";
-import { Load } from "./load.ts";
+import { type Cluster, startCluster } from "../e2e/cluster.ts";
+import { Load } from "../e2e/load.ts";
 
 describe("a lost leader, at etcd's default timings", () => {
   let cluster: Cluster;
