@@ -196,17 +196,18 @@ function stepOnce(world: World): void {
   const member = pick(world, members);
   if (member === undefined) return;
   const dice = random(1_000);
-  if (dice < 480) moveMessage(world);
-  else if (dice < 560) within(world, member, () => give(cluster, member, { kind: "tick" }));
+  if (dice < 460) moveMessage(world);
+  else if (dice < 570) within(world, member, () => give(cluster, member, { kind: "tick" }));
   else if (dice < 740) writeSome(world);
   else if (dice < 850) applySome(world);
   else if (dice < 870) answerSome(world);
   else if (dice < 930) propose(world, member);
-  else if (dice < 945) read(world, member);
-  else if (dice < 955) changeMembers(world, member);
-  else if (dice < 965) cutLog(world, member);
+  else if (dice < 950) read(world, member);
+  else if (dice < 960) changeMembers(world, member);
+  else if (dice < 970) cutLog(world, member);
+  // A break lasts about as long as it takes to elect another leader, and for that to commit.
   else if (dice < 972) breakLinks(world);
-  else if (dice < 976) crash(member);
+  else if (dice < 975) crash(member);
   else if (dice < 986) restartSome(world);
   else if (dice < 988) member.toRead.shift();
   else if (dice < 992) {
