@@ -67,7 +67,10 @@ describe("two members", () => {
     expect(new Set(a.gone)).toEqual(new Set([2n]));
     // Somebody listens again, as a member of another cluster: it does not serve us, but it is there.
     const back = await openMember(2n, { port: b.port, identity: { clusterId: 99n } });
-    await until(() => a.lines.some(({ fields }) => String(fields["error"]).includes("cluster ID mismatch")), "a refusal");
+    await until(
+      () => a.lines.some(({ fields }) => String(fields["error"]).includes("cluster ID mismatch")),
+      "a refusal",
+    );
     const told = a.gone.length;
     await sleep(200);
     expect(a.gone.length).toBe(told);

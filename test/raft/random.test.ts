@@ -269,7 +269,7 @@ function recover(world: World): void {
     pump(cluster, member);
     checkMember(world.checker, member);
   }
-  let proposed = false;
+  let proposedIn = 0;
   for (let round = 0; round < ROUNDS_TO_RECOVER; round++) {
     // A member that is no longer one is told by the others' transports, and stops.
     const voters = votersNow(world);
@@ -284,12 +284,13 @@ function recover(world: World): void {
     }
     const leader = leaders(cluster).at(-1);
     if (leader?.raft === undefined || leaders(cluster).length !== 1) continue;
-    if (!proposed && canPropose(leader.raft)) {
+    // A leader that fell may have taken its proposal with it.
+    if (proposedIn !== leader.raft.term && canPropose(leader.raft)) {
       give(cluster, leader, { kind: "propose", proposals: [{ type: 0, data: encodeText("last") }] });
-      proposed = true;
+      proposedIn = leader.raft.term;
     }
     const up = members.filter((member) => voters.includes(member.id));
-    if (proposed && up.every((member) => member.image.commands.at(-1) === "last")) return;
+    if (proposedIn > 0 && up.every((member) => member.image.commands.at(-1) === "last")) return;
   }
   const view = members.map((member) => (member.raft === undefined ? "down" : JSON.stringify(show(member))));
   throw new Error(`no progress after everything was mended:\n${view.join("\n")}`);
