@@ -33,7 +33,7 @@ import type { Leadership, Raft } from "./state.ts";
 import { acknowledge, progressOf } from "./state.ts";
 import type { Entry, Input, Message, NodeId } from "./types.ts";
 
-export const NO_CONTEXT = new Uint8Array(0);
+const NO_CONTEXT = new Uint8Array(0);
 
 // Leader: what it knows to be committed.
 

@@ -243,6 +243,8 @@ export function finishWrite(cluster: Cluster, member: Member): void {
   writeTo(member.disk, persist);
   if (persist.snapshot !== undefined) {
     member.image = member.disk.image;
+    // The core may name it as the snapshot to send from now on.
+    member.offered = member.image;
     cluster.observe({ kind: "installed", id: member.id, image: member.image });
   }
   cluster.observe({ kind: "written", id: member.id, persist });

@@ -251,6 +251,18 @@ function votersNow(world: World): readonly NodeId[] {
   return images[0]?.conf.voters ?? [];
 }
 
+/**
+ * A removed member is told so by the others' transports, and stops; not before all of them know that it is removed. (Its
+ * vote may be needed until then: of two voters, one of which has removed itself and gone, the other may not have heard
+ * that it is now alone.)
+ */
+function isGone(world: World, voters: readonly NodeId[], { id }: Member): boolean {
+  return voters.every((voter) => {
+    const { conf } = memberOf(world.cluster, voter).image;
+    return voter !== id && !conf.voters.includes(id) && !conf.learners.includes(id);
+  });
+}
+
 const ROUNDS_TO_RECOVER = 400;
 
 /** Mends everything; then the voters must agree on a leader, and on everything. */
@@ -271,11 +283,10 @@ function recover(world: World): void {
   }
   let proposedIn = 0;
   for (let round = 0; round < ROUNDS_TO_RECOVER; round++) {
-    // A member that is no longer one is told by the others' transports, and stops.
     const voters = votersNow(world);
-    for (const member of members) if (!voters.includes(member.id) && voters.length > 0) crash(member);
     for (const member of members) {
-      if (member.raft === undefined && voters.includes(member.id)) restart(world, member);
+      if (isGone(world, voters, member)) crash(member);
+      else if (member.raft === undefined) restart(world, member);
       give(cluster, member, { kind: "tick" });
       checkMember(world.checker, member);
     }
