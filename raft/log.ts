@@ -111,7 +111,7 @@ export function termAt(log: Log, index: number): number | undefined {
   return index === log.before.index ? log.before.term : log.entries[index - log.before.index - 1]?.term;
 }
 
-export function entryAt(log: Log, index: number): Entry {
+function entryAt(log: Log, index: number): Entry {
   return must(log.entries[index - log.before.index - 1], `entry ${index} is not in memory`);
 }
 
