@@ -52,8 +52,6 @@ export const limits = {
   raftUncommittedBytes: 64 << 20,
   /** Applied entries kept in memory for followers, in bytes; older ones are read from the log on disk. */
   windowBytes: 64 << 20,
-  /** Reading the log for a follower that is behind the window. */
-  logReadBytes: 1 << 20,
   /** Apply works at most this long in one turn, so that heartbeats and reads get theirs. */
   applyTurnMs: 10,
   /** G-8: committed but not applied. */
@@ -61,11 +59,18 @@ export const limits = {
   /** Requests that wait for their entry, and the bytes of their entries. */
   pendingProposals: 50_000,
   pendingProposalBytes: 128 << 20,
+  /**
+   * Given to raft by this member and not applied yet. Far below what a peer's queue (64 MiB) and the leader
+   * (raftUncommittedBytes) take, so that those of several members fit together.
+   */
+  submittedProposalBytes: 8 << 20,
   /** Linearizable reads that wait for their round. */
   pendingReads: 50_000,
   /** Staged and not flushed: beyond the first a flush starts at once, beyond the second apply waits for it. */
   flushAtBytes: 8 << 20,
   stagedBytes: 128 << 20,
+  /** HashKV calls that wait for their turn: one is worked on at a time. */
+  pendingHashes: 64,
   /** L-8 */
   leaseScanMs: 500,
   leaseExpiriesPerScan: 500,

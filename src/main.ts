@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { openLevelBackend } from "../storage/level-backend.ts";
 import { nodeDisk } from "../storage/node-disk.ts";
 import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
@@ -24,6 +25,8 @@ import { ETCD_API_VERSION, QUORATE_VERSION } from "./version.ts";
 
 /** Running calls get this long when the member stops. */
 const STOP_GRACE_MS = 5_000;
+/** A disk that hangs must not keep a stopping member for ever; everything acknowledged is synced already. */
+const STOP_LIMIT_MS = 20_000;
 const LOG_FLUSH_MS = 2_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
@@ -118,7 +121,8 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
       await member.handOver();
       stopping.abort();
       await listener?.close(STOP_GRACE_MS);
-      await member.stop();
+      const inTime = await Promise.race([member.stop().then(() => true), delay(STOP_LIMIT_MS, false, { ref: false })]);
+      if (!inTime) throw new Error(`the disk did not finish its work within ${STOP_LIMIT_MS} ms of the stop`);
       log.info({ name: config.name }, "closed etcd server");
       ended = true;
       await exit(signal);
@@ -127,8 +131,14 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
 
-  await member.ready;
-  if (stopping.signal.aborted) return;
+  try {
+    await member.ready;
+  } catch (error) {
+    // A stop before readiness has its own end.
+    if (isStopping) return;
+    throw error;
+  }
+  if (isStopping) return;
   listener = await serveClients(config, member, log, stopping.signal);
   log.info({}, "ready to serve client requests");
   for (const { host, port } of listener.addresses) {

@@ -35,9 +35,15 @@ export async function restoreMvcc(
   return restore.finish();
 }
 
-/** HashKV (N-4) of a revision within compactRevision..currentRevision. */
-export function hashKv(backend: Backend, mvcc: Mvcc, revision: number, compactRevision: number): Promise<number> {
-  return hashKeys(backend, mvcc, revision, compactRevision, createHashKv(mvcc, revision, compactRevision));
+/** HashKV (N-4) of a revision within compactRevision..currentRevision. Rejects with the signal's reason. */
+export function hashKv(
+  backend: Backend,
+  mvcc: Mvcc,
+  revision: number,
+  compactRevision: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  return hashKeys(backend, mvcc, revision, compactRevision, createHashKv(mvcc, revision, compactRevision), signal);
 }
 
 /**
@@ -45,8 +51,14 @@ export function hashKv(backend: Backend, mvcc: Mvcc, revision: number, compactRe
  * slice; `previous` is the compact revision it replaced. Not for a compaction that resumes after a restart, nor for one
  * that was accepted while another was pending: the others would not store one either.
  */
-export function hashCompaction(backend: Backend, mvcc: Mvcc, target: number, previous: number): Promise<number> {
-  return hashKeys(backend, mvcc, target, previous, createCompactionHash(mvcc, target, previous));
+export function hashCompaction(
+  backend: Backend,
+  mvcc: Mvcc,
+  target: number,
+  previous: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  return hashKeys(backend, mvcc, target, previous, createCompactionHash(mvcc, target, previous), signal);
 }
 
 async function hashKeys(
@@ -55,11 +67,18 @@ async function hashKeys(
   revision: number,
   compactRevision: number,
   hash: KeyHash,
+  signal: AbortSignal | undefined,
 ): Promise<number> {
   const snapshot = backend.snapshot();
   const pin = mvcc.pin(Math.min(revision, compactRevision));
   try {
-    await walk(snapshot, "key", revisionKey(revision + 1, 0), (key, value) => hash.row(key, value));
+    await walk(
+      snapshot,
+      "key",
+      revisionKey(revision + 1, 0),
+      (key, value) => hash.row(key, value),
+      () => signal?.throwIfAborted(),
+    );
   } finally {
     pin.release();
     await snapshot.close();

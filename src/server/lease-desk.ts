@@ -1,4 +1,4 @@
-import { decode, encode } from "../../proto/codec.ts";
+import { DecodeError, decode, encode } from "../../proto/codec.ts";
 import {
   LeaseKeepAliveRequest,
   LeaseKeepAliveResponse,
@@ -8,7 +8,7 @@ import { LeaseInternalRequest, LeaseInternalResponse } from "../../proto/generat
 import type { SoftState } from "../../raft/types.ts";
 import { ApiError, errors } from "../api/errors.ts";
 import type { Env } from "../env.ts";
-import type { PeerTransport } from "../peer/transport.ts";
+import { PeerCallError, type PeerTransport } from "../peer/transport.ts";
 import type { Leases } from "../state/machine.ts";
 import type { LeaseClock } from "./lease-clock.ts";
 import type { CallLimits } from "./server.ts";
@@ -30,6 +30,8 @@ export interface LeaseTime {
 }
 
 const RETRY_MS = 50;
+/** For one question to one leader, so that a hung one leaves time to ask its successor. */
+const ATTEMPT_MS = 3_000;
 
 /** Keep-alives and remaining times are the leader's to say: asked here, answered there (G-13, P-36). */
 export class LeaseDesk {
@@ -101,11 +103,12 @@ export class LeaseDesk {
       const { role, leader } = this.#deps.softState();
       try {
         if (role === "leader") return await here();
-        if (leader !== 0n) return await there(leader, Math.max(1, end - env.now()));
+        if (leader !== 0n) return await there(leader, Math.max(1, Math.min(end - env.now(), ATTEMPT_MS)));
       } catch (error) {
-        // A stop of this member is final; a leader that cannot be reached or no longer leads is asked again, or its
-        // successor is.
-        if (error instanceof ApiError && error === errors.stopped) throw error;
+        // A stop of this member is final, and so is a bug. A leader that cannot be reached, answers nonsense or no
+        // longer leads is asked again, or its successor is.
+        const isAnswer = error instanceof ApiError || error instanceof PeerCallError || error instanceof DecodeError;
+        if (!isAnswer || error === errors.stopped) throw error;
       }
       if (limits.signal.aborted) throw errors.canceled;
       if (env.now() + RETRY_MS >= end) {

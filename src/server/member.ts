@@ -1,12 +1,12 @@
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import { createRaft, status as raftStatus } from "../../raft/raft.ts";
-import type { Entry, Message, SoftState } from "../../raft/types.ts";
+import type { Entry, Input, Message, SoftState } from "../../raft/types.ts";
 import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits, requestTimeoutMs } from "../config.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
-import type { PeerCallbacks, PeerIdentity, PeerTransport } from "../peer/transport.ts";
+import type { PeerCallbacks, PeerHttpHandler, PeerIdentity, PeerTransport } from "../peer/transport.ts";
 import type { Applied, Command } from "../state/machine.ts";
 import { ETCD_API_VERSION } from "../version.ts";
 import { createWatchHub } from "../watch/watch-hub.ts";
@@ -14,6 +14,7 @@ import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
 import { hexId } from "./ids.ts";
+import { KvHashes } from "./kv-hashes.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { LeaseDesk } from "./lease-desk.ts";
 import { Node } from "./node.ts";
@@ -130,24 +131,32 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       ),
   });
 
+  const hashes = new KvHashes({
+    mvcc,
+    hash: (revision, compactRevision, signal) => hashKv(backend, mvcc, revision, compactRevision, signal),
+    hashCompaction: (target, previous, signal) => hashCompaction(backend, mvcc, target, previous, signal),
+  });
   const compactor = new Compactor({
     env,
     mvcc,
     batchKeys: config.compactionBatchKeys,
     pauseMs: config.compactionPauseMs,
-    hash: (revision, compactRevision) => hashKv(backend, mvcc, revision, compactRevision),
-    hashCompaction: (target, previous) => hashCompaction(backend, mvcc, target, previous),
+    storeHash: (target, previous) => hashes.store(target, previous),
     onStaged: () => node.staged(),
     onFinished: (revision, ms) =>
       log.info({ "compact-revision": revision, took: `${Math.round(ms)}ms` }, "finished scheduled compaction"),
     onFatal: fatal,
   });
 
+  // Peers can come as soon as the transport listens, which is before there is a node: what they say then is lost, as
+  // messages may be, and what they ask is answered "not yet".
+  let inbox = (_input: Input): void => undefined;
+  let routes: PeerHttpHandler = () => Promise.resolve({ status: 503, body: "the member is starting\n" });
   const callbacks: PeerCallbacks = {
-    onMessage: (message) => node.enqueue({ kind: "message", message }),
-    onUnreachable: (id) => node.enqueue({ kind: "unreachable", node: id }),
-    onGone: (id) => node.enqueue({ kind: "gone", node: id }),
-    onSnapshotStatus: (id, ok) => node.enqueue({ kind: "snapshotReport", to: id, ok }),
+    onMessage: (message) => inbox({ kind: "message", message }),
+    onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
+    onGone: (id) => inbox({ kind: "gone", node: id }),
+    onSnapshotStatus: (id, ok) => inbox({ kind: "snapshotReport", to: id, ok }),
     onRemoved: () => deps.onEnd(0, "the member has been permanently removed from the cluster"),
     isRemoved: (id) => machine.cluster.isRemoved(id),
     handle: (method, path, body, headers) => routes(method, path, body, headers),
@@ -179,12 +188,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     confirmLeadership,
     requestTimeoutMs: timeoutMs,
   });
-  const routes = createPeerRoutes({
+  routes = createPeerRoutes({
     clusterId,
     cluster: machine.cluster,
     leases: leaseDesk,
     readBarrier: () => reads.barrier(PATIENT),
-    hashKv: (revision) => compactor.hashKv(revision),
+    hashKv: (revision) => hashes.ask(revision),
     currentRevision: () => mvcc.currentRevision,
     versions: () => ({
       server: ETCD_API_VERSION,
@@ -198,6 +207,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     transport.setPeers(others.map((member) => ({ id: member.id, urls: member.peerURLs })));
   };
 
+  let promotedTerm = 0;
   let compactRevision = mvcc.compactRevision;
   const onApplied = (applied: Applied, entry: Entry): void => {
     if (applied.events.length > 0) hub.publish(applied.revision, applied.events);
@@ -205,7 +215,11 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     if (applied.leaderEntry) {
       proposals.leaderEntryApplied(entry.term);
       const { role, term } = node.softState;
-      if (role === "leader" && term === entry.term) clock.promote();
+      // Once a term: an empty entry can come a second time, and must not give every lease its time anew.
+      if (role === "leader" && term === entry.term && term !== promotedTerm) {
+        promotedTerm = term;
+        clock.promote();
+      }
     }
     if (mvcc.compactRevision !== compactRevision) {
       compactor.accepted(mvcc.compactRevision, compactRevision);
@@ -290,7 +304,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     },
     leaseKeepAlive: async (id, callLimits) => ({ ttlSeconds: await leaseDesk.keepAlive(id, callLimits) }),
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
-    hashKv: (revision) => compactor.hashKv(revision),
+    hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),
     compactionFinished: (callLimits) => withLimits(env, compactor.finished(), callLimits),
     status,
     onLeaderChange: (callback) => {
@@ -299,6 +313,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     },
   };
 
+  inbox = (input) => node.enqueue(input);
   setPeers();
   node.start();
   compactor.resume();
@@ -377,7 +392,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     reads.stop();
     clock.stop();
     clusterVersion.stop();
-    compactor.stop();
+    await Promise.all([hashes.stop(), compactor.stop()]);
     await node.stop();
     await transport.close();
     await booted.wal.close();
@@ -400,7 +415,7 @@ function sleep(env: Env, milliseconds: number): Promise<void> {
 }
 
 /** The promise, or the error of the limit that passed first. */
-function withLimits(env: Env, promise: Promise<void>, callLimits: CallLimits): Promise<void> {
+function withLimits<T>(env: Env, promise: Promise<T>, callLimits: CallLimits): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (error: ApiError): void => reject(error);
     const abort = (): void => fail(errors.canceled);

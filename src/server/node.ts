@@ -91,16 +91,25 @@ export class Node {
     });
   }
 
-  /** Stops taking part; resolves when everything written is on disk. Whatever applied state is staged is flushed. */
+  /**
+   * Stops taking part; resolves when everything written is on disk and what was applied is flushed. After a failure
+   * nothing is flushed any more: it may have struck in the middle of an entry.
+   */
   async stop(): Promise<void> {
-    if (this.#state === "stopped" || this.#state === "failed" || this.#state === "new") return;
+    if (this.#state !== "running") return;
     this.#state = "stopping";
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
-    await Promise.allSettled([...this.#appends, ...this.#logReads]);
+    while (this.#appends.size > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
+      await Promise.all([...this.#appends, ...this.#logReads, this.#flushing]);
+    }
+    if (this.#hasFailed()) return;
     this.#state = "stopped";
-    while (this.#flushing !== undefined) await this.#flushing;
     if (this.#deps.backend.stagedBytes > 0) await this.#deps.backend.flush();
+  }
+
+  #hasFailed(): boolean {
+    return this.#state === "failed";
   }
 
   #tick(): void {
@@ -143,7 +152,7 @@ export class Node {
     const { raft, proposals } = this.#deps;
     while (proposals.heldCount > 0 && canPropose(raft)) {
       const batch = proposals.takeHeld(limits.raftMessageBytes, this.#soft.term);
-      if (batch.length === 0) continue;
+      if (batch.length === 0) break;
       step(raft, { kind: "propose", proposals: batch });
     }
     this.#drainReady();
@@ -213,7 +222,7 @@ export class Node {
     let applied = 0;
     while (this.#toApplyHead < this.#toApply.length && backend.stagedBytes < limits.stagedBytes) {
       const entry = this.#toApply[this.#toApplyHead++] as Entry;
-      const outcome = machine.apply(entry, proposals.waitingCount > 0);
+      const outcome = machine.apply(entry, (id) => proposals.isWaiting(id));
       applied = entry.index;
       this.#window.applied(entry.index, entry.data.length);
       if (outcome.confChange !== undefined) step(raft, { kind: "confChange", change: outcome.confChange });

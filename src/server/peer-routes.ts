@@ -10,8 +10,8 @@ import { memberJson } from "../../storage/stored-json.ts";
 import { ApiError, errors } from "../api/errors.ts";
 import type { PeerHttpAnswer, PeerHttpHandler } from "../peer/transport.ts";
 import type { Cluster } from "../state/machine.ts";
-import type { KvHash } from "./compactor.ts";
 import { hexId } from "./ids.ts";
+import type { KvHash } from "./kv-hashes.ts";
 import type { LeaseDesk } from "./lease-desk.ts";
 
 export interface PeerRouteDeps {

@@ -13,7 +13,12 @@ export interface HeldProposals {
   readonly heldCount: number;
   /** Submitted, their entry not yet applied. */
   readonly waitingCount: number;
-  /** The next held proposals in order, about maxBytes; those whose caller has given up are skipped. */
+  /** Whether a caller waits for the request of this id. */
+  isWaiting(id: bigint): boolean;
+  /**
+   * The next held proposals in order, about maxBytes; those whose caller has given up are skipped. Empty while as much
+   * as may be is under way: a burst then waits here instead of being dropped on its way to the leader.
+   */
   takeHeld(maxBytes: number, term: number): readonly Proposal[];
 }
 
@@ -49,6 +54,8 @@ export class Proposals implements HeldProposals {
   readonly #pending = new Map<bigint, Pending>();
   #held: Pending[] = [];
   #bytes = 0;
+  /** Of what raft took and is not applied. */
+  #submittedBytes = 0;
   #nextId: bigint;
   #sweeping = false;
   #stopped = false;
@@ -67,6 +74,10 @@ export class Proposals implements HeldProposals {
 
   get waitingCount(): number {
     return this.#pending.size;
+  }
+
+  isWaiting(id: bigint): boolean {
+    return this.#pending.has(id);
   }
 
   nextId(): bigint {
@@ -102,7 +113,9 @@ export class Proposals implements HeldProposals {
     let bytes = 0;
     let taken = 0;
     for (const pending of this.#held) {
-      if (batch.length > 0 && bytes + pending.proposal.data.length > maxBytes) break;
+      const size = pending.proposal.data.length;
+      if (batch.length > 0 && bytes + size > maxBytes) break;
+      if (this.#submittedBytes > 0 && this.#submittedBytes + size > limits.submittedProposalBytes) break;
       taken++;
       if (!this.#pending.has(pending.id)) continue;
       if (pending.limits.signal.aborted) {
@@ -110,7 +123,8 @@ export class Proposals implements HeldProposals {
         continue;
       }
       pending.term = term;
-      bytes += pending.proposal.data.length;
+      bytes += size;
+      this.#submittedBytes += size;
       batch.push(pending.proposal);
     }
     this.#held = taken === this.#held.length ? [] : this.#held.slice(taken);
@@ -152,6 +166,9 @@ export class Proposals implements HeldProposals {
   #forget(pending: Pending): void {
     this.#pending.delete(pending.id);
     this.#bytes -= pending.proposal.data.length;
+    if (pending.term === 0) return;
+    this.#submittedBytes -= pending.proposal.data.length;
+    if (this.#held.length > 0) this.#wake();
   }
 
   /** One coarse timer for all instead of one each: time-outs are seconds, and requests come by the ten thousand. */

@@ -131,10 +131,9 @@ export class Reads {
       const now = this.#env.now();
       if (this.#round !== undefined && now - this.#round.askedAt >= limits.readRetryMs) this.#askAgain(this.#round);
       this.#waiting = this.#waiting.filter((reader) => !this.#expired(reader, now));
-      this.#confirmed = this.#confirmed.map((round) => ({
-        index: round.index,
-        readers: round.readers.filter((reader) => !this.#expired(reader, now)),
-      }));
+      this.#confirmed = this.#confirmed
+        .map(({ index, readers }) => ({ index, readers: readers.filter((reader) => !this.#expired(reader, now)) }))
+        .filter(({ readers }) => readers.length > 0);
       if (this.#round !== undefined) {
         const readers = this.#round.readers.filter((reader) => !this.#expired(reader, now));
         this.#round = readers.length === 0 ? undefined : { ...this.#round, readers };

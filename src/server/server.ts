@@ -2,6 +2,7 @@ import type { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { SoftState } from "../../raft/types.ts";
 import type { ApplyResult, Command, StateMachine } from "../state/machine.ts";
 import type { WatchHub } from "../watch/hub.ts";
+import type { KvHash } from "./kv-hashes.ts";
 
 /** What a call brings along: when to give up. */
 export interface CallLimits {
@@ -46,9 +47,7 @@ export interface Server {
   >;
 
   /** HashKV (N-4, N-5); 0 = current. */
-  hashKv(
-    revision: number,
-  ): Promise<{ readonly hash: number; readonly compactRevision: number; readonly hashRevision: number }>;
+  hashKv(revision: number, limits: CallLimits): Promise<KvHash>;
   /** Resolves when the compaction that is under way has removed what it will (C-3). */
   compactionFinished(limits: CallLimits): Promise<void>;
 

@@ -33,8 +33,8 @@ export function maintenanceService(server: Server): AnyHandler[] {
       };
     }),
 
-    unary(rpcs.MaintenanceHashKV, async ({ revision }) => {
-      const { hash, compactRevision, hashRevision } = await server.hashKv(revision);
+    unary(rpcs.MaintenanceHashKV, async ({ revision }, context) => {
+      const { hash, compactRevision, hashRevision } = await server.hashKv(revision, context);
       return { header: server.header(mvcc.currentRevision), hash, compactRevision, hashRevision };
     }),
 
