@@ -103,6 +103,23 @@ test("batches keep the order and stay near their byte limit", () => {
   ]);
 });
 
+test("a burst waits here: only so many bytes are under way, and room is used as soon as there is some", async () => {
+  let wakes = 0;
+  const big = new Proposals(env, { memberId: 1n, maxRequestBytes: 4 << 20, requestTimeoutMs: 7_000 }, () => wakes++);
+  const calls = Array.from({ length: 12 }, () =>
+    track(big.propose({ put: PutRequest.create({ key: "k", value: Buffer.alloc(1 << 20) }) }, patient)),
+  );
+  const taken = big.takeHeld(64 << 20, 1);
+  expect(taken).toHaveLength(7);
+  expect(big.takeHeld(64 << 20, 1)).toEqual([]);
+  wakes = 0;
+  big.applied(applied(taken[0]?.data ?? Buffer.alloc(0), 1));
+  expect(wakes).toBe(1);
+  expect(big.takeHeld(64 << 20, 1)).toHaveLength(1);
+  await env.settle();
+  expect(calls.filter(({ state }) => state === "applied 1")).toHaveLength(1);
+});
+
 test("G-15: request ids carry the member and never repeat", () => {
   const ids = Array.from({ length: 1_000 }, () => proposals.nextId());
   expect(new Set(ids).size).toBe(1_000);

@@ -1,0 +1,153 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { errors } from "../../src/api/errors.ts";
+import { Compactor } from "../../src/server/compactor.ts";
+import { KvHashes } from "../../src/server/kv-hashes.ts";
+import { createMemoryBackend } from "../../storage/memory-backend.ts";
+import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
+import { createMvccRestore } from "../../storage/mvcc/store.ts";
+import { FakeEnv } from "./fake-env.ts";
+
+let env: FakeEnv;
+let mvcc: Mvcc;
+let asked: string[];
+let finishers: ((hash: number) => void)[];
+let hashes: KvHashes;
+
+/** A walk that ends when the test says so, or the signal. */
+function walk(name: string, signal: AbortSignal): Promise<number> {
+  asked.push(name);
+  return new Promise((resolve, reject) => {
+    finishers.push(resolve);
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+}
+
+function put(count: number): void {
+  for (let n = 0; n < count; n++) {
+    mvcc.beginChange();
+    mvcc.put("key", Buffer.from(String(n)), 0n);
+    mvcc.endChange();
+  }
+}
+
+beforeEach(() => {
+  env = new FakeEnv();
+  mvcc = createMvccRestore(createMemoryBackend()).finish().mvcc;
+  asked = [];
+  finishers = [];
+  hashes = new KvHashes({
+    mvcc,
+    hash: (revision, compactRevision, signal) => walk(`${revision}/${compactRevision}`, signal),
+    hashCompaction: (target, previous, signal) => walk(`compaction ${target}/${previous}`, signal),
+  });
+  put(10);
+});
+
+async function finish(hash: number): Promise<void> {
+  await env.settle();
+  finishers.shift()?.(hash);
+  await env.settle();
+}
+
+describe("N-4: HashKV on request", () => {
+  test("one walk at a time; callers of one revision share it", async () => {
+    const all = Promise.all([hashes.ask(5), hashes.ask(5), hashes.ask(7)]);
+    await env.settle();
+    expect(asked).toEqual(["5/-1"]);
+    await finish(55);
+    expect(asked).toEqual(["5/-1", "7/-1"]);
+    await finish(77);
+    expect((await all).map(({ hash, hashRevision }) => [hash, hashRevision])).toEqual([
+      [55, 5],
+      [55, 5],
+      [77, 7],
+    ]);
+  });
+
+  test("bad revisions are refused at once", async () => {
+    mvcc.compact(4);
+    await expect(hashes.ask(3)).rejects.toBe(errors.compacted);
+    await expect(hashes.ask(12)).rejects.toBe(errors.futureRevision);
+    expect(asked).toEqual([]);
+  });
+
+  test("a compaction that overtakes one in the queue: an old revision is refused, the current one asked for anew", async () => {
+    const first = hashes.ask(5);
+    const old = hashes.ask(6);
+    const current = hashes.ask(0);
+    const refused = expect(old).rejects.toBe(errors.compacted);
+    await env.settle();
+    put(5);
+    mvcc.compact(14);
+    await finish(55);
+    await first;
+    await refused;
+    await finish(99);
+    expect(await current).toEqual({ hash: 99, compactRevision: 14, hashRevision: 16 });
+  });
+
+  test("the queue is bounded", async () => {
+    put(100);
+    const calls = Array.from({ length: 70 }, (_, n) => hashes.ask(n + 2).catch((error: Error) => error));
+    await env.settle();
+    await hashes.stop();
+    const outcomes = await Promise.all(calls);
+    expect(outcomes.filter((outcome) => outcome === errors.tooManyRequests)).toHaveLength(6);
+    expect(outcomes.filter((outcome) => outcome === errors.stopped)).toHaveLength(64);
+  });
+});
+
+describe("C-3, N-5: removal", () => {
+  function compactor(): { readonly work: Compactor; readonly faults: unknown[] } {
+    const faults: unknown[] = [];
+    const work = new Compactor({
+      env,
+      mvcc,
+      batchKeys: 10,
+      pauseMs: 10,
+      storeHash: (target, previous) => hashes.store(target, previous),
+      onStaged: () => undefined,
+      onFinished: () => undefined,
+      onFatal: (error) => faults.push(error),
+    });
+    return { work, faults };
+  }
+
+  test("N-5: nothing is removed before the hash is taken, and HashKV of that revision is then the stored one", async () => {
+    const { work } = compactor();
+    mvcc.compact(8);
+    work.accepted(8, -1);
+    await env.advance(1_000);
+    expect(mvcc.pendingCompaction).toBe(8);
+    await finish(808);
+    await env.advance(1_000);
+    expect(mvcc.pendingCompaction).toBeUndefined();
+    expect(await hashes.ask(8)).toEqual({ hash: 808, compactRevision: -1, hashRevision: 8 });
+  });
+
+  test("a pin of an older revision holds the removal up, one of a newer does not", async () => {
+    const { work } = compactor();
+    const pin = mvcc.pin(7);
+    mvcc.compact(8);
+    work.accepted(8, -1);
+    await finish(1);
+    await env.advance(1_000);
+    expect(mvcc.pendingCompaction).toBe(8);
+    mvcc.pin(8);
+    pin.release();
+    await env.advance(100);
+    expect(mvcc.pendingCompaction).toBeUndefined();
+  });
+
+  test("a stop ends a running hash, is no fault, and says that the removal is not finished", async () => {
+    const { work, faults } = compactor();
+    mvcc.compact(8);
+    work.accepted(8, -1);
+    await env.settle();
+    const waiting = expect(work.finished()).rejects.toBe(errors.stopped);
+    await Promise.all([hashes.stop(), work.stop()]);
+    await waiting;
+    expect(faults).toEqual([]);
+    expect(mvcc.pendingCompaction).toBe(8);
+  });
+});

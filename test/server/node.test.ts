@@ -1,0 +1,171 @@
+import { beforeEach, expect, test } from "vitest";
+import { createRaft } from "../../raft/raft.ts";
+import type { Entry } from "../../raft/types.ts";
+import { limits } from "../../src/config.ts";
+import { Node } from "../../src/server/node.ts";
+import type { Applied, StateMachine } from "../../src/state/machine.ts";
+import type { Backend } from "../../storage/backend.ts";
+import { createMemoryBackend } from "../../storage/memory-backend.ts";
+import type { Wal, WalBatch } from "../../storage/wal.ts";
+import { FakeEnv } from "./fake-env.ts";
+
+/** A member of one: the real driver and raft over a log and a state machine that do as the test says. */
+let env: FakeEnv;
+let node: Node;
+let backend: Backend;
+let flushes: number;
+let faults: unknown[];
+let applied: number[];
+let appends: { readonly batch: WalBatch; readonly done: () => void; readonly fail: (error: Error) => void }[];
+let applyEntry: (entry: Entry) => void;
+let held: Uint8Array[];
+
+beforeEach(() => {
+  env = new FakeEnv();
+  faults = [];
+  applied = [];
+  appends = [];
+  held = [];
+  flushes = 0;
+  applyEntry = (entry) => backend.put("meta", "consistent_index", Buffer.from([entry.index]));
+  backend = createMemoryBackend({
+    beforeDurable: async () => {
+      flushes++;
+    },
+  });
+  const raft = createRaft(
+    {
+      id: 1n,
+      electionTicks: 10,
+      heartbeatTicks: 1,
+      preVote: true,
+      checkQuorum: true,
+      maxMessageBytes: 1 << 20,
+      maxInflight: 4,
+      maxInflightBytes: 1 << 20,
+      maxCommittedBytes: 1 << 20,
+      maxUncommittedBytes: limits.raftUncommittedBytes,
+      random: () => 0,
+    },
+    {
+      hardState: { term: 1, vote: 0n, commit: 0 },
+      confState: { voters: [1n], learners: [] },
+      applied: 0,
+      before: { index: 0, term: 0 },
+      entries: [],
+      storedFrom: 1,
+    },
+  );
+  const wal = {
+    append: (batch: WalBatch) =>
+      new Promise<void>((resolve, reject) => appends.push({ batch, done: resolve, fail: reject })),
+  } as unknown as Wal;
+  const machine = {
+    apply: (entry: Entry): Applied => {
+      applyEntry(entry);
+      const { index } = entry;
+      const result = { kind: "none" } as const;
+      return {
+        index,
+        requestId: 0n,
+        result,
+        revision: 1,
+        events: [],
+        confChange: undefined,
+        leaderEntry: false,
+        leases: [],
+      };
+    },
+  } as unknown as StateMachine;
+  node = new Node(
+    {
+      raft,
+      wal,
+      machine,
+      backend,
+      env,
+      proposals: {
+        get heldCount() {
+          return held.length;
+        },
+        waitingCount: 0,
+        isWaiting: () => false,
+        takeHeld: () => held.splice(0).map((data) => ({ type: 0, data })),
+      },
+      send: () => undefined,
+      onApplied: (outcome) => applied.push(outcome.index),
+      onAppliedIndex: () => undefined,
+      onReads: () => undefined,
+      onSoftState: () => undefined,
+      onFatal: (error) => faults.push(error),
+    },
+    { heartbeatMs: 100, backendFlushMs: 100, windowEntries: 100 },
+  );
+  node.start();
+  node.enqueue({ kind: "campaign" });
+});
+
+async function syncAll(): Promise<void> {
+  for (await env.settle(); appends.length > 0; await env.settle()) appends.shift()?.done();
+}
+
+async function propose(text: string): Promise<void> {
+  held.push(Buffer.from(text));
+  node.wake();
+  await env.settle();
+}
+
+test("X-3: nothing is applied before its entry is on this disk", async () => {
+  await syncAll();
+  expect(applied).toEqual([1]);
+  await propose("a");
+  await env.advance(1_000);
+  expect(applied).toEqual([1]);
+  await syncAll();
+  expect(applied).toEqual([1, 2]);
+});
+
+test("X-3: a failed write of the log ends the member; nothing is applied, written or flushed after it", async () => {
+  await syncAll();
+  await env.advance(200);
+  const before = flushes;
+  await propose("a");
+  appends.shift()?.fail(new Error("no space left on the device"));
+  await env.settle();
+  expect(faults.map(String)).toEqual(["Error: no space left on the device"]);
+  await propose("b");
+  await env.advance(5_000);
+  await node.stop();
+  expect([applied, appends.length, flushes]).toEqual([[1], 0, before]);
+});
+
+test("a fault in the middle of an entry: its half is never flushed, not even by a stop", async () => {
+  await syncAll();
+  await env.advance(200);
+  const before = flushes;
+  applyEntry = () => {
+    backend.put("key", "half", Buffer.from("an entry"));
+    throw new Error("a bug");
+  };
+  await propose("a");
+  await syncAll();
+  await node.stop();
+  await env.advance(5_000);
+  expect(faults.map(String)).toEqual(["Error: a bug"]);
+  expect(flushes).toBe(before);
+  expect(backend.stagedBytes).toBeGreaterThan(0);
+});
+
+test("a stop waits for the log, and flushes what was applied", async () => {
+  await syncAll();
+  await propose("a");
+  let stopped = false;
+  const stopping = node.stop().then(() => {
+    stopped = true;
+  });
+  await env.settle();
+  expect(stopped).toBe(false);
+  await syncAll();
+  await stopping;
+  expect([stopped, faults, backend.stagedBytes]).toEqual([true, [], 0]);
+});
