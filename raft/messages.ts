@@ -17,7 +17,7 @@ import { confirmRead, enqueueRead } from "./read-index.ts";
 import { handleAppend, handleAppendResponse, handleHeartbeat, handleHeartbeatResponse } from "./replication.ts";
 import { handleSnapshot } from "./snapshot.ts";
 import type { Raft } from "./state.ts";
-import { becomeFollower } from "./state.ts";
+import { becomeFollower, isMember, isVoter } from "./state.ts";
 import type { Message, NodeId } from "./types.ts";
 import { NONE } from "./types.ts";
 
@@ -39,11 +39,12 @@ type Forwarded = Message & { readonly type: "MsgProp" | "MsgReadIndex" | "MsgTra
 /**
  * For a leader; anyone else drops them. Passing them on to whom this member takes for the leader would save a few, but
  * two members that each take the other for it would pass one around for as long as they do, and a proposal that was
- * underway that long may be appended long after its proposer has given it up.
+ * underway that long may be appended long after its proposer has given it up. And from members only: whoever was added,
+ * this leader has added.
  */
 function stepForwarded(raft: Raft, message: Forwarded): void {
   const { leadership } = raft;
-  if (leadership === undefined) return;
+  if (leadership === undefined || !isMember(raft, message.from)) return;
   switch (message.type) {
     case "MsgProp":
       propose(raft, message.entries);
@@ -146,13 +147,14 @@ function stepInTerm(raft: Raft, message: InTerm): void {
     case "MsgHeartbeatResp":
       if (leadership === undefined) return;
       handleHeartbeatResponse(raft, leadership, message.from);
-      confirmRead(raft, leadership, message.from, message.context);
+      if (isVoter(raft, message.from)) confirmRead(raft, leadership, message.from, message.context);
       return;
     case "MsgReadIndexResp":
-      raft.readPoints.push({ id: message.id, index: message.index });
+      if (raft.leader === message.from) raft.readPoints.push({ id: message.id, index: message.index });
       return;
     case "MsgTimeoutNow":
-      if (raft.role === "follower") campaign(raft, true);
+      // Of a new term this follower may not have heard another word yet.
+      if (raft.role === "follower" && (raft.leader === message.from || raft.leader === NONE)) campaign(raft, true);
       return;
     default:
       unreachable(message);

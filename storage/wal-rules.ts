@@ -5,15 +5,20 @@ import type { Entry, HardState } from "../raft/types.ts";
  * bug behind it or is damaged, and in both cases this member must not go on. Each gives what is wrong, if anything.
  */
 
-/** An entry by itself. */
-export function entryFault({
-  type,
-  term,
-  index,
-  data,
-}: Pick<Entry, "term" | "index" | "data"> & { type: number }): string | undefined {
-  if (type !== 0 && type !== 1 && type !== 2) return `entry ${index} of type ${type}`;
-  if (type !== 0 && data.length === 0) return `entry ${index} of type ${type} without data`;
+type Content = Pick<Entry, "data"> & { readonly type: number };
+
+/** What a proposal may be made of; also asked before one is taken from a peer. */
+export function contentFault({ type, data }: Content): string | undefined {
+  if (type !== 0 && type !== 1 && type !== 2) return `of type ${type}`;
+  if (type !== 0 && data.length === 0) return `of type ${type} without data`;
+  return undefined;
+}
+
+/** An entry by itself; also asked before one is taken from a peer. */
+export function entryFault(entry: Pick<Entry, "term" | "index"> & Content): string | undefined {
+  const { term, index } = entry;
+  const fault = contentFault(entry);
+  if (fault !== undefined) return `entry ${index} ${fault}`;
   if (index === 0 || term === 0) return `an entry with term ${term} and index ${index}`;
   return undefined;
 }

@@ -4,9 +4,20 @@ import { DecodeError, decode, EMPTY } from "../../proto/codec.ts";
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import { unreachable } from "../../raft/assert.ts";
 import type { Entry, EntryType, Message, NodeId, Proposal, Snapshot } from "../../raft/types.ts";
+import { contentFault, entryFault } from "../../storage/wal-rules.ts";
 
 const CAMPAIGN_TRANSFER = Buffer.from("CampaignTransfer", "latin1");
 const NO_ENTRIES: readonly raftpb.Entry[] = [];
+
+/**
+ * No honest member gets near it in terms or indexes. A liar can push a term this far, as in any Raft; the rest of the
+ * safe integers is room for what this member then adds by itself: a term that no longer rises when one is added would
+ * give two votes in one term.
+ */
+const MAX_TERM_OR_INDEX = 2 ** 52;
+
+/** Ids of reads and rounds; members send 8 bytes. */
+const MAX_CONTEXT_BYTES = 64;
 
 export function toWire(m: Message): raftpb.Message {
   switch (m.type) {
@@ -141,10 +152,10 @@ export function fromWire(m: raftpb.Message): Message {
       };
     case raftpb.MessageType.MsgHeartbeat:
       inTerm(m);
-      return { type: "MsgHeartbeat", from, to, term, commit: m.commit, context: m.context };
+      return { type: "MsgHeartbeat", from, to, term, commit: m.commit, context: shortContext(m, m.context) };
     case raftpb.MessageType.MsgHeartbeatResp:
       inTerm(m);
-      return { type: "MsgHeartbeatResp", from, to, term, context: m.context };
+      return { type: "MsgHeartbeatResp", from, to, term, context: shortContext(m, m.context) };
     case raftpb.MessageType.MsgPreVote:
     case raftpb.MessageType.MsgVote: {
       inTerm(m);
@@ -182,14 +193,18 @@ export function fromWire(m: raftpb.Message): Message {
 
 type Append = Extract<Message, { type: "MsgApp" }>;
 
-/** The core relies on it: entries follow `index` without a gap, and terms never fall, from logTerm up to the term. */
+/**
+ * The core relies on it: entries follow `index` without a gap, and terms never fall, from logTerm up to the term. So does
+ * the log on disk, which stops its member rather than hold an entry that it could not read back.
+ */
 export function checkedAppend(m: Append): Append {
   let { index, logTerm } = m;
   for (const entry of m.entries) {
     index++;
     if (entry.index !== index) throw new DecodeError(`raft: MsgApp with entry ${entry.index} where ${index} belongs`);
     if (entry.term < logTerm) throw new DecodeError(`raft: MsgApp whose terms fall at entry ${index}`);
-    if (!isEntryType(entry.type)) throw new DecodeError(`raft: entry ${index} of unknown type ${entry.type}`);
+    const fault = entryFault(entry);
+    if (fault !== undefined) throw new DecodeError(`raft: MsgApp with ${fault}`);
     logTerm = entry.term;
   }
   if (logTerm > m.term) throw new DecodeError(`raft: MsgApp of term ${m.term} with an entry of term ${logTerm}`);
@@ -201,19 +216,22 @@ export function isForwarded(m: Message): boolean {
   return m.type === "MsgProp" || m.type === "MsgReadIndex" || m.type === "MsgTransferLeader";
 }
 
-function isEntryType(type: number): type is EntryType {
-  return type === 0 || type === 1 || type === 2;
-}
-
 function proposal(m: raftpb.Message, entry: raftpb.Entry): Proposal {
-  if (!isEntryType(entry.type)) throw nonsense(m, `with an entry of unknown type ${entry.type}`);
-  return { type: entry.type, data: entry.data };
+  const fault = contentFault(entry);
+  if (fault !== undefined) throw nonsense(m, `with an entry ${fault}`);
+  return { type: entry.type as EntryType, data: entry.data };
 }
 
 function requestId(m: raftpb.Message): Uint8Array {
   const [entry] = m.entries;
   if (entry === undefined) throw nonsense(m, "without a request id");
-  return entry.data;
+  return shortContext(m, entry.data);
+}
+
+/** Copied: a round of reads may keep it long after the message that it came in. */
+function shortContext(m: raftpb.Message, context: Uint8Array): Uint8Array {
+  if (context.length > MAX_CONTEXT_BYTES) throw nonsense(m, `with a context of ${context.length} bytes`);
+  return Buffer.from(context);
 }
 
 function snapshotOf(m: raftpb.Message): Snapshot {
@@ -222,13 +240,21 @@ function snapshotOf(m: raftpb.Message): Snapshot {
   if (m.snapshot === undefined || metadata === undefined || confState === undefined || metadata.index === 0) {
     throw nonsense(m, "without a snapshot");
   }
+  const { index, term } = metadata;
+  if (term === 0 || term > m.term || index > MAX_TERM_OR_INDEX) {
+    throw nonsense(m, `with a snapshot of term ${term} and index ${index}`);
+  }
   if (confState.votersOutgoing.length > 0 || confState.learnersNext.length > 0) {
     throw nonsense(m, "in a joint configuration");
   }
+  const ids = [...confState.voters, ...confState.learners];
+  if (confState.voters.length === 0 || ids.includes(0n) || new Set(ids).size < ids.length) {
+    throw nonsense(m, "with a snapshot of no possible membership");
+  }
   return {
     metadata: {
-      index: metadata.index,
-      term: metadata.term,
+      index,
+      term,
       confState: { voters: ascending(confState.voters), learners: ascending(confState.learners) },
     },
     data: m.snapshot.data,
@@ -241,6 +267,7 @@ function ascending(ids: readonly NodeId[]): readonly NodeId[] {
 
 function inTerm(m: raftpb.Message): void {
   if (m.term === 0) throw nonsense(m, "without a term");
+  if (m.term > MAX_TERM_OR_INDEX) throw nonsense(m, `of term ${m.term}`);
 }
 
 function nonsense(m: raftpb.Message, why: string): DecodeError {

@@ -202,6 +202,9 @@ class Router {
     if (message.to !== this.#identity.memberId) return refuse(412, "to field mismatch");
     if (message.from !== from && !isForwarded(message)) return refuse(400, "from field mismatch");
     if (message.type === "MsgSnap") return refuse(400, "snapshot outside of /raft/snapshot");
+    // Votes and appends may come from a member whose addition has not come here. Wishes for the leader are for members
+    // that it has added, and so knows. (Not 403: that tells a member that it was removed.)
+    if (isForwarded(message) && !this.#hooks.isPeer(from)) return refuse(404, "error sender not found");
     return undefined;
   }
 

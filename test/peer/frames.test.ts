@@ -116,7 +116,7 @@ describe("the msgapp codec", () => {
       logTerm: 5,
       entries: [
         { type: 0, term: 5, index: 2, data: Buffer.from("y") },
-        { type: 1, term: 5, index: 3, data: Buffer.alloc(0) },
+        { type: 1, term: 5, index: 3, data: Buffer.from("z") },
       ],
       commit: 1,
     },

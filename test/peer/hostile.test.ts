@@ -1,6 +1,10 @@
 import * as http from "node:http";
 import * as net from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { encode } from "../../proto/codec.ts";
+import * as raftpb from "../../proto/generated/raftpb.ts";
+import type { Message } from "../../raft/types.ts";
+import { toWire } from "../../src/peer/message-codec.ts";
 import { messageEncoder } from "../../src/peer/message-frames.ts";
 import type { Member } from "./harness.ts";
 import {
@@ -144,6 +148,45 @@ describe("whoever connects cannot harm a member with", () => {
     const three = connect(member.port, post);
     await sleep(50);
     expect(three.ended).toBe(false);
+  });
+
+  it("wishes for the leader, when no member sent them; votes and appends may come from a member yet unknown", async () => {
+    const member = await openMember(1n);
+    const post = (message: Message) =>
+      call(member.port, "POST", "/raft", senderHeaders(2n, 1n), encode(raftpb.Message, toWire(message)));
+    const refused: readonly Message[] = [
+      { type: "MsgProp", from: 2n, to: 1n, term: 0, entries: [{ type: 0, data: Buffer.from("x") }] },
+      { type: "MsgReadIndex", from: 2n, to: 1n, term: 0, id: Buffer.from("12345678") },
+      { type: "MsgTransferLeader", from: 2n, to: 1n, term: 0 },
+    ];
+    for (const message of refused) {
+      expect(await post(message)).toMatchObject({ status: 404, text: "error sender not found\n" });
+    }
+    const vote: Message = { type: "MsgVote", from: 2n, to: 1n, term: 5, index: 3, logTerm: 4, transfer: false };
+    expect((await post(vote)).status).toBe(204);
+    expect((await post(append(2n, 1n, 0, 1))).status).toBe(204);
+    expect(member.received.map(({ type }) => type)).toEqual(["MsgVote", "MsgApp"]);
+
+    member.transport.setPeers([{ id: 2n, urls: [member.url] }]);
+    for (const message of refused) expect((await post(message)).status).toBe(204);
+    expect(member.removals).toEqual([]);
+  });
+
+  it("a membership change without data, which no log can hold", async () => {
+    const member = await openMember(1n);
+    member.transport.setPeers([{ id: 2n, urls: [member.url] }]);
+    const change = { type: 1, term: 1, index: 1, data: Buffer.alloc(0) };
+    const messages = [
+      { type: raftpb.MessageType.MsgProp, from: 2n, to: 1n, entries: [change] },
+      { type: raftpb.MessageType.MsgApp, from: 2n, to: 1n, term: 1, entries: [change] },
+    ];
+    for (const fields of messages) {
+      const body = encode(raftpb.Message, raftpb.Message.create(fields));
+      const answer = await call(member.port, "POST", "/raft", senderHeaders(2n, 1n), body);
+      expect(answer).toMatchObject({ status: 400, text: "error unmarshalling raft message\n" });
+    }
+    expect(member.received).toEqual([]);
+    await alive(member);
   });
 
   it("another stream of the same type: it replaces the first", async () => {

@@ -18,7 +18,8 @@ const EVERY: readonly Message[] = [
     logTerm: 1,
     entries: [
       { type: 0, term: 1, index: 8, data },
-      { type: 1, term: 3, index: 9, data: Buffer.alloc(0) },
+      { type: 0, term: 2, index: 9, data: Buffer.alloc(0) },
+      { type: 1, term: 3, index: 10, data },
     ],
     commit: 8,
   },
@@ -86,6 +87,15 @@ describe("raft messages on the wire", () => {
 
   const entry = (index: number, term: number, type = 0): raftpb.Entry => ({ type, term, index, data });
   const append = { type: raftpb.MessageType.MsgApp, from, to, term: 3, index: 4, logTerm: 2 };
+  const empty = Buffer.alloc(0);
+  const proposal = { type: raftpb.MessageType.MsgProp, from, to };
+  const snapshot = (index: number, term: number, conf: Partial<raftpb.ConfState>) => ({
+    type: raftpb.MessageType.MsgSnap,
+    from,
+    to,
+    term: 3,
+    snapshot: { data, metadata: { index, term, confState: raftpb.ConfState.create(conf) } },
+  });
   it.each<[string, Partial<raftpb.Message>]>([
     ["a gap in the entries", { ...append, entries: [entry(5, 2), entry(7, 2)] }],
     ["entries that do not follow index", { ...append, entries: [entry(6, 2)] }],
@@ -94,6 +104,23 @@ describe("raft messages on the wire", () => {
     ["an entry newer than the message", { ...append, entries: [entry(5, 4)] }],
     ["a previous entry newer than the message", { ...append, logTerm: 4 }],
     ["an entry of unknown type", { ...append, entries: [entry(5, 2, 3)] }],
+    ["a membership change without data", { ...append, entries: [{ ...entry(5, 2, 1), data: empty }] }],
+    ["a membership change of version 2 without data", { ...append, entries: [{ ...entry(5, 2, 2), data: empty }] }],
+    ["an entry of term 0", { ...append, logTerm: 0, entries: [entry(5, 0)] }],
+    ["entry 0", { ...append, index: 0, logTerm: 0, entries: [entry(0, 1)] }],
+    ["a proposal of unknown type", { ...proposal, entries: [entry(0, 0, 3)] }],
+    ["a proposed membership change without data", { ...proposal, entries: [{ ...entry(0, 0, 1), data: empty }] }],
+    ["a term that leaves no room to rise", { ...append, term: 2 ** 52 + 1 }],
+    [
+      "a long read id",
+      { ...proposal, type: raftpb.MessageType.MsgReadIndex, entries: [{ ...entry(0, 0), data: Buffer.alloc(65) }] },
+    ],
+    ["a long context", { type: raftpb.MessageType.MsgHeartbeat, from, to, term: 3, context: Buffer.alloc(65) }],
+    ["a snapshot of term 0", snapshot(9, 0, { voters: [1n] })],
+    ["a snapshot newer than its message", snapshot(9, 4, { voters: [1n] })],
+    ["a snapshot beyond all indexes", snapshot(2 ** 52 + 1, 3, { voters: [1n] })],
+    ["a snapshot without voters", snapshot(9, 3, { learners: [1n] })],
+    ["a snapshot whose voter learns", snapshot(9, 3, { voters: [1n, 2n], learners: [2n] })],
     ["no sender", { ...append, from: 0n }],
     ["no receiver", { ...append, to: 0n }],
     ["no term", { type: raftpb.MessageType.MsgVote, from, to }],
