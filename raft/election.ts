@@ -7,7 +7,7 @@
  * majority within an election timeout steps down (check-quorum), which is what makes the lease safe to rely on.
  */
 
-import { bytesBetween, isUpToDate, lastConfChangeBetween, lastIndex, lastTerm } from "./log.ts";
+import { isUpToDate, lastConfChangeBetween, lastIndex, lastTerm } from "./log.ts";
 import { appendProposals } from "./proposals.ts";
 import { isMajority, tally } from "./quorum.ts";
 import { broadcastHeartbeat, onOwnProgress, tickLogReads } from "./replication.ts";
@@ -46,9 +46,11 @@ const STAGGER_TICKS = 3;
  * forget it (so that they answer pre-votes) and stand one after the other by their ids; all of them noticed at once, and
  * would split the vote. Nothing that makes elections safe is touched: term, vote and log stay, and a majority still has
  * to have lost this leader for anybody to win. A leader that is there after all is followed again at its next message.
+ * Without pre-vote a false alarm would raise the term, and depose the leader: then the time-out decides as ever.
  */
 export function leaderGone(raft: Raft, node: NodeId): void {
-  if (raft.role !== "follower" || node === NONE || raft.leader !== node || node === raft.id) return;
+  if (!raft.config.preVote || raft.role !== "follower" || node === NONE || raft.leader !== node || node === raft.id)
+    return;
   const rank = raft.voters.filter((voter) => voter !== node && voter < raft.id).length;
   raft.leader = NONE;
   raft.electionElapsed = 0;
@@ -168,8 +170,7 @@ function settle(raft: Raft): void {
 function becomeLeader(raft: Raft): void {
   const { log } = raft;
   const pendingConfIndex = lastConfChangeBetween(log, log.applied + 1, lastIndex(log));
-  const uncommittedBytes = bytesBetween(log, log.commit + 1, lastIndex(log));
-  const leadership = assumeLeadership(raft, pendingConfIndex, uncommittedBytes);
+  const leadership = assumeLeadership(raft, pendingConfIndex);
   appendProposals(raft, leadership, [{ type: ENTRY_NORMAL, data: NO_DATA }]);
   onOwnProgress(raft, leadership);
 }

@@ -56,6 +56,8 @@ export interface Log {
   stable: number;
   /** First index that can be read back from disk. */
   storedFrom: number;
+  /** Of the entries above `applied`. */
+  unappliedBytes: number;
   /** Oldest first. */
   readonly writes: Write[];
 }
@@ -94,6 +96,7 @@ export function restoreLog(restored: Restored): Log {
     taken: last,
     stable: last,
     storedFrom: restored.storedFrom,
+    unappliedBytes: sumBytes(entries.slice(applied - before.index)),
     writes: [],
   };
 }
@@ -130,9 +133,9 @@ export function entriesBetween(log: Log, from: number, through: number, maxBytes
   return log.entries.slice(from - offset, end + 1 - offset);
 }
 
-export function bytesBetween(log: Log, from: number, through: number): number {
+function sumBytes(entries: readonly Entry[]): number {
   let bytes = 0;
-  for (let index = from; index <= through; index++) bytes += entryBytes(entryAt(log, index));
+  for (const entry of entries) bytes += entryBytes(entry);
   return bytes;
 }
 
@@ -161,6 +164,7 @@ export function append(log: Log, entry: Entry): void {
   assert(entry.index === lastIndex(log) + 1, `entry ${entry.index} does not follow ${lastIndex(log)}`);
   assert(entry.term >= lastTerm(log), `entry ${entry.index} falls back to term ${entry.term}`);
   log.entries.push(entry);
+  log.unappliedBytes += entryBytes(entry);
 }
 
 /** Takes entries that follow something the log has; what the log has already stays, what conflicts is replaced. */
@@ -175,7 +179,7 @@ export function merge(log: Log, entries: readonly Entry[]): void {
 
 function truncateFrom(log: Log, index: number): void {
   assert(index > log.commit, `entry ${index} is committed (up to ${log.commit}) and must not be replaced`);
-  log.entries.length = index - log.before.index - 1;
+  log.unappliedBytes -= sumBytes(log.entries.splice(index - log.before.index - 1));
   log.taken = Math.min(log.taken, index - 1);
   lowerClaims(log, index - 1);
 }
@@ -197,6 +201,14 @@ export function takeCommitted(log: Log, maxBytes: number): readonly Entry[] {
   return entries;
 }
 
+/** The state machine holds everything up to `index`. Below the window (a snapshot came) nothing is counted any more. */
+export function appliedTo(log: Log, index: number): void {
+  for (let at = Math.max(log.applied, log.before.index) + 1; at <= index; at++) {
+    log.unappliedBytes -= entryBytes(entryAt(log, at));
+  }
+  log.applied = Math.max(log.applied, index);
+}
+
 export function trim(log: Log, index: number): void {
   assert(index <= log.applied, `trim to ${index} would lose entries that are not applied (${log.applied})`);
   if (index <= log.before.index) return;
@@ -211,6 +223,7 @@ export function resetToSnapshot(log: Log, index: number, term: number): void {
   // What is on disk agrees with the leader's log only as far as it is committed.
   lowerClaims(log, log.commit);
   log.entries.length = 0;
+  log.unappliedBytes = 0;
   log.before = { index, term };
   log.commit = index;
   log.handed = index;

@@ -7,7 +7,7 @@
 
 import { assert } from "./assert.ts";
 import { onOwnVotePersisted } from "./election.ts";
-import { entriesBetween, lastIndex } from "./log.ts";
+import { appliedTo, entriesBetween, lastIndex } from "./log.ts";
 import { onOwnProgress } from "./replication.ts";
 import type { Raft } from "./state.ts";
 import type { Message, Persist } from "./types.ts";
@@ -60,7 +60,7 @@ export function onPersisted(raft: Raft, seq: number): void {
   while (done !== undefined && done.seq <= seq) {
     log.writes.shift();
     log.stable = Math.max(log.stable, done.through);
-    log.applied = Math.max(log.applied, done.snapshotIndex);
+    appliedTo(log, done.snapshotIndex);
     onOwnVotePersisted(raft, done.term, done.vote);
     done = log.writes[0];
   }

@@ -1,6 +1,6 @@
 /** How proposals get into the log. */
 
-import { append, entryBytes, lastIndex } from "./log.ts";
+import { append, lastIndex } from "./log.ts";
 import type { Leadership, Raft } from "./state.ts";
 import { isMember } from "./state.ts";
 import type { Entry, Proposal } from "./types.ts";
@@ -15,7 +15,7 @@ export function canPropose(raft: Raft): boolean {
   return (
     isMember(raft, raft.id) &&
     leadership.transferee === NONE &&
-    leadership.uncommittedBytes < raft.config.maxUncommittedBytes
+    raft.log.unappliedBytes < raft.config.maxUncommittedBytes
   );
 }
 
@@ -39,7 +39,6 @@ export function appendProposals(raft: Raft, leadership: Leadership, proposals: r
       ? { type: ENTRY_NORMAL, term: raft.term, index, data: NO_DATA }
       : { type, term: raft.term, index, data };
     if (entry.type !== ENTRY_NORMAL) leadership.pendingConfIndex = index;
-    leadership.uncommittedBytes += entryBytes(entry);
     append(log, entry);
   }
 }

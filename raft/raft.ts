@@ -13,7 +13,7 @@
 
 import { assert, unreachable } from "./assert.ts";
 import { campaign, flushTransfer, leaderGone, tick, transferLeader } from "./election.ts";
-import { lastIndex, takeCommitted, trim } from "./log.ts";
+import { appliedTo, lastIndex, takeCommitted, trim } from "./log.ts";
 import { applyConfChange } from "./membership.ts";
 import { stepMessage } from "./messages.ts";
 import { onPersisted, takePersist } from "./persist.ts";
@@ -174,5 +174,5 @@ export function status(raft: Raft): Status {
 function onApplied(raft: Raft, index: number): void {
   const { log } = raft;
   assert(index <= log.handed, `entry ${index} is said to be applied, but only ${log.handed} was handed out`);
-  log.applied = Math.max(log.applied, index);
+  appliedTo(log, index);
 }

@@ -7,16 +7,7 @@
  */
 
 import type { Log } from "./log.ts";
-import {
-  bytesBetween,
-  commitTo,
-  entriesBetween,
-  entryBytes,
-  lastIndex,
-  lastWithTermUpTo,
-  merge,
-  termAt,
-} from "./log.ts";
+import { commitTo, entriesBetween, entryBytes, lastIndex, lastWithTermUpTo, merge, termAt } from "./log.ts";
 import type { Progress } from "./progress.ts";
 import {
   becomeProbe,
@@ -55,7 +46,6 @@ export function advanceCommit(raft: Raft, leadership: Leadership): void {
   for (const pr of leadership.progress) if (!pr.learner) matches.push(pr.match);
   const index = majorityIndex(matches);
   if (index <= log.commit || termAt(log, index) !== raft.term) return;
-  leadership.uncommittedBytes -= bytesBetween(log, log.commit + 1, index);
   commitTo(log, index);
 }
 
@@ -246,10 +236,23 @@ export function handleAppend(raft: Raft, message: Message & { readonly type: "Ms
     reject(raft, message.from, index, logTerm);
     return;
   }
+  if (entries.length > 0 && isBehindWithApplying(raft)) return;
   merge(log, entries);
   const last = index + entries.length;
   commitTo(log, Math.min(message.commit, last));
   acknowledge(raft, message.from, last);
+}
+
+/**
+ * Too much waits here for this member's own disk or state machine: entries are dropped, unanswered, and come again with
+ * the leader's probes, one MsgApp a heartbeat. Everything else goes on, so nobody takes anybody for dead.
+ *
+ * Only while something committed waits. That becomes less without any help; entries that are not known to be committed
+ * may need the next one to become so (figure 8), and refusing that would be for ever. They are bounded by the leader's
+ * own limit. Twice that limit, so that a follower which is a little behind a busy leader does not stumble.
+ */
+function isBehindWithApplying({ log, config }: Raft): boolean {
+  return log.commit > log.applied && log.unappliedBytes >= 2 * config.maxUncommittedBytes;
 }
 
 /** Entries are contiguous, and terms neither fall nor exceed the sender's. */

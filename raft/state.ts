@@ -65,8 +65,6 @@ export interface Leadership {
   progress: Progress[];
   /** The last membership change in the log that may not be applied yet; the next may come when it is. */
   pendingConfIndex: number;
-  /** Of the entries after commit. */
-  uncommittedBytes: number;
   /** Whom to hand over to, or NONE. */
   transferee: NodeId;
   timeoutNowSent: boolean;
@@ -189,7 +187,7 @@ export function becomeCandidate(raft: Raft): void {
 }
 
 /** The office only; its first entry is the caller's. */
-export function assumeLeadership(raft: Raft, pendingConfIndex: number, uncommittedBytes: number): Leadership {
+export function assumeLeadership(raft: Raft, pendingConfIndex: number): Leadership {
   assert(raft.role === "candidate" || raft.role === "precandidate", `a ${raft.role} cannot become leader`);
   take(raft, "leader", raft.id);
   const next = lastIndex(raft.log) + 1;
@@ -200,7 +198,6 @@ export function assumeLeadership(raft: Raft, pendingConfIndex: number, uncommitt
   const leadership: Leadership = {
     progress,
     pendingConfIndex,
-    uncommittedBytes,
     transferee: NONE,
     timeoutNowSent: false,
     waitingReads: [],

@@ -134,7 +134,8 @@ export type Input =
   | { readonly kind: "unreachable"; readonly node: NodeId }
   /**
    * The process of this member is not there: its connections are closed, and nobody listens at its addresses. A hint
-   * that makes an election come sooner; a false one costs at most an unneeded pre-vote.
+   * that makes an election come sooner; a false one costs at most an unneeded pre-vote. Without preVote, where it could
+   * depose a leader, it has no effect.
    */
   | { readonly kind: "gone"; readonly node: NodeId }
   /** Leader only: hand over to this voter. Others ignore it. */
@@ -201,7 +202,12 @@ export interface RaftConfig {
   readonly maxInflightBytes: number;
   /** Entry bytes in one Ready.committed at most (one entry always goes). */
   readonly maxCommittedBytes: number;
-  /** Proposed and not yet committed bytes on a leader beyond which canPropose is false. */
+  /**
+   * Bytes of entries proposed and not yet applied (in the log above `applied`, committed or not) beyond which canPropose
+   * is false on a leader, and forwarded proposals are dropped. A follower with committed entries to apply and twice as
+   * many bytes takes no more entries until it has applied some. Either way memory is bounded by this and one message,
+   * whether it is the log on disk or the state machine that is slow.
+   */
   readonly maxUncommittedBytes: number;
   /** An integer in [0, n). The only source of chance: election timeouts. */
   readonly random: (n: number) => number;

@@ -10,7 +10,7 @@
  */
 
 import { must } from "../../raft/assert.ts";
-import { lastIndex, termAt } from "../../raft/log.ts";
+import { entryBytes, lastIndex, termAt } from "../../raft/log.ts";
 import type { Entry, NodeId, ReadPoint } from "../../raft/types.ts";
 import type { Event, Image, Member } from "./cluster.ts";
 import { type Cluster, decodeText, memberOf } from "./cluster.ts";
@@ -124,6 +124,8 @@ export function checkMember(checker: Checker, member: Member): void {
   checkCommit(checker, member);
   check(log.applied <= log.handed, () => `${id}: applied ${log.applied} > handed ${log.handed}`);
   check(log.commit <= lastIndex(log), () => `${id}: commit ${log.commit} > last ${lastIndex(log)}`);
+  const unapplied = log.entries.reduce((sum, entry) => sum + (entry.index > log.applied ? entryBytes(entry) : 0), 0);
+  check(log.unappliedBytes === unapplied, () => `${id}: counts ${log.unappliedBytes} bytes to apply of ${unapplied}`);
   check(log.handed <= log.commit, () => `${id}: handed ${log.handed} > commit ${log.commit}`);
 }
 

@@ -66,7 +66,8 @@ function createWorld(seed: number, size: number): World {
     maxInflight: 1 + random(4),
     maxInflightBytes: 50 + random(200),
     maxCommittedBytes: 20 + random(200),
-    maxUncommittedBytes: 200 + random(1_000),
+    // Now and then so little that followers, too, are over it much of the time.
+    maxUncommittedBytes: random(3) === 0 ? 1 + random(80) : 200 + random(1_000),
     random,
   };
   // Without check-quorum there is no lease, and a removed member could disturb the others as long as it likes.
