@@ -97,7 +97,7 @@ export class Machine implements StateMachine {
    * An entry at or below appliedIndex has no effect: raft restarts from there and hands none out, but a driver that
    * replays more than it must does no harm. A gap would: entries come one after the other.
    */
-  apply(entry: Entry, wanted: boolean): Applied {
+  apply(entry: Entry, wanted: (requestId: bigint) => boolean): Applied {
     if (entry.index <= this.#point.index) return this.#replayed(entry);
     assert(
       entry.index === this.#point.index + 1,
@@ -123,12 +123,13 @@ export class Machine implements StateMachine {
     };
   }
 
-  #applyNormal({ index, data }: Entry, wanted: boolean): Applied {
+  #applyNormal({ index, data }: Entry, wanted: (requestId: bigint) => boolean): Applied {
     const command = decodeCommand(data);
-    const { result, events, leases } = this.#execute(command, wanted);
+    const requestId = command.kind === "empty" ? 0n : command.requestId;
+    const { result, events, leases } = this.#execute(command, wanted(requestId));
     return {
       index,
-      requestId: command.kind === "empty" ? 0n : command.requestId,
+      requestId,
       result,
       revision: this.mvcc.currentRevision,
       events,
@@ -262,7 +263,7 @@ export class Machine implements StateMachine {
   }
 
   /** P-24: an invalid change is no change, to raft as well; its proposer hears why. */
-  #applyConf({ index, type, data }: Entry, wanted: boolean): Applied {
+  #applyConf({ index, type, data }: Entry, wanted: (requestId: bigint) => boolean): Applied {
     const change = type === ENTRY_CONF_CHANGE ? decodeConfChange(data) : undefined;
     const plan = change && this.cluster.plan(change);
     let confChange: ConfChange = NO_CHANGE;
@@ -275,7 +276,7 @@ export class Machine implements StateMachine {
       const confState = nextConfState(this.#point.confState, confChange);
       this.#point = { ...this.#point, confState };
       this.#backend.put("meta", CONF_STATE, Buffer.from(confStateJson(confState)));
-      result = wanted ? { kind: "response", response: this.#memberResponse(plan.change) } : NONE;
+      result = wanted(change?.id ?? 0n) ? { kind: "response", response: this.#memberResponse(plan.change) } : NONE;
     }
     return {
       index,

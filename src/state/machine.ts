@@ -21,8 +21,11 @@ export interface StateMachine {
   readonly cluster: Cluster;
   readonly alarms: Alarms;
 
-  /** `wanted`: a client of this member waits, so responses and read results are to be made. */
-  apply(entry: Entry, wanted: boolean): Applied;
+  /**
+   * `wanted`: whether a client of this member waits for the request of that id; only then are its response and the
+   * results of its reads made. What becomes of the state does not depend on it.
+   */
+  apply(entry: Entry, wanted: (requestId: bigint) => boolean): Applied;
 }
 
 export interface Applied {

@@ -58,11 +58,11 @@ describe("P-25, X-2: the same entries make the same state", () => {
     for (let index = 1; index <= ENTRIES; index++) {
       const entry = drawEntry(random, index, steady.machine.mvcc.currentRevision);
       log.push(entry);
-      const outcome = steady.machine.apply(entry, true);
+      const outcome = steady.machine.apply(entry, () => true);
       outcomes.push(outcome);
 
       // P-26: without a waiter there is no answer, and a Range is not even looked at; the rest is the same.
-      const { result: quietResult, ...quiet } = unwanted.machine.apply(entry, false);
+      const { result: quietResult, ...quiet } = unwanted.machine.apply(entry, () => false);
       const { result, ...rest } = outcome;
       expect(quiet).toEqual(rest);
       if (!isRange(entry)) expect(quietResult).toEqual(result.kind === "error" ? result : { kind: "none" });
@@ -70,7 +70,7 @@ describe("P-25, X-2: the same entries make the same state", () => {
       // The restarted member applies late, so that flushes fall anywhere between the others' entries.
       if (random.chance(0.9)) continue;
       for (const late of log.slice(restarted.machine.appliedIndex)) {
-        expect(restarted.machine.apply(late, true)).toEqual(outcomes[late.index - 1]);
+        expect(restarted.machine.apply(late, () => true)).toEqual(outcomes[late.index - 1]);
         if (random.chance(0.05)) await restarted.backend.flush();
         if (random.chance(0.1)) restarted.machine.mvcc.compactSlice(1 + random.below(3));
       }
@@ -78,7 +78,7 @@ describe("P-25, X-2: the same entries make the same state", () => {
       // A crash keeps what was flushed: some earlier entry's whole state, from which the log goes on.
       if (random.chance(0.5)) restarted = await member(restarted.backend.crash());
     }
-    for (const late of log.slice(restarted.machine.appliedIndex)) restarted.machine.apply(late, true);
+    for (const late of log.slice(restarted.machine.appliedIndex)) restarted.machine.apply(late, () => true);
 
     for (const each of [steady, unwanted, restarted]) finishCompaction(each);
     expect(visible(unwanted.machine)).toEqual(visible(steady.machine));
@@ -97,12 +97,12 @@ test("X-2: entries that come again after a crash leave what is there as it is", 
   const log: Entry[] = [];
   for (let index = 1; index <= ENTRIES; index++) {
     log.push(drawEntry(random, index, first.machine.mvcc.currentRevision));
-    first.machine.apply(log[index - 1] as Entry, true);
+    first.machine.apply(log[index - 1] as Entry, () => true);
   }
   await first.backend.flush();
   const second = await member(first.backend.crash());
   const before = await dump(second.backend);
-  for (const entry of log) expect(second.machine.apply(entry, true).result).toEqual({ kind: "none" });
+  for (const entry of log) expect(second.machine.apply(entry, () => true).result).toEqual({ kind: "none" });
   expect(await dump(second.backend)).toEqual(before);
 });
 
@@ -125,7 +125,7 @@ describe("nothing in a log makes apply throw", () => {
       const data = Buffer.from(entry.data);
       if (random.chance(0.7)) mutate(random, data);
       const cut = random.chance(0.2) ? random.below(data.length + 1) : data.length;
-      session.machine.apply({ ...entry, data: data.subarray(0, cut) }, random.chance(0.8));
+      session.machine.apply({ ...entry, data: data.subarray(0, cut) }, () => random.chance(0.8));
     }
     const before = visible(session.machine);
     await session.reopen();

@@ -54,7 +54,7 @@ describe("every entry", () => {
   test("P-27, X-2: index and term are staged with each, whatever it holds or comes to", () => {
     const apply = (data: Uint8Array, type: 0 | 1, term: number) => {
       const index = session.machine.appliedIndex + 1;
-      session.machine.apply({ index, term, type, data }, false);
+      session.machine.apply({ index, term, type, data }, () => false);
       expect(storedPoint()).toEqual([index, term]);
       expect([session.machine.appliedIndex, session.machine.appliedTerm]).toEqual([index, term]);
     };
@@ -81,10 +81,10 @@ describe("every entry", () => {
 
   test("an entry that was applied has no effect when it comes again", async () => {
     const first = session.entry(encode(InternalRaftRequest, InternalRaftRequest.create({ put: putRequest("a") })));
-    session.machine.apply(first, true);
+    session.machine.apply(first, () => true);
     addMember(1n);
     const before = await dump(session.backend);
-    expect(session.machine.apply(first, true)).toEqual({
+    expect(session.machine.apply(first, () => true)).toEqual({
       index: 1,
       requestId: 0n,
       result: { kind: "none" },
@@ -94,15 +94,15 @@ describe("every entry", () => {
       leaderEntry: false,
       leases: [],
     });
-    const again = session.machine.apply({ ...first, index: 2, type: 1 }, true);
+    const again = session.machine.apply({ ...first, index: 2, type: 1 }, () => true);
     expect([again.confChange, again.result]).toEqual([{ kind: "none" }, { kind: "none" }]);
-    expect(session.machine.apply({ ...first, data: new Uint8Array() }, true).leaderEntry).toBe(false);
+    expect(session.machine.apply({ ...first, data: new Uint8Array() }, () => true).leaderEntry).toBe(false);
     expect(await dump(session.backend)).toEqual(before);
   });
 
   test("a gap in the log is a bug of this member", () => {
     const entry = session.entry(new Uint8Array());
-    expect(() => session.machine.apply({ ...entry, index: 2 }, true)).toThrow(AssertionError);
+    expect(() => session.machine.apply({ ...entry, index: 2 }, () => true)).toThrow(AssertionError);
   });
 
   test("a stored point that no etcd writes is an error at the start, not a guess", async () => {

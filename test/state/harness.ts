@@ -104,7 +104,7 @@ export class Session {
   }
 
   apply(data: Uint8Array, type: Entry["type"] = ENTRY_NORMAL, wanted = true): Applied {
-    return this.machine.apply(this.entry(data, type), wanted);
+    return this.machine.apply(this.entry(data, type), () => wanted);
   }
 
   command(command: Command, wanted = true): Applied {
