@@ -45,30 +45,42 @@ export function enforcePingPolicy(
   });
 }
 
-/** Silent looks in a row, after the first of which the client was asked for a sign of life, until it counts as gone. */
-const SILENT_SWEEPS = 5;
+/** Between two questions to a client that keeps answering. */
+const MAX_LOOK_MS = 120_000;
+
+interface Watched {
+  readonly session: ServerHttp2Session;
+  bytesRead: number;
+  /** Asked for a sign of life since it was last heard. */
+  asked: boolean;
+  intervalMs: number;
+  lookAt: number;
+}
 
 /**
  * Ends connections whose client is silent even when asked.
  *
  * It is not for quiet clients (their library answers the ping) but for Node: after a protocol error of its peer its
- * HTTP/2 says GOAWAY, stops reading and never notices that the socket was closed, so the connection would stay for ever.
+ * HTTP/2 says GOAWAY, stops reading and never notices that the socket was closed, so the connection would stay for ever
+ * and a few hundred of them a minute would take every file descriptor of the member. New connections are therefore
+ * looked at soon; one that has answered is asked at twice the distance each time.
  */
 export class DeadConnectionSweep {
-  readonly #watched = new Map<Socket, { session: ServerHttp2Session; bytesRead: number; silentSweeps: number }>();
+  readonly #watched = new Map<Socket, Watched>();
   readonly #env: Env;
-  readonly #intervalMs: number;
+  readonly #sweepMs: number;
   #timer: Timer | undefined;
 
-  constructor(env: Env, intervalMs: number) {
+  constructor(env: Env, sweepMs: number) {
     this.#env = env;
-    this.#intervalMs = intervalMs;
+    this.#sweepMs = sweepMs;
   }
 
   watch(socket: Socket, session: ServerHttp2Session): void {
-    this.#watched.set(socket, { session, bytesRead: 0, silentSweeps: 0 });
+    const lookAt = this.#env.now() + this.#sweepMs;
+    this.#watched.set(socket, { session, bytesRead: 0, asked: false, intervalMs: this.#sweepMs, lookAt });
     socket.once("close", () => this.#watched.delete(socket));
-    this.#timer ??= this.#env.setTimer(() => this.#sweep(), this.#intervalMs);
+    this.#timer ??= this.#env.setTimer(() => this.#sweep(), this.#sweepMs);
   }
 
   close(): void {
@@ -77,12 +89,25 @@ export class DeadConnectionSweep {
   }
 
   #sweep(): void {
+    const now = this.#env.now();
     for (const [socket, seen] of this.#watched) {
-      seen.silentSweeps = socket.bytesRead === seen.bytesRead ? seen.silentSweeps + 1 : 0;
-      seen.bytesRead = socket.bytesRead;
-      if (seen.silentSweeps === 1 && !seen.session.destroyed) seen.session.ping(() => undefined);
-      else if (seen.silentSweeps >= SILENT_SWEEPS) socket.destroy();
+      if (seen.lookAt <= now) this.#look(socket, seen, now);
     }
-    this.#timer = this.#watched.size === 0 ? undefined : this.#env.setTimer(() => this.#sweep(), this.#intervalMs);
+    this.#timer = this.#watched.size === 0 ? undefined : this.#env.setTimer(() => this.#sweep(), this.#sweepMs);
+  }
+
+  #look(socket: Socket, seen: Watched, now: number): void {
+    if (socket.bytesRead !== seen.bytesRead) {
+      seen.bytesRead = socket.bytesRead;
+      if (seen.asked) seen.intervalMs = Math.min(2 * seen.intervalMs, Math.max(MAX_LOOK_MS, this.#sweepMs));
+      seen.asked = false;
+      seen.lookAt = now + seen.intervalMs;
+    } else if (!seen.asked && !seen.session.destroyed) {
+      seen.asked = true;
+      seen.session.ping(() => undefined);
+      seen.lookAt = now + 2 * this.#sweepMs;
+    } else {
+      socket.destroy();
+    }
   }
 }

@@ -31,7 +31,7 @@ export const grpcJsDefaults = {
   keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
   keepaliveTimeoutMs: 20_000,
   keepaliveMinTimeMs: 5_000,
-  deadSweepMs: 60_000,
+  deadSweepMs: 5_000,
 } as const;
 
 /** Methods of API levels above this one: to a client they do not exist. */
