@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -109,8 +108,8 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
   );
   if (taken.length > 0) {
     process.stderr.write(
-      `port ${taken.join(", ")} of 127.0.0.1 is in use: is a cluster running already? Stop it, or choose other ports\n` +
-        "with --base-port\n",
+      `port ${taken.join(", ")} of 127.0.0.1 is in use.\n` +
+        "Is a cluster running already? Stop it, or choose other ports with --base-port.\n",
     );
     return 1;
   }
@@ -119,10 +118,10 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
   let failed = false;
   let readyCount = 0;
   const members: Running[] = cluster.members.map((plan) => {
-    mkdirSync(plan.dataDir, { recursive: true, mode: 0o700 });
-    // Its own process group: Ctrl-C reaches this program alone, which then stops the members itself.
+    // Its own process group: Ctrl-C reaches this program alone, which then stops the members itself. The channel tells
+    // a member when this program is gone without having done so.
     const child = spawn(process.execPath, [main, ...memberFlags(cluster, plan)], {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
       detached: true,
     });
     const ended = new Promise<number>((resolve) => {
@@ -159,6 +158,7 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
     process.stdout.write(`\n${signal}: stopping ${members.length} member${members.length === 1 ? "" : "s"}\n`);
     for (const member of members) member.process.kill("SIGTERM");
   };
+  process.stdout.on("error", () => stop("SIGPIPE"));
   process.on("SIGINT", () => stop("SIGINT"));
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGHUP", () => stop("SIGHUP"));

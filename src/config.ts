@@ -98,6 +98,19 @@ export class ConfigError extends Error {
   }
 }
 
+/** A value that its flag cannot have; on the command line that is a mistake of typing, with usage and exit code 2. */
+class FlagValueError extends ConfigError {
+  readonly flag: string;
+  readonly value: string;
+  readonly why: string;
+  constructor(flag: string, value: string, why: string) {
+    super(`invalid value "${value}" for flag -${flag}: ${why}\n\n${usage()}`, 2);
+    this.flag = flag;
+    this.value = value;
+    this.why = why;
+  }
+}
+
 export type ParsedConfig =
   | { readonly kind: "run"; readonly config: Config }
   | { readonly kind: "version" }
@@ -120,6 +133,7 @@ export function parseConfig(
   const configFile = given.get("config-file") ?? env["ETCD_CONFIG_FILE"] ?? "";
   if (configFile !== "") return { kind: "run", config: build(fromFile(configFile, readFile, warnings), warnings) };
 
+  const fromEnv = new Set<string>();
   const known = new Set([...byName.keys(), ...ignoredFlags, ...laterFlags]);
   for (const name of known) {
     const value = env[envName(name)];
@@ -131,6 +145,7 @@ export function parseConfig(
       );
     }
     given.set(name, value);
+    fromEnv.add(name);
   }
   const envNames = new Set([...known].map(envName));
   for (const [name, value] of Object.entries(env)) {
@@ -139,7 +154,12 @@ export function parseConfig(
       warnings.push(`unrecognized environment variable ${name}`);
     }
   }
-  return { kind: "run", config: build(given, warnings) };
+  try {
+    return { kind: "run", config: build(given, warnings) };
+  } catch (error) {
+    if (!(error instanceof FlagValueError) || !fromEnv.has(error.flag)) throw error;
+    throw new ConfigError(`invalid value "${error.value}" for ${envName(error.flag)}: ${error.why}`);
+  }
 }
 
 /** One or two dashes, `--flag value`, `--flag=value`; a bool never takes the next word (O-1). */
@@ -244,7 +264,7 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
   }
   const state = raw("initial-cluster-state");
   if (state !== "new" && state !== "existing") {
-    throw new ConfigError(`--initial-cluster-state must be 'new' or 'existing', not '${state}'`);
+    throw new FlagValueError("initial-cluster-state", state, "neither new nor existing");
   }
   const logLevel = raw("log-level");
   if (logLevel !== "debug" && logLevel !== "info" && logLevel !== "warn" && logLevel !== "error") {
@@ -322,7 +342,7 @@ function flagOf(name: string): Flag {
 }
 
 function invalid(flag: Flag, value: string, why: string): ConfigError {
-  return new ConfigError(`invalid value "${value}" for flag -${flag.name}: ${why}\n\n${usage()}`, 2);
+  return new FlagValueError(flag.name, value, why);
 }
 
 function parseInteger(flag: Flag, value: string, min: number, max: number): number {
@@ -366,13 +386,16 @@ function checkUrl(flag: string, text: string): URL {
   try {
     url = new URL(text);
   } catch {
-    throw new ConfigError(`--${flag}: '${text}' is not a URL such as http://127.0.0.1:2379`);
+    const port = /:(\d+)$/.exec(text)?.[1];
+    const why = Number(port) > 65_535 ? `${port} is no port number` : "not a URL such as http://127.0.0.1:2379";
+    throw new FlagValueError(flag, text, why);
   }
   if (url.protocol === "https:" || url.protocol.startsWith("unix")) {
     throw new ConfigError(`--${flag}: ${url.protocol}// is not supported yet by this version of Quorate: use http://`);
   }
-  if (url.protocol !== "http:")
-    throw new ConfigError(`--${flag}: URL scheme must be http, https, unix, or unixs: ${text}`);
+  if (url.protocol !== "http:") {
+    throw new FlagValueError(flag, text, "URL scheme must be http, https, unix, or unixs");
+  }
   if (!/:\d+$/.test(text)) throw new ConfigError(`--${flag}: URL address does not have the form "host:port": ${text}`);
   return url;
 }

@@ -50,7 +50,7 @@ async function main(): Promise<void> {
       endProcess(ending);
     });
   } catch (error) {
-    log.logger.error({ error: messageOf(error) }, "failed to start the member");
+    log.logger.error({ error: messageOf(error), advice: adviceFor(error) }, "failed to start the member");
     await log.flush(LOG_FLUSH_MS);
     process.exit(1);
   }
@@ -130,6 +130,8 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   };
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
+  // Only when a launcher started this member with a channel: it has gone without a word, so nobody would ever stop us.
+  process.once("disconnect", () => stop("SIGTERM"));
 
   try {
     await member.ready;
@@ -208,6 +210,24 @@ function print(text: string): void {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+function adviceFor(error: unknown): string | undefined {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  switch (code) {
+    case "EADDRINUSE":
+      return "another process listens there: stop it, or choose other --listen-client-urls or --listen-peer-urls";
+    case "EADDRNOTAVAIL":
+      return "this machine has no such address: choose one of its own for the --listen-...-urls";
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+    case "ENOTDIR":
+    case "ENOSPC":
+      return "this member needs a directory of its own that it may write to: see --data-dir and --wal-dir";
+    default:
+      return undefined;
+  }
 }
 
 function stackOf(error: unknown): string | undefined {

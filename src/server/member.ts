@@ -381,6 +381,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     while (env.now() < end) {
       const now = node.softState;
       if (now.term > term && now.leader !== 0n && now.leader !== memberId) return;
+      if (transport.activeSince(target.id) === undefined) break;
       await sleep(env, 2);
     }
     log.warn({ to: hexId(target.id) }, "leadership was not taken over in time");

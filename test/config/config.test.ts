@@ -89,6 +89,13 @@ describe("O-2: the environment", () => {
     expect(config([], { ETCD_NAEM: "e" }).warnings).toEqual(["unrecognized environment variable ETCD_NAEM"]);
   });
 
+  test("a value that the flag cannot have is said by the variable's name, exit 1", () => {
+    expect(refused([], { ETCD_HEARTBEAT_INTERVAL: "x" })).toMatchObject({
+      message: 'invalid value "x" for ETCD_HEARTBEAT_INTERVAL: not a whole number',
+      exitCode: 1,
+    });
+  });
+
   test("the same option twice is a conflict", () => {
     expect(refused(["--name=f"], { ETCD_NAME: "e" }).message).toBe(
       'conflicting environment variable "ETCD_NAME" is shadowed by corresponding command-line flag "--name" ' +
@@ -123,7 +130,9 @@ describe("O-5: validation", () => {
   test("listen URLs are IPs of this machine with a port", () => {
     expect(refused(["--listen-peer-urls=http://example.com:1"]).message).toContain("expected IP in URL for binding");
     expect(refused(["--listen-peer-urls=http://127.0.0.1"]).message).toContain("host:port");
-    expect(refused(["--listen-peer-urls=nonsense"]).message).toContain("is not a URL");
+    expect(refused(["--listen-peer-urls=nonsense"]).message).toContain("not a URL such as");
+    expect(refused(["--listen-peer-urls=nonsense"]).exitCode).toBe(2);
+    expect(refused(["--listen-peer-urls=http://127.0.0.1:99999"]).message).toContain("99999 is no port number");
     expect(config(["--listen-peer-urls=http://[::1]:1"]).listenPeerUrls).toEqual(["http://[::1]:1"]);
   });
   test("initial-cluster holds this member with its own URLs, and none twice", () => {

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { readdirSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { decode } from "../../proto/codec.ts";
@@ -204,6 +205,34 @@ describe("bad input gets the contract's error, and changes and stops nothing", (
       expect(kv?.value.toString()).toBe("value of k");
     }
     for (const socket of held) socket.destroy();
+  });
+
+  test("connections that break the rules of HTTP/2 give their sockets back within seconds", async () => {
+    const member = cluster.member(0);
+    const open = (): number => readdirSync(`/proc/${member.pid}/fd`).length;
+    const before = open();
+    const broken = Buffer.concat([
+      Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+      Buffer.from("000000040000000000", "hex"),
+      // SETTINGS of 7 bytes, which is no multiple of 6.
+      Buffer.from("00000704000000000001020304050607", "hex"),
+    ]);
+    const sockets = await Promise.all(
+      Array.from({ length: 100 }, async () => {
+        const socket = createConnection({ port: member.clientPort, host: "127.0.0.1" });
+        socket.on("error", () => undefined);
+        await new Promise((resolve) => socket.once("connect", resolve));
+        socket.write(broken);
+        return socket;
+      }),
+    );
+    await client.get("k");
+    for (const socket of sockets) socket.destroy();
+    const deadline = Date.now() + 60_000;
+    while (open() > before + 10) {
+      if (Date.now() > deadline) throw new Error(`${open()} descriptors are open, ${before} were before`);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
   });
 
   test("a client that floods one stream with watches and never reads", async () => {
