@@ -75,6 +75,11 @@ class Start {
     await this.exit;
   }
 
+  async kill(): Promise<void> {
+    process.kill(-(this.#child.pid as number), "SIGKILL");
+    await this.exit;
+  }
+
   async end(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) await this.ctrlC();
   }
@@ -162,6 +167,21 @@ describe("README.md on a clean clone", () => {
     expect(again.output).toContain(`port ${base}, ${base + 1} of 127.0.0.1 is in use`);
     await one.ctrlC();
     expect(one.output).toContain("stopped; the data is kept for the next start");
+  });
+
+  test("when npm start is killed, its members stop by themselves and their data is found again", async () => {
+    const args = ["--members", "1", "--data-dir", "./one", "--base-port", String(base)];
+    const killed = start(args);
+    await killed.until("Ready. Try in another terminal:");
+    await killed.kill();
+    const deadline = Date.now() + 60_000;
+    while (!(await isFree(base)) || !(await isFree(base + 1))) {
+      if (Date.now() > deadline) throw new Error("the member still runs");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const again = start(args);
+    await again.until("Ready. Try in another terminal:");
+    await again.ctrlC();
   });
 
   test("npm ci && npm run build, bin/quorate --version, --help", async () => {
