@@ -120,6 +120,11 @@ function takeSoftState(raft: Raft): SoftState | undefined {
   return raft.toldSoftState;
 }
 
+/** As in `status`, without making one: for every proposal. */
+export function commitIndex(raft: Raft): number {
+  return raft.log.commit;
+}
+
 export interface Status {
   readonly id: NodeId;
   readonly role: Role;

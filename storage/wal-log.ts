@@ -21,11 +21,13 @@ import { WalReader } from "./wal-reader.ts";
 import { CRC_FRAME_BYTES, entryFrameBound, HARD_STATE_FRAME_BOUND, RecordWriter } from "./wal-record.ts";
 import { Replay, type SegmentEnd } from "./wal-replay.ts";
 import { entryFault, hardStateFault, placeFault } from "./wal-rules.ts";
-import { damaged, PREPARED_NAME, type SegmentName, segmentPath, segmentsAmong } from "./wal-segment.ts";
+import { damaged, foreign, PREPARED_NAME, type SegmentName, segmentPath, segmentsAmong } from "./wal-segment.ts";
 
 /** Waiting batches go out together up to this size; a single one may be larger. */
 const MAX_WRITE_BYTES = 4 << 20;
 const ZEROS = Buffer.alloc(64 * 1024);
+/** After a next segment could not be prepared, this part of a segment is written before it is tried again. */
+const RETRY_PARTS = 16;
 
 export const createWal: CreateWal = async (disk, directory, metadata, first, options) => {
   assert(segmentsAmong(directory, await disk.list(directory)).length === 0, `there is a WAL in ${directory}`);
@@ -41,25 +43,18 @@ export const createWal: CreateWal = async (disk, directory, metadata, first, opt
   writeBatch(writer, first, index, 0, 0);
   writer.seed();
 
-  // The directory gets its name last: either the whole first segment is there or no WAL is.
-  const parent = posix.dirname(directory);
-  const aside = `${directory}.tmp`;
-  await disk.makeDirectory(parent);
-  await disk.makeDirectory(aside);
-  for (const name of await disk.list(aside)) await disk.remove(posix.join(aside, name));
-  const file = await disk.create(posix.join(aside, posix.basename(path)));
-  await file.allocate(options.segmentBytes);
+  // The segment gets its name last: either the whole first batch is there or no WAL is.
+  await disk.makeDirectory(directory);
+  const file = await prepareSegment(disk, directory, options.segmentBytes);
   await file.write(writer.bytes, 0);
   await file.sync();
-  await file.close();
-  await disk.syncDirectory(aside);
-  await disk.rename(aside, directory);
-  await disk.syncDirectory(parent);
+  await disk.rename(posix.join(directory, PREPARED_NAME), path);
+  await disk.syncDirectory(directory);
 
   const segment = { sequence: 0, index: 0, path };
   const tail: Tail = {
     segment,
-    file: await openSegment(disk, segment),
+    file,
     offset: writer.length,
     headEnd: writer.length,
     synced: true,
@@ -76,10 +71,15 @@ export const openWal: OpenWal = async (disk, directory, keepAfter, options) => {
   const last = segments.at(-1);
   if (last === undefined) return undefined;
 
-  const replay = new Replay(keepAfter);
+  const replay = new Replay(keepAfter.index);
   const { file, size, end } = await replaySegments(disk, segments, replay, options);
   const content = replay.content();
   assert(content !== undefined, "a replayed log without metadata");
+  const mismatch = mismatchOf(content.index, keepAfter, end.tornBytes);
+  if (mismatch !== undefined) {
+    await file.close();
+    throw foreign(directory, mismatch);
+  }
 
   // From here on the disk is changed: everything was read and found good.
   await repair(file, size, end, options.segmentBytes);
@@ -103,6 +103,24 @@ export const openWal: OpenWal = async (disk, directory, keepAfter, options) => {
   const wal = new Log(disk, directory, options, state, segments);
   return { wal, hardState, start, before, entries, tornBytes: end.tornBytes };
 };
+
+/**
+ * Why this cannot be the log whose entries the state store applied, if it cannot. An entry is applied only when it is
+ * durable here; so one that the store has and the log lost was acknowledged, however much its remains look like a torn
+ * write.
+ */
+function mismatchOf(
+  index: WalIndex,
+  applied: { readonly index: number; readonly term: number },
+  tornBytes: number,
+): string | undefined {
+  const torn = tornBytes > 0 ? `, followed by ${tornBytes} bytes of a write that cannot be read` : "";
+  if (index.last < applied.index) return `it ends at entry ${index.last}${torn}`;
+  if (index.first > applied.index + 1) return `it begins at entry ${index.first}`;
+  const term = index.termAt(applied.index);
+  if (term === undefined || term === applied.term) return undefined;
+  return `its entry ${applied.index} is of term ${term}, that of the state store of term ${applied.term}`;
+}
 
 /** The last segment, left open, and how it ends. */
 async function replaySegments(
@@ -190,7 +208,10 @@ class Log implements Wal {
   readonly #segments: SegmentName[];
   #hardState: HardState;
   #tail: Tail;
+  /** The next segment; undefined as long as there is none or when it could not be made. */
   #prepared: Promise<DiskFile> | undefined;
+  /** From this size of the tail on the next segment is prepared. */
+  #prepareFrom: number;
   #queue: Waiting[] = [];
   /** The end of the log when all that waits is written. */
   #appended: number;
@@ -212,6 +233,7 @@ class Log implements Wal {
     this.#segments = [...segments];
     this.#writer = new RecordWriter(state.crc);
     this.#reader = new WalReader(disk, state.index, (sequence) => this.#segments.find((s) => s.sequence === sequence));
+    this.#prepareFrom = options.segmentBytes / 2;
     this.#appended = state.index.last;
     this.#promised = state.hardState;
     this.#durable = state.index.last;
@@ -305,7 +327,7 @@ class Log implements Wal {
     }
     if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();
     this.#durable = this.#index.last;
-    if (this.#tail.offset > this.#options.segmentBytes / 2) this.#prepare();
+    if (this.#tail.offset > this.#prepareFrom) this.#prepare();
   }
 
   async #sync(): Promise<void> {
@@ -318,8 +340,7 @@ class Log implements Wal {
 
   async #cut(): Promise<void> {
     await this.#sync();
-    this.#prepare();
-    const file = (await this.#prepared) as DiskFile;
+    const file = await this.#nextSegment();
     const writer = this.#writer;
     writer.start();
     writer.seed();
@@ -334,6 +355,7 @@ class Log implements Wal {
     await this.#disk.rename(posix.join(this.#directory, PREPARED_NAME), path);
     await this.#disk.syncDirectory(this.#directory);
     this.#prepared = undefined;
+    this.#prepareFrom = this.#options.segmentBytes / 2;
     const full = this.#tail.file;
     const segment = { sequence, index, path };
     this.#segments.push(segment);
@@ -341,23 +363,45 @@ class Log implements Wal {
     await full.close();
   }
 
+  async #nextSegment(): Promise<DiskFile> {
+    // What was prepared early may have met a disk that was full for a moment; only now is the segment needed.
+    const early = await this.#prepared?.catch(() => undefined);
+    return early ?? (await this.#prepare());
+  }
+
   /** The next segment, made while this one still has room, so that a cut need not wait for all its zeros. */
-  #prepare(): void {
-    if (this.#prepared !== undefined) return;
-    this.#prepared = (async () => {
-      const file = await this.#disk.create(posix.join(this.#directory, PREPARED_NAME));
-      await file.allocate(this.#options.segmentBytes);
-      return file;
-    })();
-    // Not lost: the cut that needs the file awaits this promise, and until then the log has all the space it needs.
-    this.#prepared.catch(() => undefined);
+  #prepare(): Promise<DiskFile> {
+    if (this.#prepared !== undefined) return this.#prepared;
+    const preparing = prepareSegment(this.#disk, this.#directory, this.#options.segmentBytes);
+    this.#prepared = preparing;
+    preparing.catch(() => {
+      // Not lost: until the cut the log has all the space it needs, and a cut that gets no segment fails its append.
+      this.#prepared = undefined;
+      this.#prepareFrom = this.#tail.offset + this.#options.segmentBytes / RETRY_PARTS;
+    });
+    return preparing;
   }
 
   async #dropPrepared(): Promise<void> {
-    if (this.#prepared === undefined) return;
-    const file = await this.#prepared;
+    const file = await this.#prepared?.catch(() => undefined);
+    if (file === undefined) return;
     await file.close();
     if (this.#failure === undefined) await this.#disk.remove(posix.join(this.#directory, PREPARED_NAME));
+  }
+}
+
+/** A segment without a name yet, filled with zeros. A failure gives its space back, as far as the disk lets it. */
+async function prepareSegment(disk: Disk, directory: string, bytes: number): Promise<DiskFile> {
+  const path = posix.join(directory, PREPARED_NAME);
+  if ((await disk.list(directory)).includes(PREPARED_NAME)) await disk.remove(path);
+  const file = await disk.create(path);
+  try {
+    await file.allocate(bytes);
+    return file;
+  } catch (error) {
+    // The first failure is the one to tell; what stays behind is removed by the next attempt or start.
+    await Promise.allSettled([file.close(), disk.remove(path)]);
+    throw error;
   }
 }
 

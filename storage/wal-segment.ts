@@ -47,6 +47,14 @@ const WHAT_TO_DO =
   "brought back as they were, remove this member from the cluster and add it again with an empty data directory (its " +
   "peers send it everything), or, without peers, restore a backup.";
 
+/** A sound log, but not the one that belongs to the state store. */
+export function foreign(directory: string, what: string): WalDamagedError {
+  return new WalDamagedError(
+    `The state store and the log in ${directory} do not belong together: ${what}. Give this member its own log back ` +
+      `(--wal-dir). ${WHAT_TO_DO}`,
+  );
+}
+
 /** `record` counts from 0 in its file. */
 export function damaged(
   path: string,

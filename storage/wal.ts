@@ -53,13 +53,16 @@ export interface WalReplay {
   readonly start: Pick<Snapshot["metadata"], "index" | "term">;
   /** Index and term before `entries`. */
   readonly before: { readonly index: number; readonly term: number };
-  /** Entries after `keepAfter`, contiguous. */
+  /** Entries after `keepAfter.index`, contiguous. */
   readonly entries: readonly Entry[];
   /** Bytes of a torn last write that were cut off; 0 when the log ended cleanly. */
   readonly tornBytes: number;
 }
 
-/** A damaged log. `message` says file, offset, and what to do; nothing was changed on disk. */
+/**
+ * A log that is damaged, or that is not the one the state store was made from. `message` says where and what to do;
+ * nothing was changed on disk.
+ */
 export class WalDamagedError extends Error {
   override readonly name = "WalDamagedError";
 }
@@ -68,7 +71,7 @@ export type CreateWal = (
   disk: Disk,
   directory: string,
   metadata: WalMetadata,
-  /** Durable together with the directory's name: either the whole first batch is there or no WAL is. */
+  /** Durable together with the log itself: either the whole first batch is there or no WAL is. */
   first: WalBatch,
   options: WalOptions,
 ) => Promise<Wal>;
@@ -77,7 +80,10 @@ export type CreateWal = (
 export type OpenWal = (
   disk: Disk,
   directory: string,
-  /** Entries with a higher index come back in memory; the others stay on disk. */
-  keepAfter: number,
+  /**
+   * The last entry that the state store has applied ({0,0}: none). Entries with a higher index come back in memory; the
+   * others stay on disk. A log that ends before it, begins behind it, or has another entry there is refused.
+   */
+  keepAfter: { readonly index: number; readonly term: number },
   options: WalOptions,
 ) => Promise<WalReplay | undefined>;

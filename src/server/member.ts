@@ -1,5 +1,5 @@
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
-import { createRaft, status as raftStatus } from "../../raft/raft.ts";
+import { commitIndex, createRaft, status as raftStatus } from "../../raft/raft.ts";
 import type { Entry, Input, Message, SoftState } from "../../raft/types.ts";
 import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
@@ -110,7 +110,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   };
 
   const propose = async (command: Command, callLimits: CallLimits): Promise<unknown> => {
-    if (raftStatus(raft).commit > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
+    if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
     const { result } = await proposals.propose(command, callLimits);
     if (result.kind === "error") throw result.error;
     return result.kind === "response" ? result.response : undefined;

@@ -28,6 +28,7 @@ import { CONF_STATE, CONSISTENT_INDEX, encodeUint64, TERM } from "../../storage/
 import { confStateJson } from "../../storage/stored-json.ts";
 import { ApiError, errors } from "../api/errors.ts";
 import type { AlarmList } from "./alarms.ts";
+import { AnswerBytes, answerTooLarge } from "./answer.ts";
 import type { ClusterState, MemberChange } from "./cluster.ts";
 import { txnCostBytes } from "./cost.ts";
 import { decodeCommand, decodeConfChange, type EntryCommand } from "./entry.ts";
@@ -176,12 +177,17 @@ export class Machine implements StateMachine {
     const refusal = this.#alarmRefusal(request);
     if (refusal !== undefined) return failed(refusal);
     const keyspace = { mvcc: this.mvcc, lessor: this.leases };
+    const answer = wanted ? new AnswerBytes() : undefined;
     if (request.range !== undefined) {
-      return effect(wanted ? rangeResponse(this.mvcc, request.range) : NONE);
+      const found = answer && rangeResponse(this.mvcc, request.range, this.mvcc.currentRevision, answer);
+      if (found === undefined) return effect(NONE);
+      return found.kind === "error" ? failed(found.error) : effect(answered(found.response, answer));
     }
-    if (request.put !== undefined) return ofOutcome(applyPut(keyspace, request.put, wanted));
-    if (request.deleteRange !== undefined) return ofOutcome(applyDeleteRange(keyspace, request.deleteRange, wanted));
-    if (request.txn !== undefined) return ofOutcome(applyTxn(keyspace, request.txn, wanted));
+    if (request.put !== undefined) return ofOutcome(applyPut(keyspace, request.put, answer), answer);
+    if (request.deleteRange !== undefined) {
+      return ofOutcome(applyDeleteRange(keyspace, request.deleteRange, answer), answer);
+    }
+    if (request.txn !== undefined) return ofOutcome(applyTxn(keyspace, request.txn, answer), answer);
     if (request.compaction !== undefined) return this.#compact(request.compaction.revision, wanted);
     if (request.leaseGrant !== undefined) {
       return this.#grant(request.leaseGrant.ID, request.leaseGrant.TTL, wanted);
@@ -325,10 +331,14 @@ function ofCluster(error: ApiError | undefined, wanted: boolean): Effect {
   return error === undefined ? done(EmptyResponse.create(), wanted) : failed(error);
 }
 
-function ofOutcome<Response>(outcome: Outcome<Response>): Effect {
+function ofOutcome<Response>(outcome: Outcome<Response>, answer: AnswerBytes | undefined): Effect {
   if (outcome.kind === "error") return failed(outcome.error);
-  const { response, events } = outcome;
-  return { result: response === undefined ? NONE : { kind: "response", response }, events, leases: NO_LEASES };
+  return { result: answered(outcome.response, answer), events: outcome.events, leases: NO_LEASES };
+}
+
+function answered(response: unknown, answer: AnswerBytes | undefined): ApplyResult {
+  if (answer?.isTooLarge) return { kind: "error", error: answerTooLarge };
+  return response === undefined ? NONE : { kind: "response", response };
 }
 
 function raftChange(change: MemberChange): ConfChange {

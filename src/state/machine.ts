@@ -51,7 +51,8 @@ export type LeaseFact =
 
 /**
  * `response` is the API's response message of the command (PutResponse, TxnResponse, ... as in proto/generated), with a
- * header that carries only `revision`; whoever answers fills in the rest. Absent when not wanted.
+ * header that carries only `revision`; whoever answers fills in the rest. Absent when not wanted. An `error` means that
+ * the entry had no effect, save one: answerTooLarge (answer.ts), which only the member that was to answer meets.
  */
 export type ApplyResult =
   | { readonly kind: "response"; readonly response: unknown }

@@ -9,12 +9,15 @@ import {
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { KeyVersion, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { type ApiError, errors } from "../api/errors.ts";
+import { type AnswerBytes, PAIR_CHARGE_BYTES } from "./answer.ts";
 
 /** What a range comes to before any value is touched: a reader may fetch the values in pieces. */
 export interface RangeResult {
   readonly kind: "range";
-  /** Those to answer with: filtered, sorted, cut to the limit. */
+  /** Those to answer with: filtered, sorted, cut to the limit; or in key order and uncut, when `byValue`. */
   readonly versions: readonly KeyVersion[];
+  /** Whoever fetches the values has to sort by them (compareValues), then to descend and cut: see arrange. */
+  readonly byValue: boolean;
   /** Keys in the range, whatever filters and limit say (R-5). */
   readonly count: number;
   readonly more: boolean;
@@ -26,7 +29,7 @@ export type RangeOutcome = RangeResult | { readonly kind: "error"; readonly erro
 
 /**
  * Selects what a Range answers with (R-1..R-9). `currentRevision` is that of the reader: inside an open change that has
- * written something, the change's own. Only a sort by value reads values.
+ * written something, the change's own. No value is read.
  */
 export function rangeVersions(
   mvcc: Mvcc,
@@ -41,6 +44,7 @@ export function rangeVersions(
   const done = (versions: readonly KeyVersion[], count: number, more: boolean): RangeResult => ({
     kind: "range",
     versions,
+    byValue: false,
     count,
     more,
     revision: currentRevision,
@@ -67,24 +71,67 @@ export function rangeVersions(
   if (more && !filtered) count = mvcc.count(key, rangeEnd, revision);
   if (inOrder) return done(versions, count, more);
 
-  const sorted = sortVersions(mvcc, request, versions);
-  return sorted.length > limit ? done(sorted.slice(0, limit), count, true) : done(sorted, count, false);
+  if (request.sortTarget === RangeRequestSortTarget.VALUE) return { ...done(versions, count, false), byValue: true };
+  const { kept, more: isCut } = arrange(request, sortByNumber(request.sortTarget, versions));
+  return done(kept, count, isCut);
 }
 
-/** The whole answer of a range at once. */
+/** The whole answer of a range at once, or undefined when it grew too large. */
 export function rangeResponse(
   mvcc: Mvcc,
   request: RangeRequest,
-  currentRevision: number = mvcc.currentRevision,
+  currentRevision: number,
+  answer: AnswerBytes,
 ):
-  | { readonly kind: "response"; readonly response: RangeResponse }
+  | { readonly kind: "response"; readonly response: RangeResponse | undefined }
   | { readonly kind: "error"; readonly error: ApiError } {
   const outcome = rangeVersions(mvcc, request, currentRevision);
   if (outcome.kind === "error") return outcome;
-  const { versions, count, more, revision } = outcome;
-  const kvs = versions.map((version) => rangeValue(mvcc, request, version));
+  const { count, revision } = outcome;
+  const found = outcome.byValue ? sortedByValue(mvcc, request, outcome.versions, answer) : outcome;
+  if (found === undefined) return { kind: "response", response: undefined };
+  const kvs: Uint8Array[] = [];
+  for (const version of found.versions) {
+    const kv = rangeValue(mvcc, request, version);
+    if (!answer.addPair(kv)) return { kind: "response", response: undefined };
+    kvs.push(kv);
+  }
   const header = ResponseHeader.create({ revision });
-  return { kind: "response", response: RangeResponse.create({ header, kvs, more, count }) };
+  return { kind: "response", response: RangeResponse.create({ header, kvs, more: found.more, count }) };
+}
+
+function sortedByValue(
+  mvcc: Mvcc,
+  request: RangeRequest,
+  versions: readonly KeyVersion[],
+  answer: AnswerBytes,
+): { readonly versions: readonly KeyVersion[]; readonly more: boolean } | undefined {
+  const valued: { readonly version: KeyVersion; readonly value: Uint8Array }[] = [];
+  let bytes = 0;
+  for (const version of versions) {
+    const { value } = decode(KeyValue, mvcc.value(version));
+    bytes += value.length + PAIR_CHARGE_BYTES;
+    if (!answer.fits(bytes)) {
+      answer.giveUp();
+      return undefined;
+    }
+    valued.push({ version, value });
+  }
+  const { kept, more } = arrange(request, valued.sort(compareValues));
+  return { versions: kept.map(({ version }) => version), more };
+}
+
+export function compareValues(a: { readonly value: Uint8Array }, b: { readonly value: Uint8Array }): number {
+  return Buffer.compare(a.value, b.value);
+}
+
+/** R-7: of what is sorted ascending (ties in key order), the answer's order and length. `sorted` may be written into. */
+export function arrange<Item>(
+  { sortOrder, limit }: RangeRequest,
+  sorted: Item[],
+): { readonly kept: Item[]; readonly more: boolean } {
+  if (sortOrder === RangeRequestSortOrder.DESCEND) sorted.reverse();
+  return limit > 0 && sorted.length > limit ? { kept: sorted.slice(0, limit), more: true } : { kept: sorted, more: false };
 }
 
 /** The encoded KeyValue of one version that a range selected, as the request wants it (R-8). */
@@ -116,26 +163,16 @@ function isKeyOrder({ sortOrder, sortTarget }: RangeRequest): boolean {
   return sortTarget === RangeRequestSortTarget.KEY && sortOrder !== RangeRequestSortOrder.DESCEND;
 }
 
-/** R-7: any other target than KEY sorts ascending unless told to descend. Ties stay in key order, or in its reverse. */
-function sortVersions(mvcc: Mvcc, request: RangeRequest, versions: readonly KeyVersion[]): readonly KeyVersion[] {
-  const sorted = sortAscending(mvcc, request.sortTarget, versions);
-  return request.sortOrder === RangeRequestSortOrder.DESCEND ? sorted.reverse() : sorted;
-}
-
-function sortAscending(mvcc: Mvcc, sortTarget: number, versions: readonly KeyVersion[]): KeyVersion[] {
+/** R-7: any other target than KEY sorts ascending unless told to descend. Ties stay in key order. */
+function sortByNumber(sortTarget: number, versions: KeyVersion[]): KeyVersion[] {
   switch (sortTarget) {
     case RangeRequestSortTarget.VERSION:
-      return versions.toSorted((a, b) => a.version - b.version);
+      return versions.sort((a, b) => a.version - b.version);
     case RangeRequestSortTarget.CREATE:
-      return versions.toSorted((a, b) => a.createRevision - b.createRevision);
+      return versions.sort((a, b) => a.createRevision - b.createRevision);
     case RangeRequestSortTarget.MOD:
-      return versions.toSorted((a, b) => a.mod.main - b.mod.main);
-    case RangeRequestSortTarget.VALUE:
-      return versions
-        .map((version) => ({ version, value: decode(KeyValue, mvcc.value(version)).value }))
-        .sort((a, b) => Buffer.compare(a.value, b.value))
-        .map(({ version }) => version);
+      return versions.sort((a, b) => a.mod.main - b.mod.main);
     default:
-      return versions.slice();
+      return versions;
   }
 }

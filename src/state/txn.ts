@@ -16,7 +16,8 @@ import { AssertionError, must, unreachable } from "../../raft/assert.ts";
 import type { KeyVersion, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { KeyIntervals } from "../api/key-intervals.ts";
-import { deleteRangeInChange, type Keyspace, needsPrevious, type Outcome, putInChange } from "./kv.ts";
+import type { AnswerBytes } from "./answer.ts";
+import { deleteRangeInChange, isWanted, type Keyspace, needsPrevious, type Outcome, putInChange } from "./kv.ts";
 import { type RangeResult, rangeResponse, rangeVersions } from "./range.ts";
 
 /**
@@ -25,7 +26,7 @@ import { type RangeResult, rangeResponse, rangeVersions } from "./range.ts";
  *
  * A transaction whose chosen branches write nothing opens no change: read-only ones may be served from here as well.
  */
-export function applyTxn(keyspace: Keyspace, request: TxnRequest, wanted: boolean): Outcome<TxnResponse> {
+export function applyTxn(keyspace: Keyspace, request: TxnRequest, answer: AnswerBytes | undefined): Outcome<TxnResponse> {
   const { mvcc } = keyspace;
   const chosen = choose(mvcc, request);
   const checks = new Checks(keyspace);
@@ -33,11 +34,11 @@ export function applyTxn(keyspace: Keyspace, request: TxnRequest, wanted: boolea
   if (error !== undefined) return { kind: "error", error };
 
   if (!checks.writes) {
-    const response = wanted ? carryOut(keyspace, chosen, wanted, { changed: false }) : undefined;
+    const response = answer && carryOut(keyspace, chosen, answer, { changed: false });
     return { kind: "done", response: withRevision(response, mvcc.currentRevision), events: [] };
   }
   mvcc.beginChange();
-  const response = carryOut(keyspace, chosen, wanted, { changed: false });
+  const response = carryOut(keyspace, chosen, answer, { changed: false });
   const { revision, events } = mvcc.endChange();
   return { kind: "done", response: withRevision(response, revision), events };
 }
@@ -257,15 +258,15 @@ interface Progress {
   changed: boolean;
 }
 
-function carryOut(keyspace: Keyspace, chosen: Chosen, wanted: boolean, progress: Progress): TxnResponse | undefined {
+function carryOut(keyspace: Keyspace, chosen: Chosen, answer: AnswerBytes | undefined, progress: Progress): TxnResponse | undefined {
   const responses: ResponseOp[] = [];
   let nested = 0;
   for (const op of chosen.ops) {
     const inner = op.request?.kind === "requestTxn" ? chosen.inner[nested++] : undefined;
-    const response = carryOutOp(keyspace, op, inner, wanted, progress);
-    if (wanted) responses.push(ResponseOp.create({ response }));
+    const response = carryOutOp(keyspace, op, inner, answer, progress);
+    if (isWanted(answer)) responses.push(ResponseOp.create({ response }));
   }
-  if (!wanted) return undefined;
+  if (!isWanted(answer)) return undefined;
   return TxnResponse.create({ header: ResponseHeader.create(), succeeded: chosen.succeeded, responses });
 }
 
@@ -273,29 +274,29 @@ function carryOutOp(
   keyspace: Keyspace,
   { request }: RequestOp,
   inner: Chosen | undefined,
-  wanted: boolean,
+  answer: AnswerBytes | undefined,
   progress: Progress,
 ): ResponseOp["response"] {
   const { mvcc } = keyspace;
   switch (request?.kind) {
     case "requestRange": {
-      if (!wanted) return undefined;
-      const outcome = rangeResponse(mvcc, request.value, mvcc.currentRevision + (progress.changed ? 1 : 0));
+      if (!isWanted(answer)) return undefined;
+      const outcome = rangeResponse(mvcc, request.value, mvcc.currentRevision + (progress.changed ? 1 : 0), answer);
       if (outcome.kind === "error") throw new AssertionError(`a checked range failed: ${outcome.error.message}`);
-      return { kind: "responseRange", value: outcome.response };
+      return outcome.response && { kind: "responseRange", value: outcome.response };
     }
     case "requestPut": {
-      const value = putInChange(keyspace, request.value, wanted);
+      const value = putInChange(keyspace, request.value, answer);
       progress.changed = true;
       return value && { kind: "responsePut", value };
     }
     case "requestDeleteRange": {
-      const value = deleteRangeInChange(keyspace, request.value, wanted, progress.changed);
+      const value = deleteRangeInChange(keyspace, request.value, answer, progress.changed);
       if (value !== undefined && value.deleted > 0) progress.changed = true;
       return value && { kind: "responseDeleteRange", value };
     }
     case "requestTxn": {
-      const value = carryOut(keyspace, must(inner, "an inner transaction has no chosen branch"), wanted, progress);
+      const value = carryOut(keyspace, must(inner, "an inner transaction has no chosen branch"), answer, progress);
       return value && { kind: "responseTxn", value };
     }
     case undefined:

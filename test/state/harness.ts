@@ -18,6 +18,7 @@ import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
 import { ENTRY_CONF_CHANGE, ENTRY_NORMAL, type Entry } from "../../raft/types.ts";
 import type { ApiError } from "../../src/api/errors.ts";
+import { AnswerBytes } from "../../src/state/answer.ts";
 import type { Applied, Command, StateMachine } from "../../src/state/machine.ts";
 import { rangeResponse } from "../../src/state/range.ts";
 import { type BucketRows, openStateMachine } from "../../src/state/restore.ts";
@@ -149,8 +150,14 @@ export class Session {
   }
 
   range(key: string, options: Partial<RangeRequest> = {}): RangeResponse {
-    const outcome = rangeResponse(this.machine.mvcc, RangeRequest.create({ key, ...options }));
+    const outcome = rangeResponse(
+      this.machine.mvcc,
+      RangeRequest.create({ key, ...options }),
+      this.revision,
+      new AnswerBytes(),
+    );
     if (outcome.kind === "error") throw outcome.error;
+    if (outcome.response === undefined) throw new Error("the answer is too large");
     return outcome.response;
   }
 
