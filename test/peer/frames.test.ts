@@ -104,8 +104,8 @@ describe("the msgapp codec", () => {
   const FIRST = `0803100118022005280030003a09${ENTRY_1}4000500058006800`;
   const full = `02000000000000001f${FIRST}`;
   const ENTRY_2 = "0800" + "1005" + "1802" + "220179";
-  const ENTRY_3 = "0801" + "1005" + "1803";
-  const goesOn = `010000000000000002${"0000000000000009"}${ENTRY_2}${"0000000000000006"}${ENTRY_3}${"0000000000000001"}`;
+  const ENTRY_3 = "0801" + "1005" + "1803" + "22017a";
+  const goesOn = `010000000000000002${"0000000000000009"}${ENTRY_2}${"0000000000000009"}${ENTRY_3}${"0000000000000001"}`;
   const commitOnly = `010000000000000000${"0000000000000003"}`;
   const base = { type: "MsgApp", from: 2n, to: 1n, term: 5 } as const;
   const messages: readonly Message[] = [
@@ -182,7 +182,7 @@ describe("the msgapp codec", () => {
     ["an entry count over the limit", "010000000000100000"],
     ["an entry over the limit", `${full}010000000000000001${"0000000000100001"}`],
     ["an entry shorter than it says", `${full}010000000000000001${"000000000000000a"}${ENTRY_2}000000000000000001`],
-    ["entries that do not follow", `${full}010000000000000001${"0000000000000006"}${ENTRY_3}${"0000000000000001"}`],
+    ["entries that do not follow", `${full}010000000000000001${"0000000000000009"}${ENTRY_3}${"0000000000000001"}`],
     ["another message than MsgApp", `020000000000000014${VOTE}`],
   ])("refuses %s", (_, hex) => {
     expect(() => decodeIn(msgAppDecoder(1024 * 1024, 2n, 1n), [Buffer.from(hex, "hex")])).toThrow(DecodeError);

@@ -141,6 +141,10 @@ export function parseMessage(line: string): Message {
     }
     case "MsgProp":
       return { ...envelope, type, entries: list.map((word) => ({ type: 0, data: encodeText(word.slice(1)) })) };
+    case "MsgReadIndex":
+      return { ...envelope, type, id: encodeText(body) };
+    case "MsgReadIndexResp":
+      return { ...envelope, type, id: encodeText(words[0] ?? ""), index: Number(words[2]) };
     case "MsgTransferLeader":
     case "MsgTimeoutNow":
       return { ...envelope, type };

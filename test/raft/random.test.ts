@@ -57,6 +57,8 @@ function createWorld(seed: number, size: number): World {
   const checker = newChecker();
   const cluster: Cluster = newCluster((event) => checkEvent(checker, cluster, event));
   const checkQuorum = random(8) > 0;
+  // Without check-quorum there is no lease, and a removed member could disturb the others as long as it likes.
+  const changesMembers = checkQuorum && random(2) === 0;
   const common: Omit<RaftConfig, "id"> = {
     electionTicks: 6,
     heartbeatTicks: 1 + random(2),
@@ -66,12 +68,11 @@ function createWorld(seed: number, size: number): World {
     maxInflight: 1 + random(4),
     maxInflightBytes: 50 + random(200),
     maxCommittedBytes: 20 + random(200),
-    // Now and then so little that followers, too, are over it much of the time.
-    maxUncommittedBytes: random(3) === 0 ? 1 + random(80) : 200 + random(1_000),
+    // Now and then so little that followers, too, are over it much of the time. Not with changes of members: refused
+    // entries make it likely that a leader takes itself out with entries that nobody else has (README, what is missing).
+    maxUncommittedBytes: !changesMembers && random(2) === 0 ? 1 + random(80) : 200 + random(1_000),
     random,
   };
-  // Without check-quorum there is no lease, and a removed member could disturb the others as long as it likes.
-  const changesMembers = checkQuorum && random(2) === 0;
   const voters = Array.from({ length: size }, (_, at) => BigInt(at + 1));
   const spare = changesMembers ? [BigInt(size + 1), BigInt(size + 2)] : [];
   const bootstrap = random(2) === 0;
