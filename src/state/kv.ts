@@ -26,7 +26,11 @@ export type Outcome<Response> =
   | { readonly kind: "done"; readonly response: Response | undefined; readonly events: readonly KeyEvent[] }
   | { readonly kind: "error"; readonly error: ApiError };
 
-export function applyPut(keyspace: Keyspace, request: PutRequest, answer: AnswerBytes | undefined): Outcome<PutResponse> {
+export function applyPut(
+  keyspace: Keyspace,
+  request: PutRequest,
+  answer: AnswerBytes | undefined,
+): Outcome<PutResponse> {
   const { mvcc, lessor } = keyspace;
   if (request.lease !== 0n && lessor.get(request.lease) === undefined) {
     return { kind: "error", error: errors.leaseNotFound };
@@ -63,7 +67,11 @@ export function needsPrevious(request: PutRequest): boolean {
 }
 
 /** The checks are done: the lease exists, and so does the key if the put needs it. */
-export function putInChange(keyspace: Keyspace, request: PutRequest, answer: AnswerBytes | undefined): PutResponse | undefined {
+export function putInChange(
+  keyspace: Keyspace,
+  request: PutRequest,
+  answer: AnswerBytes | undefined,
+): PutResponse | undefined {
   const { mvcc, lessor } = keyspace;
   const { key } = request;
   let { value, lease } = request;

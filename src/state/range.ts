@@ -131,7 +131,9 @@ export function arrange<Item>(
   sorted: Item[],
 ): { readonly kept: Item[]; readonly more: boolean } {
   if (sortOrder === RangeRequestSortOrder.DESCEND) sorted.reverse();
-  return limit > 0 && sorted.length > limit ? { kept: sorted.slice(0, limit), more: true } : { kept: sorted, more: false };
+  return limit > 0 && sorted.length > limit
+    ? { kept: sorted.slice(0, limit), more: true }
+    : { kept: sorted, more: false };
 }
 
 /** The encoded KeyValue of one version that a range selected, as the request wants it. */

@@ -26,7 +26,11 @@ import { type RangeResult, rangeResponse, rangeVersions } from "./range.ts";
  *
  * A transaction whose chosen branches write nothing opens no change: read-only ones may be served from here as well.
  */
-export function applyTxn(keyspace: Keyspace, request: TxnRequest, answer: AnswerBytes | undefined): Outcome<TxnResponse> {
+export function applyTxn(
+  keyspace: Keyspace,
+  request: TxnRequest,
+  answer: AnswerBytes | undefined,
+): Outcome<TxnResponse> {
   const { mvcc } = keyspace;
   const chosen = choose(mvcc, request);
   const checks = new Checks(keyspace);
@@ -258,7 +262,12 @@ interface Progress {
   changed: boolean;
 }
 
-function carryOut(keyspace: Keyspace, chosen: Chosen, answer: AnswerBytes | undefined, progress: Progress): TxnResponse | undefined {
+function carryOut(
+  keyspace: Keyspace,
+  chosen: Chosen,
+  answer: AnswerBytes | undefined,
+  progress: Progress,
+): TxnResponse | undefined {
   const responses: ResponseOp[] = [];
   let nested = 0;
   for (const op of chosen.ops) {

@@ -1,10 +1,17 @@
-import { beforeEach, describe, expect, it } from "vitest";
-import { CompareCompareResult, CompareCompareTarget, type TxnResponse } from "../../proto/generated/etcdserverpb.ts";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  CompareCompareResult,
+  CompareCompareTarget,
+  RangeRequestSortOrder as Order,
+  RangeRequestSortTarget as Target,
+  type TxnResponse,
+} from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
-import { errors } from "../../src/api/errors.ts";
+import { Code, errors } from "../../src/api/errors.ts";
 import { createNodeEnv } from "../../src/node-env.ts";
 import type { AnyHandler } from "../../src/rpc/rpc.ts";
 import { kvService } from "../../src/services/kv.ts";
+import { ReadBudget } from "../../src/services/read-budget.ts";
 import { compare, keys, op, pairs } from "../state/harness.ts";
 import { context, FakeServer, fullHeader, invoke } from "./fake-server.ts";
 
@@ -100,6 +107,110 @@ describe("Range", () => {
   it("R-8: keys only", async () => {
     fake.session.put("a", "value");
     expect(pairs((await invoke(kv, KVRange, { key: "a", keysOnly: true })).kvs)).toEqual(["a="]);
+  });
+});
+
+describe("what running reads hold", () => {
+  const VALUE = "x".repeat(872);
+  /** A pair costs a little more than 1000 bytes; at most 10 fit in one read, 20 in all. */
+  const budget = new ReadBudget(21_000);
+  const all = { key: "k", rangeEnd: "l", serializable: true };
+  const tooLarge = { code: Code.ResourceExhausted, message: expect.stringContaining("read it in pieces") };
+  const tooMuch = { code: Code.ResourceExhausted, message: expect.stringContaining("try again later") };
+  const fill = (count: number): void => {
+    for (let i = 0; i < count; i++) fake.session.put(`k${i}`, VALUE);
+  };
+  const start = (request = {}) => invoke(kv, KVRange, { ...all, ...request });
+  beforeEach(() => {
+    kv = kvService(fake.server, { env, maxTxnOps: 128, slice: { keys: 2, bytes: 10_000 }, budget });
+  });
+  afterEach(() => {
+    expect(budget.heldBytes).toBe(0);
+    expect(fake.session.machine.mvcc.oldestPin).toBeUndefined();
+  });
+
+  it("a single one takes at most half of what is there for all", async () => {
+    fill(11);
+    await expect(start()).rejects.toMatchObject(tooLarge);
+    await expect(
+      invoke(kv, KVTxn, { success: [op.range("k", { ...all, limit: 6 }), op.range("k", all)] }),
+    ).rejects.toMatchObject(tooLarge);
+    expect((await start({ limit: 10 })).kvs.length).toBe(10);
+    expect((await start({ keysOnly: true })).kvs.length).toBe(11);
+  });
+
+  it("the one that would pass the sum fails, the others go on, and later there is room again", async () => {
+    fill(9);
+    const reads = await Promise.allSettled([start(), start(), start()]);
+    expect(reads.map(({ status }) => status).sort()).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    expect(reads.find(({ status }) => status === "rejected")).toMatchObject({ reason: tooMuch });
+    expect((await start()).kvs.length).toBe(9);
+  });
+
+  it("what a client that is gone held is given back", async () => {
+    fill(9);
+    const gone = new AbortController();
+    const reading = invoke(kv, KVRange, all, context({}, gone.signal));
+    expect(budget.heldBytes).toBeGreaterThan(0);
+    gone.abort(errors.canceled);
+    await expect(reading).rejects.toBe(errors.canceled);
+  });
+
+  it("many keys cost something before any value is read", async () => {
+    for (let i = 0; i < 100; i++) fake.session.put(`k${i}`);
+    await expect(start()).rejects.toMatchObject(tooLarge);
+    expect(turns).toBe(0);
+    expect((await start({ countOnly: true })).count).toBe(100);
+  });
+
+  it("values that are read for sorting count while they are held", async () => {
+    fill(11);
+    await expect(start({ sortTarget: Target.VALUE, limit: 1 })).rejects.toMatchObject(tooLarge);
+    fake.session.delete("k0");
+    expect((await start({ sortTarget: Target.VALUE, limit: 1 })).kvs.length).toBe(1);
+  });
+});
+
+describe("sort by value", () => {
+  const sorts = [Order.NONE, Order.ASCEND, Order.DESCEND].flatMap((sortOrder) =>
+    [0, 1, 7, 100].map((limit) => ({ sortOrder, limit, sortTarget: Target.VALUE })),
+  );
+
+  it.each([0, 1, 9, 10, 11, 35, 64])("R-7: in slices it comes to the same as at once, %i keys", async (count) => {
+    for (let i = 0; i < count; i++) fake.session.put(`k${String(i).padStart(2, "0")}`, `${(i * 7) % 5}`);
+    const sortedBy = (descend: boolean, limit: number): string[] => {
+      const sorted = fake.session
+        .all()
+        .sort((a, b) => (a.slice(4) < b.slice(4) ? -1 : a.slice(4) > b.slice(4) ? 1 : 0));
+      if (descend) sorted.reverse();
+      return limit === 0 ? sorted : sorted.slice(0, limit);
+    };
+    for (const sort of sorts) {
+      const response = await invoke(kv, KVRange, { key: "k", rangeEnd: "l", ...sort });
+      expect(pairs(response.kvs)).toEqual(sortedBy(sort.sortOrder === Order.DESCEND, sort.limit));
+      expect([response.count, response.more]).toEqual([count, sort.limit > 0 && sort.limit < count]);
+      expect(response.kvs).toEqual(fake.session.range("k", { rangeEnd: "l", ...sort }).kvs);
+    }
+    const txn = await invoke(kv, KVTxn, {
+      success: [op.range("k", { rangeEnd: "l", sortTarget: Target.VALUE, sortOrder: Order.DESCEND, limit: 3 })],
+    });
+    const [range] = txn.responses;
+    expect(range?.response?.kind === "responseRange" && pairs(range.response.value.kvs)).toEqual(sortedBy(true, 3));
+  });
+
+  it("lets others have their turn while it fetches, sorts and merges", async () => {
+    for (let i = 0; i < 95; i++) fake.session.put(`k${i}`, `${(i * 37) % 95}`);
+    const { mvcc } = fake.session.machine;
+    const reading = invoke(kv, KVRange, { key: "k", rangeEnd: "l", serializable: true, sortTarget: Target.VALUE });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(mvcc.oldestPin).toBeDefined();
+    fake.session.delete("k", "l");
+    const values = pairs((await reading).kvs).map((pair) => pair.split("=")[1]);
+    expect(values).toEqual([...values].sort());
+    expect(values.length).toBe(95);
+    // 95 keys in slices of ten: fetched for the sort, sorted in runs, merged in four passes, fetched for the answer.
+    expect(turns).toBeGreaterThanOrEqual(30);
+    expect(mvcc.oldestPin).toBeUndefined();
   });
 });
 

@@ -109,8 +109,13 @@ export class Session {
   }
 
   command(command: Command, wanted = true): Applied {
+    return this.commandFor(command, () => wanted);
+  }
+
+  commandFor(command: Command, wanted: (requestId: bigint) => boolean): Applied {
     const header = RequestHeader.create({ ID: ++this.#requestId });
-    return this.apply(encode(InternalRaftRequest, InternalRaftRequest.create({ ...command, header })), 0, wanted);
+    const data = encode(InternalRaftRequest, InternalRaftRequest.create({ ...command, header }));
+    return this.machine.apply(this.entry(data), wanted);
   }
 
   confChange(change: Partial<ConfChange>, wanted = true): Applied {

@@ -11,8 +11,8 @@ import {
 } from "../../proto/generated/etcdserverpb.ts";
 import { type ApiError, errors } from "../../src/api/errors.ts";
 import { validateTxn } from "../../src/api/validate.ts";
+import { AnswerBytes } from "../../src/state/answer.ts";
 import { rangeValue } from "../../src/state/range.ts";
-import { AnswerBytes, answerTooLarge } from "../../src/state/answer.ts";
 import { applyTxn, isReadTxn, planReadTxn } from "../../src/state/txn.ts";
 import { compare, keys, op, pairs, Session } from "./harness.ts";
 
@@ -245,7 +245,11 @@ describe("answers", () => {
     const request = TxnRequest.create({ success: [op.range("a"), op.range("x")] });
     // As inside a change of someone else: opening another would be an assertion.
     mvcc.beginChange();
-    const outcome = applyTxn({ mvcc, lessor: leases as Parameters<typeof applyTxn>[0]["lessor"] }, request, new AnswerBytes());
+    const outcome = applyTxn(
+      { mvcc, lessor: leases as Parameters<typeof applyTxn>[0]["lessor"] },
+      request,
+      new AnswerBytes(),
+    );
     mvcc.endChange();
     expect(outcome).toMatchObject({ kind: "done", events: [], response: { header: { revision: 2 } } });
     expect(session.revision).toBe(2);

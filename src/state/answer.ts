@@ -1,0 +1,50 @@
+import { ApiError, Code } from "../api/errors.ts";
+
+/**
+ * What the answer to one entry may take, charges for its pairs included. Apply makes it in a single turn, on the one
+ * member whose client waits, and whoever wrote the entry could not know the state it would meet: 64 MiB are a fraction
+ * of a second of work and of any member's memory, and far above what etcd's clients are advised to ask for at once.
+ */
+export const ANSWER_BYTES = 64 << 20;
+
+/** For every pair held, besides its bytes: the objects that lead to it. */
+export const PAIR_CHARGE_BYTES = 128;
+
+/**
+ * Counts the bytes of an answer while it is made. Once it is too large, nothing more is to be added or fetched: what the
+ * entry does to the state is carried out as if nobody waited, and the client is told so.
+ */
+export class AnswerBytes {
+  readonly #limit: number;
+  #bytes = 0;
+
+  constructor(limitBytes: number = ANSWER_BYTES) {
+    this.#limit = limitBytes;
+  }
+
+  get isTooLarge(): boolean {
+    return this.#bytes > this.#limit;
+  }
+
+  /** Takes one more pair into account; false when that was too much. */
+  addPair(pair: Uint8Array): boolean {
+    this.#bytes += pair.length + PAIR_CHARGE_BYTES;
+    return !this.isTooLarge;
+  }
+
+  /** Whether that much would still fit, for what is held only while the answer is made. */
+  fits(bytes: number): boolean {
+    return this.#bytes + bytes <= this.#limit;
+  }
+
+  /** Something the answer needs did not fit. */
+  giveUp(): void {
+    this.#bytes = Number.POSITIVE_INFINITY;
+  }
+}
+
+/** The entry has had its effect, here and everywhere; only this member says so. */
+export const answerTooLarge = new ApiError(
+  Code.ResourceExhausted,
+  `quorate: the request was carried out, but its answer is too large (more than ${ANSWER_BYTES} bytes)`,
+);
