@@ -38,9 +38,6 @@ export interface Backend {
   /** Bytes the store takes on disk (Status.dbSize), and about what of it is live (dbSizeInUse). May be cached. */
   size(): { readonly total: number; readonly inUse: number };
 
-  /** Gives the space of deleted and overwritten rows back to the disk (N-3). Reads and writes go on meanwhile. */
-  defragment(): Promise<void>;
-
   close(): Promise<void>;
 }
 

@@ -31,19 +31,27 @@ export class BackendError extends Error {
   override readonly name = "BackendError";
 }
 
+export interface LevelBackendOptions {
+  /**
+   * Called once, with the first failure of any operation on the open store, whoever asked for it; the operation rejects
+   * (or throws) with it, too. A member whose own disk fails must stop before it answers from what is left.
+   */
+  readonly onFailure?: (error: BackendError) => void;
+}
+
 /** Creates the store when the directory has none. Throws BackendError. */
-export async function openLevelBackend(path: string): Promise<Backend> {
+export async function openLevelBackend(path: string, options: LevelBackendOptions = {}): Promise<Backend> {
   const db: Level = new ClassicLevel(path, { keyEncoding: "buffer", valueEncoding: "buffer" });
   try {
     await db.open();
     await checkFormat(db, path);
+    const backend = new LevelBackend(db, path, options);
+    await backend.measure();
+    return backend;
   } catch (error) {
     await db.close();
     throw openError(error, path);
   }
-  const backend = new LevelBackend(db, path);
-  await backend.measure();
-  return backend;
 }
 
 type Level = ClassicLevel<Buffer, Buffer>;
@@ -127,11 +135,16 @@ class LevelBackend implements Backend {
   #total = 0;
   #inUse = 0;
   #flushedSinceMeasured = 0;
+  /** Of a flush, or of what goes on behind it: no later flush is tried. */
   #failure: BackendError | undefined;
+  readonly #onFailure: ((error: BackendError) => void) | undefined;
+  #isFailureReported = false;
+  #isClosed = false;
 
-  constructor(db: Level, path: string) {
+  constructor(db: Level, path: string, options: LevelBackendOptions) {
     this.#db = db;
     this.#path = path;
+    this.#onFailure = options.onFailure;
   }
 
   get(bucket: Bucket, key: string): Uint8Array | undefined {
@@ -198,10 +211,22 @@ class LevelBackend implements Backend {
     await batch.write({ sync: true });
   }
 
+  /** The error to throw for it; reported when it is the first. */
   #fault(error: unknown): BackendError {
     const cause = rootCause(error);
-    if (codeOf(cause) === "LEVEL_CORRUPTION") return new BackendError(damaged(this.#path, cause), { cause });
-    return new BackendError(`the state store ${this.#path} failed (${cause.message}): check its disk`, { cause });
+    // Whoever comes after the end is late; that says nothing about the disk.
+    if (this.#isClosed && String(codeOf(cause)).endsWith("_NOT_OPEN")) {
+      return new BackendError(`the state store ${this.#path} is closed`, { cause });
+    }
+    const fault =
+      codeOf(cause) === "LEVEL_CORRUPTION"
+        ? new BackendError(damaged(this.#path, cause), { cause })
+        : new BackendError(`the state store ${this.#path} failed (${cause.message}): check its disk`, { cause });
+    if (!this.#isFailureReported) {
+      this.#isFailureReported = true;
+      this.#onFailure?.(fault);
+    }
+    return fault;
   }
 
   snapshot(): BackendSnapshot {
@@ -210,23 +235,13 @@ class LevelBackend implements Backend {
 
   /**
    * `total`: all files as last measured, and what was flushed since. `inUse`: table and log files; LevelDB cannot tell
-   * how much of a table is overwritten or deleted, so this falls when its compaction (or a defragmentation) drops it.
+   * how much of a table is overwritten or deleted, so this falls when its compaction drops it.
    */
   size(): { readonly total: number; readonly inUse: number } {
     return {
       total: this.#total + this.#flushedSinceMeasured,
       inUse: this.#inUse + this.#flushedSinceMeasured,
     };
-  }
-
-  async defragment(): Promise<void> {
-    try {
-      await this.#db.compactRange(Buffer.from([0]), Buffer.from([BUCKETS.length + 1]));
-    } catch (error) {
-      throw this.#fault(error);
-    }
-    await this.#measuring;
-    await this.measure();
   }
 
   #measureIfDue(): void {
@@ -258,6 +273,7 @@ class LevelBackend implements Backend {
 
   /** What was not flushed is left to the log. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.allSettled([this.#flush, this.#measuring]);
     await this.#db.close();
   }
@@ -295,20 +311,22 @@ class LevelSnapshot implements BackendSnapshot {
   }
 
   async #durable(bucket: Bucket, from: string, to: string | undefined, limit: number): Promise<Rows> {
+    try {
+      return await this.#read(bucket, from, to, limit);
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  async #read(bucket: Bucket, from: string, to: string | undefined, limit: number): Promise<Rows> {
     const iterator = this.#db.iterator({
       gte: levelKey(bucket, from),
       lt: to === undefined ? Buffer.from([PREFIX[bucket] + 1]) : levelKey(bucket, to),
       snapshot: this.#snapshot,
       highWaterMarkBytes: RANGE_BYTES,
     });
-    try {
-      const rows = await iterator.nextv(limit);
-      return rows.map(([key, value]) => [key.toString("latin1", 1), value] as const);
-    } catch (error) {
-      throw this.#fault(error);
-    } finally {
-      await iterator.close();
-    }
+    const rows = await iterator.nextv(limit).finally(() => iterator.close());
+    return rows.map(([key, value]) => [key.toString("latin1", 1), value] as const);
   }
 
   close(): Promise<void> {

@@ -101,10 +101,6 @@ class MemoryStore implements MemoryBackend {
     return { total, inUse: total };
   }
 
-  async defragment(): Promise<void> {
-    this.#checkOpen();
-  }
-
   async close(): Promise<void> {
     this.#state = "closed";
   }

@@ -5,9 +5,10 @@ import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
 import { restoreMvcc } from "../../storage/mvcc-walk.ts";
 import { BUCKETS, successor } from "../../storage/schema.ts";
-import { memberJson, memberOf, parseJson } from "../../storage/stored-json.ts";
+import { type MemberRecord, memberJson, memberOf, parseJson, StoredJsonError } from "../../storage/stored-json.ts";
 import type { Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
+import { segmentsAmong } from "../../storage/wal-segment.ts";
 import { type Config, ConfigError, checkInitialCluster, limits } from "../config.ts";
 import type { Logger } from "../log.ts";
 import type { StateMachine } from "../state/machine.ts";
@@ -31,7 +32,7 @@ export interface Booted {
   readonly backend: Backend;
   readonly machine: StateMachine;
   readonly restored: Restored;
-  /** Gives the data directory back; call it last. */
+  /** Gives the data and WAL directories back; call it last. */
   readonly unlock: () => Promise<void>;
 }
 
@@ -42,57 +43,86 @@ export interface Booted {
 export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted> {
   const { disk } = deps;
   const memberDir = `${config.dataDir}/member`;
-  await disk.makeDirectory(memberDir);
-  const lock = await disk.lock(`${memberDir}/lock`);
+  // A mistake in the configuration of a first start leaves nothing behind.
+  if (!(await hasLog(disk, config)) && (await disk.list(`${memberDir}/state`)).length === 0) checkFirstStart(config);
+
+  const locks: { release(): Promise<void> }[] = [];
+  const unlock = async (): Promise<void> => {
+    for (let lock = locks.pop(); lock !== undefined; lock = locks.pop()) await lock.release();
+  };
+  let backend: Backend | undefined;
+  try {
+    await disk.makeDirectory(memberDir);
+    locks.push(await disk.lock(`${memberDir}/lock`));
+    // Another member may have been given the same --wal-dir: two that append to one log would destroy it.
+    const isLogThere = await hasLog(disk, config);
+    if (isLogThere) locks.push(await disk.lock(`${config.walDir}/lock`));
+    backend = await deps.openBackend(`${memberDir}/state`);
+    const machine = await restoreMachine(backend, config);
+    if (!isLogThere) {
+      refuseLostLog(config, machine);
+      checkFirstStart(config);
+      await disk.makeDirectory(config.walDir);
+      locks.push(await disk.lock(`${config.walDir}/lock`));
+    }
+    return { ...(await openOrCreateLog(config, deps, backend, machine)), unlock };
+  } catch (error) {
+    // The first failure is the one to tell.
+    for (const result of await Promise.allSettled([backend?.close(), unlock()])) {
+      if (result.status === "rejected") deps.log.warn({ error: String(result.reason) }, "could not clean up");
+    }
+    throw error;
+  }
+}
+
+async function hasLog(disk: Disk, config: Config): Promise<boolean> {
+  return segmentsAmong(config.walDir, await disk.list(config.walDir)).length > 0;
+}
+
+function refuseLostLog(config: Config, machine: StateMachine): void {
+  if (machine.appliedIndex === 0) return;
+  throw new ConfigError(
+    `${config.dataDir}/member holds a state store at entry ${machine.appliedIndex}, but there is no log in ` +
+      `${config.walDir}: give this member its log back (--wal-dir); nothing was changed`,
+  );
+}
+
+async function openOrCreateLog(
+  config: Config,
+  deps: BootDeps,
+  backend: Backend,
+  machine: StateMachine,
+): Promise<Omit<Booted, "unlock">> {
   const walOptions: WalOptions = {
     segmentBytes: limits.walSegmentBytes,
     ...(deps.onWalSync === undefined ? {} : { onSync: deps.onWalSync }),
   };
-  const backend = await deps.openBackend(`${memberDir}/state`);
-  const machine = await restoreMachine(backend, config);
-
-  const replay = await openWal(disk, config.walDir, machine.appliedIndex, walOptions);
-  if (replay !== undefined) {
-    if (replay.tornBytes > 0) {
-      deps.log.warn(
-        { bytes: replay.tornBytes },
-        "cut off a torn write at the end of the log; it was never acknowledged",
-      );
-    }
-    if (machine.appliedIndex > replay.wal.lastIndex) {
-      throw new ConfigError(
-        `the state store in ${memberDir} holds entry ${machine.appliedIndex}, but the log in ${config.walDir} ends at ` +
-          `${replay.wal.lastIndex}: they do not belong together. Give this member its own log back (--wal-dir); ` +
-          "nothing was changed",
-      );
-    }
-    // A commit index may be written without a sync; what was applied was committed.
-    const commit = Math.max(replay.hardState.commit, machine.appliedIndex);
-    return {
-      memberId: replay.wal.metadata.nodeID,
-      clusterId: replay.wal.metadata.clusterID,
-      wal: replay.wal,
-      backend,
-      machine,
-      restored: {
-        hardState: { ...replay.hardState, commit },
-        confState: machine.confState,
-        applied: machine.appliedIndex,
-        before: replay.before,
-        entries: replay.entries,
-        storedFrom: replay.wal.firstIndex,
-      },
-      unlock: () => lock.release(),
-    };
-  }
-
-  if (machine.appliedIndex > 0) {
-    throw new ConfigError(
-      `${memberDir} holds a state store at entry ${machine.appliedIndex}, but there is no log in ${config.walDir}: ` +
-        "give this member its log back (--wal-dir); nothing was changed",
+  const applied = { index: machine.appliedIndex, term: machine.appliedTerm };
+  const replay = await openWal(deps.disk, config.walDir, applied, walOptions);
+  if (replay === undefined) return await bootstrapNew(config, deps, backend, machine, walOptions);
+  if (replay.tornBytes > 0) {
+    deps.log.warn(
+      { bytes: replay.tornBytes },
+      "cut off a torn write at the end of the log: a crash came before its sync returned",
     );
   }
-  return await bootstrapNew(config, deps, backend, machine, walOptions, () => lock.release());
+  // A commit index may be written without a sync; what was applied was committed.
+  const commit = Math.max(replay.hardState.commit, machine.appliedIndex);
+  return {
+    memberId: replay.wal.metadata.nodeID,
+    clusterId: replay.wal.metadata.clusterID,
+    wal: replay.wal,
+    backend,
+    machine,
+    restored: {
+      hardState: { ...replay.hardState, commit },
+      confState: machine.confState,
+      applied: machine.appliedIndex,
+      before: replay.before,
+      entries: replay.entries,
+      storedFrom: replay.wal.firstIndex,
+    },
+  };
 }
 
 async function bootstrapNew(
@@ -101,12 +131,8 @@ async function bootstrapNew(
   backend: Backend,
   machine: StateMachine,
   walOptions: WalOptions,
-  unlock: () => Promise<void>,
-): Promise<Booted> {
-  if (config.initialClusterState === "existing") {
-    throw new ConfigError("joining an existing cluster (--initial-cluster-state existing) is not supported yet");
-  }
-  checkInitialCluster(config);
+): Promise<Omit<Booted, "unlock">> {
+  checkFirstStart(config);
   const members = config.initialCluster
     .map((peer) => ({ id: memberIdOf(peer.urls, config.initialClusterToken), name: peer.name, urls: peer.urls }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -149,8 +175,15 @@ async function bootstrapNew(
       entries,
       storedFrom: 1,
     },
-    unlock,
   };
+}
+
+/** What a configuration has to be for a member that has no data yet. */
+function checkFirstStart(config: Config): void {
+  if (config.initialClusterState === "existing") {
+    throw new ConfigError("joining an existing cluster (--initial-cluster-state existing) is not supported yet");
+  }
+  checkInitialCluster(config);
 }
 
 /**
@@ -161,17 +194,15 @@ async function refuseSecondLife(config: Config, deps: BootDeps, id: bigint): Pro
   const urls = config.initialCluster.filter((peer) => peer.name !== config.name).flatMap((peer) => peer.urls);
   await Promise.all(
     urls.map(async (url) => {
-      let known: readonly unknown[];
+      let known: readonly MemberRecord[];
       try {
-        const answer = parseJson(await deps.fetchText(`${url}/members`, 2_000));
-        known = Array.isArray(answer) ? answer : [];
+        known = membersOf(await deps.fetchText(`${url}/members`, 2_000));
       } catch (error) {
-        // Environment: that member is not up yet, as at the first start of every cluster.
+        // Environment: that member is not up yet, as at the first start of every cluster, or it talks nonsense.
         deps.log.debug({ url, error: String(error) }, "could not ask a peer for its members");
         return;
       }
-      for (const item of known) {
-        const member = memberOf(item as Parameters<typeof memberOf>[0]);
+      for (const member of known) {
         if (member.id === id && member.clientURLs.length > 0) {
           throw new ConfigError(
             `member ${hexId(id)} has already been bootstrapped: the cluster knows it, but ${config.dataDir} holds no ` +
@@ -181,6 +212,16 @@ async function refuseSecondLife(config: Config, deps: BootDeps, id: bigint): Pro
       }
     }),
   );
+}
+
+/** Throws StoredJsonError. */
+function membersOf(answer: string): readonly MemberRecord[] {
+  const list = parseJson(answer);
+  if (!Array.isArray(list)) throw new StoredJsonError("not a list of members");
+  return list.map((item) => {
+    if (typeof item !== "object" || item === null) throw new StoredJsonError("a member that is no object");
+    return memberOf(item);
+  });
 }
 
 async function restoreMachine(backend: Backend, config: Config): Promise<StateMachine> {

@@ -1,14 +1,5 @@
-import type { Bucket } from "../backend.ts";
 import { crc32c } from "../crc32c.ts";
-import {
-  CONSISTENT_INDEX,
-  isTombstoneKey,
-  mainOf,
-  REVISION_KEY_BYTES,
-  STORAGE_VERSION,
-  subOf,
-  TERM,
-} from "../schema.ts";
+import { isTombstoneKey, mainOf, REVISION_KEY_BYTES, subOf } from "../schema.ts";
 import type { KeyVersion, Mvcc } from "./mvcc.ts";
 import { storedKey } from "./stored-pair.ts";
 
@@ -110,30 +101,4 @@ class KvHash implements KeyHash {
 
 function isAt(version: KeyVersion | undefined, rowKey: string): boolean {
   return version !== undefined && version.mod.main === mainOf(rowKey) && version.mod.sub === subOf(rowKey);
-}
-
-/** Hash (N-6): every bucket, in the order of their names, each row in order. */
-export interface StoreHash {
-  bucket(bucket: Bucket): void;
-  row(key: string, value: Uint8Array): void;
-  sum(): number;
-}
-
-/** What members may differ in. */
-const UNHASHED_META: ReadonlySet<string> = new Set([TERM, CONSISTENT_INDEX, STORAGE_VERSION]);
-
-export function createHash(): StoreHash {
-  let sum = 0;
-  let current: Bucket | undefined;
-  return {
-    bucket(bucket) {
-      current = bucket;
-      sum = crc32c(Buffer.from(bucket, "latin1"), sum);
-    },
-    row(key, value) {
-      if (current === "meta" && UNHASHED_META.has(key)) return;
-      sum = crc32c(value, crc32c(Buffer.from(key, "latin1"), sum));
-    },
-    sum: () => sum,
-  };
 }

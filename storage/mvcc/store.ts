@@ -305,9 +305,7 @@ class Store implements Mvcc {
         continue;
       }
       const holesThrough = next === this.#compactRevision ? this.#highestSubAtCompactRevision : -1;
-      const read = readRevision(this.#backend, next, this.#recent.get(next), holesThrough, events);
-      assert(read > 0 || next === this.#compactRevision, `the index has revision ${next}, the store has not`);
-      bytes += read;
+      bytes += readRevision(this.#backend, next, this.#recent.get(next), holesThrough, events);
       next++;
     }
     return { events, next };

@@ -3,8 +3,7 @@ import { crc32c } from "../../storage/crc32c.ts";
 import { createMemoryBackend, type MemoryBackend } from "../../storage/memory-backend.ts";
 import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { createMvccRestore } from "../../storage/mvcc/store.ts";
-import { hashCompaction, hashKv, hashStore, restoreMvcc } from "../../storage/mvcc-walk.ts";
-import { BUCKETS, encodeUint64 } from "../../storage/schema.ts";
+import { hashCompaction, hashKv, restoreMvcc } from "../../storage/mvcc-walk.ts";
 
 let backend: MemoryBackend;
 let mvcc: Mvcc;
@@ -148,29 +147,6 @@ describe("HashKV", () => {
     });
     await expect(hashKv(failing, mvcc, 2, -1)).rejects.toThrow("disk is gone");
     expect(mvcc.oldestPin).toBeUndefined();
-  });
-});
-
-describe("Hash", () => {
-  test("N-6: names, keys and values of all buckets in name order, without what members differ in", async () => {
-    const empty = crc32c(Buffer.from(BUCKETS.join("")));
-    expect(await hashStore(backend)).toBe(empty);
-    backend.put("meta", "consistent_index", encodeUint64(7));
-    backend.put("meta", "term", encodeUint64(2));
-    backend.put("meta", "storageVersion", Buffer.from("3.6.0"));
-    expect(await hashStore(backend)).toBe(empty);
-    backend.put("cluster", "term", Buffer.from("9"));
-    backend.put("meta", "confState", Buffer.from("{}"));
-    put("a", "1");
-    const key = Buffer.from("00000000000000025f0000000000000000", "hex");
-    const pair = Buffer.from("0a01611002180220012a0131", "hex");
-    const expected = Buffer.concat([
-      Buffer.from("alarmauthauthRolesauthUsersclusterterm9key"),
-      key,
-      pair,
-      Buffer.from("leasemembersmembers_removedmetaconfState{}"),
-    ]);
-    expect(await hashStore(backend)).toBe(crc32c(expected));
   });
 });
 

@@ -103,27 +103,4 @@ describe("level backend", () => {
     for (let i = 0; i < 5_000; i += 7) expect(again.get("key", `k${i}`)).toEqual(Buffer.from(`${i}`));
     await again.close();
   });
-
-  test("defragmentation gives the space of deleted rows back", async () => {
-    const backend = await open();
-    for (let i = 0; i < 200; i++) backend.put("key", `k${i}`, randomBytes(50_000, i));
-    await backend.flush();
-    for (let i = 0; i < 200; i++) backend.delete("key", `k${i}`);
-    await backend.flush();
-    const before = backend.size().total;
-    await backend.defragment();
-    await backend.defragment();
-    expect(before).toBeGreaterThan(9_000_000);
-    expect(backend.size().total).toBeLessThan(before / 2);
-    await backend.close();
-  });
 });
-
-/** Incompressible enough. */
-function randomBytes(length: number, seed: number): Uint8Array {
-  let state = seed + 1;
-  return Uint8Array.from({ length }, () => {
-    state = Math.imul(state, 1_664_525) + 1_013_904_223;
-    return state >>> 24;
-  });
-}

@@ -9,7 +9,7 @@ import { nodeDisk } from "../../storage/node-disk.ts";
 import { WalDamagedError } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
 import { parseFrame } from "../../storage/wal-record.ts";
-import { batch, entries, METADATA, SMALL, state, told } from "./wal-fixtures.ts";
+import { batch, entries, METADATA, NOTHING_APPLIED, SMALL, state, told } from "./wal-fixtures.ts";
 
 let root: string;
 const children: ChildProcess[] = [];
@@ -191,7 +191,7 @@ describe("a log on it", () => {
     });
     for (let at = start; at < end; at++) {
       await fs.writeFile(path, content.subarray(0, at));
-      const replay = await openWal(nodeDisk, directory, 0, SMALL);
+      const replay = await openWal(nodeDisk, directory, NOTHING_APPLIED, SMALL);
       expect(replay && told(replay)).toEqual(expected);
       expect((await fs.stat(path)).size).toBe(content.length);
       await replay?.wal.close();
@@ -200,7 +200,7 @@ describe("a log on it", () => {
       const changed = Buffer.from(content);
       changed[at] = (changed[at] as number) ^ 4;
       await fs.writeFile(path, changed);
-      await expect(openWal(nodeDisk, directory, 0, SMALL)).rejects.toThrow(WalDamagedError);
+      await expect(openWal(nodeDisk, directory, NOTHING_APPLIED, SMALL)).rejects.toThrow(WalDamagedError);
       expect((await fs.readFile(path)).equals(changed)).toBe(true);
     }
   });
@@ -219,7 +219,7 @@ describe.skipIf(etcd === undefined)("a log that etcd wrote", () => {
     await withEtcd(dataDir, client, `http://127.0.0.1:${ports[1]}`, async () => {
       for (let i = 0; i < 20; i++) await etcdctl(client, "put", `key${i}`, `value${i}`);
     });
-    const replay = await openWal(nodeDisk, directory, 0, options);
+    const replay = await openWal(nodeDisk, directory, NOTHING_APPLIED, options);
     if (replay === undefined) throw new Error("etcd wrote no log");
     expect(replay.tornBytes).toBe(0);
     expect(replay.start).toEqual({ index: 0, term: 0 });
@@ -237,7 +237,7 @@ describe.skipIf(etcd === undefined)("a log that etcd wrote", () => {
       expect(await etcdctl(client, "get", "key7", "--print-value-only")).toBe("value7\n");
       await etcdctl(client, "put", "after", "all");
     });
-    const again = await openWal(nodeDisk, directory, last, options);
+    const again = await openWal(nodeDisk, directory, { index: last, term }, options);
     expect(again?.before).toEqual({ index: last, term });
     expect(again?.entries[0]).toMatchObject({ index: last + 1, term });
     expect(again?.entries.some(({ data }) => Buffer.from(data).includes("after"))).toBe(true);

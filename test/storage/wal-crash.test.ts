@@ -3,7 +3,20 @@ import type { Entry, HardState } from "../../raft/types.ts";
 import type { Wal, WalBatch } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
 import { type DiskOperation, MemoryDisk } from "./memory-disk.ts";
-import { batch, chooser, entries, METADATA, Model, open, recordsOf, SMALL, state, told, WAL } from "./wal-fixtures.ts";
+import {
+  batch,
+  chooser,
+  entries,
+  METADATA,
+  Model,
+  NOTHING_APPLIED,
+  open,
+  recordsOf,
+  SMALL,
+  state,
+  told,
+  WAL,
+} from "./wal-fixtures.ts";
 
 class PowerFailure extends Error {
   override readonly name = "PowerFailure";
@@ -83,7 +96,7 @@ async function lead(wal: Wal, result: Run, seed: number): Promise<void> {
 
 /** The log is what a first part of the records comes to, and everything that was acknowledged is in that part. */
 async function check(survivor: MemoryDisk, { records, durable }: Run): Promise<void> {
-  const replay = await openWal(survivor, WAL, 0, SMALL);
+  const replay = await openWal(survivor, WAL, NOTHING_APPLIED, SMALL);
   if (replay === undefined) {
     expect(durable).toBe(0);
     return;
@@ -143,7 +156,9 @@ test("loses nothing over a chain of power failures, also during repair", async (
     for (let i = 0; i < 4; i++) {
       disk = disk.crash(choose);
       disk.before = failFrom(1 + choose(20));
-      await expect(openWal(disk, WAL, 0, SMALL).then(() => undefined, powerOnly)).resolves.toBeUndefined();
+      await expect(
+        openWal(disk, WAL, NOTHING_APPLIED, SMALL).then(() => undefined, powerOnly),
+      ).resolves.toBeUndefined();
     }
     await check(disk.crash(choose), result);
   }

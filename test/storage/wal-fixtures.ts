@@ -26,7 +26,13 @@ export function state(term: number, commit: number, vote = 0n): HardState {
   return { term, vote, commit };
 }
 
-export async function open(disk: Disk, options: WalOptions = SMALL, keepAfter = 0): Promise<WalReplay> {
+export const NOTHING_APPLIED = { index: 0, term: 0 };
+
+export async function open(
+  disk: Disk,
+  options: WalOptions = SMALL,
+  keepAfter: { readonly index: number; readonly term: number } = NOTHING_APPLIED,
+): Promise<WalReplay> {
   const replay = await openWal(disk, WAL, keepAfter, options);
   if (replay === undefined) throw new Error("no WAL");
   return replay;

@@ -239,15 +239,14 @@ describe("replay", () => {
     const wal = await createWal(disk, WAL, METADATA, batch(entries(1, 5, 1), state(1, 2)), SMALL);
     await wal.append(batch(entries(4, 3, 2), state(2, 5)));
     await wal.append(batch(entries(7, 2, 3), state(3, 8)));
-    for (const [keepAfter, before, first] of [
-      [0, { index: 0, term: 0 }, 1],
-      [3, { index: 3, term: 1 }, 4],
-      [4, { index: 4, term: 2 }, 5],
-      [7, { index: 7, term: 3 }, 8],
-      [8, { index: 8, term: 3 }, 9],
-      [99, { index: 8, term: 3 }, 9],
+    for (const [before, first] of [
+      [{ index: 0, term: 0 }, 1],
+      [{ index: 3, term: 1 }, 4],
+      [{ index: 4, term: 2 }, 5],
+      [{ index: 7, term: 3 }, 8],
+      [{ index: 8, term: 3 }, 9],
     ] as const) {
-      const replay = await open(disk, SMALL, keepAfter);
+      const replay = await open(disk, SMALL, before);
       expect(replay.before).toEqual(before);
       expect(replay.entries.map(({ index }) => index)).toEqual(Array.from({ length: 9 - first }, (_, i) => first + i));
       expect([replay.wal.firstIndex, replay.wal.lastIndex]).toEqual([1, 8]);
@@ -258,12 +257,11 @@ describe("replay", () => {
     const disk = new MemoryDisk();
     const wal = await createWal(disk, WAL, METADATA, batch(entries(1, 9, 1), state(1, 1)), SMALL);
     await wal.append(batch(entries(3, 2, 2), state(2, 1)));
-    let replay = await open(disk, SMALL, 6);
-    expect([replay.before, replay.entries]).toEqual([{ index: 4, term: 2 }, []]);
-    replay = await open(disk, SMALL, 3);
+    await expect(open(disk, SMALL, { index: 6, term: 1 })).rejects.toThrow("it ends at entry 4");
+    let replay = await open(disk, SMALL, { index: 3, term: 2 });
     expect(replay.entries.map(({ index, term }) => [index, term])).toEqual([[4, 2]]);
     await replay.wal.append(batch(entries(2, 6, 3), state(3, 1)));
-    replay = await open(disk, SMALL, 3);
+    replay = await open(disk, SMALL, { index: 3, term: 3 });
     expect(replay.before).toEqual({ index: 3, term: 3 });
     expect(replay.entries.map(({ index, term }) => [index, term])).toEqual([4, 5, 6, 7].map((index) => [index, 3]));
   });
@@ -315,7 +313,7 @@ describe("read", () => {
     }
     expect((await disk.list(WAL)).length).toBeGreaterThan(4);
     const last = model.entries.length;
-    for (const log of [wal, (await open(disk, options, last)).wal]) {
+    for (const log of [wal, (await open(disk, options, { index: last, term: model.entries.at(-1)?.term ?? 0 })).wal]) {
       for (let i = 0; i < 300; i++) {
         const from = 1 + choose(last - 1);
         const through = from + choose(last - from);
@@ -364,7 +362,7 @@ describe("a log that etcd cut or that begins with a snapshot", () => {
     const wal = await createWal(disk, WAL, METADATA, FIRST, SMALL);
     for (let i = 2; i < 12; i++) await wal.append(batch(entries(i, 1, 1, 1000), state(1, i)));
     await disk.remove(`${WAL}/0000000000000000-0000000000000000.wal`);
-    const replay = await open(disk, SMALL, 6);
+    const replay = await open(disk, SMALL, { index: 6, term: 1 });
     const first = Number.parseInt(
       (await disk.list(WAL)).find((name) => name.endsWith(".wal"))?.slice(17, 33) ?? "",
       16,
