@@ -206,6 +206,35 @@ describe("segments", () => {
     expect(await disk.list(WAL)).toEqual(["0000000000000000-0000000000000000.wal"]);
   });
 
+  test("that could not be prepared are tried again, and an end before that is a clean one", async () => {
+    const disk = new MemoryDisk();
+    const wal = await createWal(disk, WAL, METADATA, FIRST, SMALL);
+    let allocations = 0;
+    const full = ({ kind }: DiskOperation): void => {
+      if (kind === "allocate" && ++allocations > 0) throw new Error("disk full");
+    };
+    disk.before = full;
+    await wal.append(batch(entries(2, 1, 1, 2500)));
+    await turns();
+    expect(allocations).toBe(1);
+    expect(await disk.list(WAL)).toEqual(["0000000000000000-0000000000000000.wal"]);
+    // Not at every append: on a full disk each attempt costs a segment of zeros.
+    await wal.append(batch(entries(3, 1, 1)));
+    await turns();
+    expect(allocations).toBe(1);
+    await wal.append(batch(entries(4, 1, 1, 300)));
+    await turns();
+    expect(allocations).toBe(2);
+    disk.before = () => undefined;
+    await wal.append(batch(entries(5, 1, 1, 3000)));
+    expect(await disk.list(WAL)).toContain("0000000000000001-0000000000000005.wal");
+    disk.before = full;
+    await wal.append(batch(entries(6, 1, 1, 10)));
+    await wal.close();
+    disk.before = () => undefined;
+    expect((await open(disk)).entries).toHaveLength(6);
+  });
+
   test("of another size go on after a restart with a new size", async () => {
     const disk = new MemoryDisk();
     const wal = await createWal(disk, WAL, METADATA, FIRST, { segmentBytes: 2048 });
