@@ -48,7 +48,7 @@ export const limits = {
   raftInflightBytes: 16 << 20,
   /** Entries handed to apply at once. */
   raftCommittedBytes: 1 << 20,
-  /** Proposed and not committed on a leader: beyond it proposals wait in the (bounded) queue of their member. */
+  /** In the log and not applied: beyond it a leader takes no proposals, and they wait in the (bounded) queue of their member. */
   raftUncommittedBytes: 64 << 20,
   /** Applied entries kept in memory for followers, in bytes; older ones are read from the log on disk. */
   windowBytes: 64 << 20,
