@@ -28,7 +28,7 @@ import {
   versionAt,
 } from "./key-index.ts";
 import type { KeyEvent, KeyVersion, Mvcc, MvccRestore } from "./mvcc.ts";
-import { decodeRow, encodeDeleted, encodeTombstone } from "./stored-pair.ts";
+import { DeleteEncoder, decodeRow } from "./stored-pair.ts";
 import { TreeIndex } from "./tree-index.ts";
 
 /** A fresh store is a restore without rows. */
@@ -260,16 +260,18 @@ class Store implements Mvcc {
         return true;
       });
     }
-    for (const found of keys) this.#delete(found, change);
+    const encoder = new DeleteEncoder(change.main, keys.length);
+    for (const found of keys) this.#delete(found, change, encoder);
     return keys;
   }
 
-  #delete(key: string, { main, events }: Change): void {
+  #delete(key: string, { main, events }: Change, encoder: DeleteEncoder): void {
     const sub = events.length;
     this.#tree.update(key, (before) => tombstone(before, main, sub));
     this.#liveCount--;
-    this.#backend.put("key", tombstoneKey(main, sub), encodeTombstone(key));
-    events.push({ type: "delete", key, revision: { main, sub }, kv: encodeDeleted(key, main) });
+    const { row, kv } = encoder.next(key);
+    this.#backend.put("key", tombstoneKey(main, sub), row);
+    events.push({ type: "delete", key, revision: { main, sub }, kv });
   }
 
   endChange(): { readonly revision: number; readonly events: readonly KeyEvent[] } {

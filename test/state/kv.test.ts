@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { decode } from "../../proto/codec.ts";
+import { decode, encode } from "../../proto/codec.ts";
 import { DeleteRangeRequest, LeaseRevokeRequest, RangeRequest } from "../../proto/generated/etcdserverpb.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { errors } from "../../src/api/errors.ts";
 import { revisionKey } from "../../storage/schema.ts";
-import { pairs, putRequest, Session, text } from "./harness.ts";
+import { bucketRows, pairs, putRequest, Session, text } from "./harness.ts";
 
 describe("revisions", () => {
   test("G-2: an empty store is at 1, the first change makes 2, and what changes nothing makes none", async () => {
@@ -193,4 +193,21 @@ test("P-26: what nobody waits for has no response, but the same effect", async (
   }
   const refused = other.command({ put: putRequest("x", "", { ignoreValue: true }) }, false);
   expect(refused.result).toEqual({ kind: "error", error: errors.keyNotFound });
+});
+
+test("N-8, W-9: the rows and events of a delete of many keys, small and large", async () => {
+  const session = await Session.open();
+  const many = Array.from({ length: 2_000 }, (_, i) =>
+    `k${i}`.padEnd(i % 500 === 0 ? 20_000 : (i * 7) % 40, "x"),
+  ).sort();
+  for (const key of many) session.put(key);
+  const main = session.revision + 1;
+  const { events } = session.command({ deleteRange: DeleteRangeRequest.create({ key: "k", rangeEnd: "l" }) });
+  expect(events.map(({ key, kv }) => [key, decode(KeyValue, kv)])).toEqual(
+    many.map((key) => [key, KeyValue.create({ key, modRevision: main })]),
+  );
+  const rows = (await bucketRows(session.backend, "key")).slice(-many.length);
+  expect(rows.map(([, row]) => Buffer.from(row))).toEqual(
+    many.map((key) => encode(KeyValue, KeyValue.create({ key }))),
+  );
 });
