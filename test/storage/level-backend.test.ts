@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
@@ -102,5 +102,44 @@ describe("level backend", () => {
     const again = await reopen(backend);
     for (let i = 0; i < 5_000; i += 7) expect(again.get("key", `k${i}`)).toEqual(Buffer.from(`${i}`));
     await again.close();
+  });
+
+  test("the first failure of a read or a range is reported, once", async () => {
+    const path = join(root, "broken");
+    const first = await open(path);
+    for (let i = 0; i < 100; i++) first.put("key", `k${i}`, Buffer.alloc(1_000, i));
+    await first.flush();
+    await first.close();
+    // Opening turns what is in LevelDB's log into a table.
+    await (await open(path)).close();
+    const failures: BackendError[] = [];
+    const backend = await openLevelBackend(path, { onFailure: (error) => failures.push(error) });
+    // Neither the first block, which opening has read, nor the filter behind the blocks.
+    for (const name of await readdir(path)) {
+      if (!name.endsWith(".ldb")) continue;
+      const bytes = await readFile(join(path, name));
+      await writeFile(join(path, name), bytes.fill(0xab, 600, 1_600));
+    }
+    const snapshot = backend.snapshot();
+    await expect(snapshot.range("key", "", undefined, 1_000)).rejects.toThrow(BackendError);
+    expect(failures).toHaveLength(1);
+    expect(() => {
+      for (let i = 0; i < 100; i++) backend.get("key", `k${i}`);
+    }).toThrow(BackendError);
+    expect(failures).toHaveLength(1);
+    await snapshot.close();
+    await backend.close();
+  });
+
+  test("a read after the end is no failure of the disk", async () => {
+    const failures: BackendError[] = [];
+    const backend = await openLevelBackend(join(root, "ended"), { onFailure: (error) => failures.push(error) });
+    const snapshot = backend.snapshot();
+    await backend.close();
+    expect(() => backend.get("key", "a")).toThrow("is closed");
+    await expect(snapshot.range("key", "", undefined, 10)).rejects.toThrow("is closed");
+    backend.put("key", "a", Buffer.from("1"));
+    await expect(backend.flush()).rejects.toThrow("is closed");
+    expect(failures).toEqual([]);
   });
 });
