@@ -2,8 +2,9 @@ import { ApiError, Code } from "../api/errors.ts";
 
 /**
  * What the answer to one entry may take, charges for its pairs included. Apply makes it in a single turn, on the one
- * member whose client waits, and whoever wrote the entry could not know the state it would meet: 64 MiB are a fraction
- * of a second of work and of any member's memory, and far above what etcd's clients are advised to ask for at once.
+ * member whose client waits, and whoever wrote the entry could not know the state it would meet: 64 MiB are little to
+ * any member's memory, tenths of a second of work (a few seconds for pairs of a few bytes), and more than a
+ * transaction that writes has a use for.
  */
 export const ANSWER_BYTES = 64 << 20;
 
