@@ -56,6 +56,12 @@ export async function openLevelBackend(path: string, options: LevelBackendOption
 
 type Level = ClassicLevel<Buffer, Buffer>;
 
+/** What a page needs of LevelDB's iterators. */
+interface RowIterator {
+  nextv(limit: number): Promise<[Buffer, Buffer][]>;
+  seek(target: Buffer): void;
+}
+
 async function checkFormat(db: Level, path: string): Promise<void> {
   const marker = db.getSync(FORMAT_KEY);
   if (marker !== undefined) {
@@ -325,8 +331,21 @@ class LevelSnapshot implements BackendSnapshot {
       snapshot: this.#snapshot,
       highWaterMarkBytes: RANGE_BYTES,
     });
-    const rows = await iterator.nextv(limit).finally(() => iterator.close());
+    const rows = await this.#readAll(iterator, bucket, limit).finally(() => iterator.close());
     return rows.map(([key, value]) => [key.toString("latin1", 1), value] as const);
+  }
+
+  /**
+   * LevelDB steps over a block that it cannot read, and its iterator owns up to that only at the end. So a page that ends
+   * before is followed by a jump there: otherwise rows would be missing and nobody would know.
+   */
+  async #readAll(iterator: RowIterator, bucket: Bucket, limit: number): Promise<[Buffer, Buffer][]> {
+    const rows = await iterator.nextv(limit);
+    if (rows.length === 0) return rows;
+    iterator.seek(Buffer.from([PREFIX[bucket] + 1]));
+    const behind = await iterator.nextv(1);
+    assert(behind.length === 0, "a range has rows behind its end");
+    return rows;
   }
 
   close(): Promise<void> {
