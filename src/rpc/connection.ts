@@ -6,9 +6,16 @@ import type { Env, Timer } from "../env.ts";
 export interface Connection {
   /** Response bytes handed to HTTP/2 and not yet taken by the socket. */
   unsentBytes: number;
+  /** The same over all connections of the member. */
+  readonly everywhere: { unsentBytes: number };
   openCalls: number;
   /** Something was sent since the last ping. */
   sentSincePing: boolean;
+}
+
+export function countUnsent(connection: Connection, bytes: number): void {
+  connection.unsentBytes += bytes;
+  connection.everywhere.unsentBytes += bytes;
 }
 
 /** A client that has no call open may ping this often. */

@@ -4,7 +4,7 @@ import { type Codec, DecodeError, decode, encode } from "../../proto/codec.ts";
 import { ApiError, Code, errors, malformed, messageTooLarge } from "../api/errors.ts";
 import type { Env, Timer } from "../env.ts";
 import type { Logger } from "../log.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, countUnsent } from "./connection.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "./rpc.ts";
 
@@ -15,6 +15,8 @@ export interface CallOptions {
   readonly streamQueueBytes: number;
   /** A connection that holds more than this unread gets no further unary responses. */
   readonly connectionQueueBytes: number;
+  /** The same for all connections together: many slow readers must not add up to the member's memory. */
+  readonly memberQueueBytes: number;
   readonly env: Env;
   readonly logger: Logger;
 }
@@ -113,7 +115,7 @@ export class GrpcJsCall implements CallContext {
         if (this.#ended === undefined) this.#body?.halfClosed();
       },
       onCancel: () => {
-        this.#connection.unsentBytes -= this.#queuedBytes;
+        countUnsent(this.#connection, -this.#queuedBytes);
         this.#queuedBytes = 0;
         this.#gone = true;
         this.#finish(errors.canceled);
@@ -143,14 +145,16 @@ export class GrpcJsCall implements CallContext {
       this.fail(thrown);
       return false;
     }
-    if (this.unary && this.#connection.unsentBytes > this.#options.connectionQueueBytes) {
-      this.fail(tooMuchUnread(this.#connection.unsentBytes));
+    const { unsentBytes, everywhere } = this.#connection;
+    const { connectionQueueBytes, memberQueueBytes } = this.#options;
+    if (this.unary && (unsentBytes > connectionQueueBytes || everywhere.unsentBytes > memberQueueBytes)) {
+      this.fail(tooMuchUnread(Math.max(unsentBytes, everywhere.unsentBytes)));
       return false;
     }
     const cost = bytes.length + MESSAGE_OVERHEAD_BYTES;
     this.#connection.sentSincePing = true;
     this.#queuedBytes += cost;
-    this.#connection.unsentBytes += cost;
+    countUnsent(this.#connection, cost);
     this.#call.sendMessage(bytes, () => this.#sent(cost));
     return true;
   }
@@ -164,7 +168,7 @@ export class GrpcJsCall implements CallContext {
     const before = this.#queuedBytes;
     const limit = this.#options.streamQueueBytes;
     this.#queuedBytes -= cost;
-    this.#connection.unsentBytes -= cost;
+    countUnsent(this.#connection, -cost);
     if (this.#ended === undefined && before >= limit && this.#queuedBytes < limit) this.#body?.drained();
   }
 
@@ -311,7 +315,7 @@ function encodeBounded<T>(codec: Codec<T>, message: T, maxBytes: number): Buffer
 function tooMuchUnread(bytes: number): ApiError {
   return new ApiError(
     Code.ResourceExhausted,
-    `quorate: the connection holds ${bytes} bytes of responses that its client has not read`,
+    `quorate: ${bytes} bytes of responses wait for clients that have not read them`,
   );
 }
 

@@ -27,6 +27,7 @@ export const grpcJsDefaults = {
   streamQueueBytes: 1 << 20,
   /** Above any one response that a client can reasonably ask for, far below the memory of a member. */
   connectionQueueBytes: 256 << 20,
+  memberQueueBytes: 1 << 30,
   /** G-10 */
   keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
   keepaliveTimeoutMs: 20_000,
@@ -51,6 +52,7 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
   const table = tableOf(handlers);
   const sockets = new Set<Socket>();
   const connections = new WeakMap<ServerHttp2Session, Connection>();
+  const everywhere = { unsentBytes: 0 };
   const sweep = new DeadConnectionSweep(env, options.deadSweepMs);
   const calls = new Set<GrpcJsCall>();
   let unaryCalls = 0;
@@ -60,7 +62,7 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
   /** Set while grpc-js makes its session for a socket, which it does before `injectConnection` returns. */
   let accepting: Socket | undefined;
   const onSession = (session: ServerHttp2Session): void => {
-    const connection = { unsentBytes: 0, openCalls: 0, sentSincePing: false };
+    const connection = { unsentBytes: 0, everywhere, openCalls: 0, sentSincePing: false };
     connections.set(session, connection);
     if (accepting === undefined) throw new Error("grpc-js opened a session outside of injectConnection");
     const peer = peerOf(accepting);

@@ -500,6 +500,38 @@ describe("connections", () => {
     session.destroy();
   });
 
+  it("counts what clients leave unread over all connections, and gives it back when they go", async () => {
+    const kvs = [Buffer.alloc(1 << 20)];
+    const { port } = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
+      grpc: { memberQueueBytes: 4 << 20 },
+    });
+    const http2 = await import("node:http2");
+    const ask = async (count: number): Promise<{ readonly statuses: string[]; close(): void }> => {
+      const statuses: string[] = [];
+      const sessions = Array.from({ length: count }, () => http2.connect(`http://127.0.0.1:${port}`));
+      for (const session of sessions) {
+        const request = session.request({
+          ":method": "POST",
+          ":path": KVRange.path,
+          "content-type": "application/grpc",
+        });
+        request.on("response", (headers) => statuses.push(String(headers["grpc-status"] ?? "data")));
+        request.end(Buffer.alloc(5));
+      }
+      await until(() => statuses.length === count);
+      return { statuses, close: () => sessions.forEach((session) => void session.destroy()) };
+    };
+    const many = await ask(20);
+    expect(many.statuses.filter((status) => status === "8").length).toBeGreaterThanOrEqual(10);
+    many.close();
+    for (let attempt = 0, served = false; !served; attempt++) {
+      if (attempt > 500) throw new Error("what gone clients left unread still counts");
+      const again = await ask(1);
+      again.close();
+      served = again.statuses[0] === "data";
+    }
+  });
+
   it("G-10: ends a connection that pings too often, with too_many_pings; slower pings are fine", async () => {
     const seen: unknown[] = [];
     const { port, logger, client } = await open([
