@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Backend } from "../storage/backend.ts";
 import { openLevelBackend } from "../storage/level-backend.ts";
 import { nodeDisk } from "../storage/node-disk.ts";
 import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
@@ -93,7 +94,9 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   process.on("uncaughtException", (error) => onEnd(1, error));
   process.on("unhandledRejection", (error) => onEnd(1, error));
 
-  const booted = await bootstrap(config, { disk: nodeDisk, log, openBackend: openLevelBackend, fetchText });
+  const openBackend = (path: string): Promise<Backend> =>
+    openLevelBackend(path, { onFailure: (error) => onEnd(1, error) });
+  const booted = await bootstrap(config, { disk: nodeDisk, log, openBackend, fetchText });
   const member = await startMember(config, booted, {
     env,
     log,

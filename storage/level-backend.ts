@@ -103,8 +103,8 @@ function openError(error: unknown, path: string): unknown {
 
 function damaged(path: string, cause: Error): string {
   return (
-    `the state store ${path} is damaged (${cause.message}): remove this member from the cluster and add it again with an ` +
-    "empty data directory, or restore the cluster from a snapshot if it was the only one"
+    `the state store ${path} is damaged (${cause.message}): move this directory away and start the member again; it is ` +
+    "made anew from the log, which holds everything"
   );
 }
 

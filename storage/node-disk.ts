@@ -20,7 +20,7 @@ const ZEROS = Buffer.alloc(1 << 20);
 export const nodeDisk: Disk = {
   async makeDirectory(path) {
     await named("mkdir", path, async () => {
-      const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
+      const first = await makeWithParents(path);
       // Each name lives in the directory above it; one that is not new may have been made by a process that was killed.
       const top = dirname(first ?? path);
       for (let at = dirname(path); ; at = dirname(at)) {
@@ -151,4 +151,23 @@ function codeOf(error: unknown): string | undefined {
 
 function byCodeUnits(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * The topmost directory that had to be made; undefined if all were there. (Node's own `recursive` asks for ever where
+ * the parent is there and the child is still "not found", as below /proc.)
+ */
+async function makeWithParents(path: string): Promise<string | undefined> {
+  try {
+    await fs.mkdir(path, { mode: 0o700 });
+    return path;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "EEXIST" && (await fs.stat(path)).isDirectory()) return undefined;
+    const parent = dirname(path);
+    if (code !== "ENOENT" || parent === path) throw error;
+    const first = await makeWithParents(parent);
+    await fs.mkdir(path, { mode: 0o700 });
+    return first ?? path;
+  }
 }

@@ -43,9 +43,8 @@ export function segmentsAmong(directory: string, names: readonly string[]): Segm
 }
 
 const WHAT_TO_DO =
-  "Nothing on disk was changed. A member must not go on with a log that lost what it promised: if the files cannot be " +
-  "brought back as they were, remove this member from the cluster and add it again with an empty data directory (its " +
-  "peers send it everything), or, without peers, restore a backup.";
+  "The log was not changed. A member must not go on with a log that lost what it promised: bring its files back as they " +
+  "were. Until then the cluster goes on without it, as long as most of the other members run.";
 
 /** A sound log, but not the one that belongs to the state store. */
 export function foreign(directory: string, what: string): WalDamagedError {

@@ -15,6 +15,10 @@ import type { StateMachine } from "../state/machine.ts";
 import { openStateMachine } from "../state/restore.ts";
 import { clusterIdOf, hexId, memberIdOf } from "./ids.ts";
 
+/** About two seconds of reading each. */
+const PROGRESS_LOG_BYTES = 256 << 20;
+const PROGRESS_LOG_ROWS = 200_000;
+
 export interface BootDeps {
   readonly disk: Disk;
   readonly log: Logger;
@@ -58,7 +62,7 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     const isLogThere = await hasLog(disk, config);
     if (isLogThere) locks.push(await disk.lock(`${config.walDir}/lock`));
     backend = await deps.openBackend(`${memberDir}/state`);
-    const machine = await restoreMachine(backend, config);
+    const machine = await restoreMachine(backend, config, deps.log);
     if (!isLogThere) {
       refuseLostLog(config, machine);
       checkFirstStart(config);
@@ -95,6 +99,9 @@ async function openOrCreateLog(
 ): Promise<Omit<Booted, "unlock">> {
   const walOptions: WalOptions = {
     segmentBytes: limits.walSegmentBytes,
+    onProgress: everyTime(PROGRESS_LOG_BYTES, (read, total) =>
+      deps.log.info({ "read-bytes": read, "of-bytes": total }, "reading the log"),
+    ),
     ...(deps.onWalSync === undefined ? {} : { onSync: deps.onWalSync }),
   };
   const applied = { index: machine.appliedIndex, term: machine.appliedTerm };
@@ -224,8 +231,19 @@ function membersOf(answer: string): readonly MemberRecord[] {
   });
 }
 
-async function restoreMachine(backend: Backend, config: Config): Promise<StateMachine> {
-  const { mvcc, leased } = await restoreMvcc(backend);
+/** Calls through once for every `step` of progress, so that short work says nothing and long work shows that it goes on. */
+function everyTime(step: number, say: (done: number, total: number) => void): (done: number, total?: number) => void {
+  let next = step;
+  return (done, total = 0) => {
+    if (done < next) return;
+    next = done + step;
+    say(done, total);
+  };
+}
+
+async function restoreMachine(backend: Backend, config: Config, log: Logger): Promise<StateMachine> {
+  const onProgress = everyTime(PROGRESS_LOG_ROWS, (rows) => log.info({ rows }, "reading the state store"));
+  const { mvcc, leased } = await restoreMvcc(backend, onProgress);
   const snapshot = backend.snapshot();
   try {
     const rows: Record<string, (readonly [string, Uint8Array])[]> = {};

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -91,6 +91,23 @@ describe("one member and its data directory", () => {
     for (let n = 0; n < 19; n++) {
       expect((await cluster.client(member).get(`key${n}`))?.value.toString()).toBe(`value${n}`);
     }
+  });
+
+  test("the state store is made anew from the log when its directory was moved away, as its error advises", async () => {
+    const before = await cluster.client(member).hashKv();
+    await member.kill("SIGTERM");
+    renameSync(join(member.dataDir, "member", "state"), join(cluster.directory, "moved-away"));
+    member.start();
+    await member.ready();
+    const after = await cluster.client(member).hashKv();
+    expect([after.hash, after.header?.revision]).toEqual([before.hash, before.header?.revision]);
+    expect((await cluster.client(member).get("key7"))?.value.toString()).toBe("value7");
+  });
+
+  test("a directory that can never be made is refused, not tried for ever", async () => {
+    const result = await run(quorate, ["--data-dir=/proc/nowhere"], { timeoutMs: 30_000 });
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain("/proc/nowhere");
   });
 
   test("a second process on the same data directory is refused, and the first goes on", async () => {

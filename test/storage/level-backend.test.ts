@@ -50,7 +50,7 @@ describe("level backend", () => {
     }
     const failed = openLevelBackend(path);
     await expect(failed).rejects.toThrow(BackendError);
-    await expect(failed).rejects.toThrow(/is damaged .*remove this member from the cluster/);
+    await expect(failed).rejects.toThrow(/is damaged .*move this directory away/);
   });
 
   test("a path that is a file cannot be opened", async () => {

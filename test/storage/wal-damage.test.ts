@@ -140,7 +140,7 @@ describe.each(LASTS)("with %s at the end", (name, last) => {
         const result = await attempt(built, changed);
         if (result.kind === "refused") {
           expect(result.error.message).toContain(built.path);
-          expect(result.error.message).toMatch(/damaged at offset \d+ \(record \d+\): .*Nothing on disk was changed/);
+          expect(result.error.message).toMatch(/damaged at offset \d+ \(record \d+\): .*The log was not changed/);
           continue;
         }
         // Only where the rest tells what the byte was.
