@@ -21,6 +21,12 @@ import { becomeFollower, isMember, isVoter } from "./state.ts";
 import type { Message, NodeId } from "./types.ts";
 import { NONE } from "./types.ts";
 
+/**
+ * No honest member is this many elections ahead of another. A message that says so is nonsense, and believing it could
+ * take the cluster to the last term that fits the wire: after that nobody could ever be elected again.
+ */
+const MAX_TERM_JUMP = 2 ** 40;
+
 export function stepMessage(raft: Raft, message: Message): void {
   if (message.to !== raft.id || message.from === raft.id || message.from === NONE) return;
   switch (message.type) {
@@ -30,6 +36,7 @@ export function stepMessage(raft: Raft, message: Message): void {
       stepForwarded(raft, message);
       return;
     default:
+      if (message.term > raft.term + MAX_TERM_JUMP) return;
       if (settleTerm(raft, message)) stepInTerm(raft, message);
   }
 }

@@ -11,6 +11,9 @@ export const ANSWER_BYTES = 64 << 20;
 /** For every pair held, besides its bytes: the objects that lead to it. */
 export const PAIR_CHARGE_BYTES = 128;
 
+/** For every key looked at: it takes time, of which a single turn must not hold too much. */
+export const VISIT_CHARGE_BYTES = 32;
+
 /**
  * Counts the bytes of an answer while it is made. Once it is too large, nothing more is to be added or fetched: what the
  * entry does to the state is carried out as if nobody waited, and the client is told so.
@@ -27,20 +30,16 @@ export class AnswerBytes {
     return this.#bytes > this.#limit;
   }
 
+  /** Takes into account that so many keys were looked at, whatever of them is in the answer. */
+  addVisits(keys: number): boolean {
+    this.#bytes += keys * VISIT_CHARGE_BYTES;
+    return !this.isTooLarge;
+  }
+
   /** Takes one more pair into account; false when that was too much. */
   addPair(pair: Uint8Array): boolean {
     this.#bytes += pair.length + PAIR_CHARGE_BYTES;
     return !this.isTooLarge;
-  }
-
-  /** Whether that much would still fit, for what is held only while the answer is made. */
-  fits(bytes: number): boolean {
-    return this.#bytes + bytes <= this.#limit;
-  }
-
-  /** Something the answer needs did not fit. */
-  giveUp(): void {
-    this.#bytes = Number.POSITIVE_INFINITY;
   }
 }
 

@@ -9,7 +9,7 @@ import {
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { KeyVersion, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { type ApiError, errors } from "../api/errors.ts";
-import { type AnswerBytes, PAIR_CHARGE_BYTES } from "./answer.ts";
+import type { AnswerBytes } from "./answer.ts";
 
 /** What a range comes to before any value is touched: a reader may fetch the values in pieces. */
 export interface RangeResult {
@@ -88,6 +88,7 @@ export function rangeResponse(
   const outcome = rangeVersions(mvcc, request, currentRevision);
   if (outcome.kind === "error") return outcome;
   const { count, revision } = outcome;
+  if (!answer.addVisits(count)) return { kind: "response", response: undefined };
   const found = outcome.byValue ? sortedByValue(mvcc, request, outcome.versions, answer) : outcome;
   if (found === undefined) return { kind: "response", response: undefined };
   const kvs: Uint8Array[] = [];
@@ -107,14 +108,10 @@ function sortedByValue(
   answer: AnswerBytes,
 ): { readonly versions: readonly KeyVersion[]; readonly more: boolean } | undefined {
   const valued: { readonly version: KeyVersion; readonly value: Uint8Array }[] = [];
-  let bytes = 0;
   for (const version of versions) {
     const { value } = decode(KeyValue, mvcc.value(version));
-    bytes += value.length + PAIR_CHARGE_BYTES;
-    if (!answer.fits(bytes)) {
-      answer.giveUp();
-      return undefined;
-    }
+    // Counted for good, though it may not be in the answer: the next range of the transaction reads as much again.
+    if (!answer.addPair(value)) return undefined;
     valued.push({ version, value });
   }
   const { kept, more } = arrange(request, valued.sort(compareValues));

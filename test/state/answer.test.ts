@@ -5,7 +5,13 @@ import {
   RangeRequestSortTarget as Target,
   TxnRequest,
 } from "../../proto/generated/etcdserverpb.ts";
-import { ANSWER_BYTES, AnswerBytes, answerTooLarge, PAIR_CHARGE_BYTES } from "../../src/state/answer.ts";
+import {
+  ANSWER_BYTES,
+  AnswerBytes,
+  answerTooLarge,
+  PAIR_CHARGE_BYTES,
+  VISIT_CHARGE_BYTES,
+} from "../../src/state/answer.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { applyTxn } from "../../src/state/txn.ts";
 import { dump, op, pairs, putRequest, Session } from "./harness.ts";
@@ -105,11 +111,25 @@ test("the bound is exact, and small pairs are charged for more than their bytes"
   const { mvcc, leases } = session.machine;
   const keyspace = { mvcc, lessor: leases as Parameters<typeof applyTxn>[0]["lessor"] };
   const request = TxnRequest.create({ success: [op.range("a"), op.range("a")] });
-  const bytes = 2 * ((kv as Uint8Array).length + PAIR_CHARGE_BYTES);
+  const bytes = 2 * ((kv as Uint8Array).length + PAIR_CHARGE_BYTES + VISIT_CHARGE_BYTES);
   const enough = new AnswerBytes(bytes);
   expect(applyTxn(keyspace, request, enough)).toMatchObject({ response: { responses: [{}, {}] } });
   expect(enough.isTooLarge).toBe(false);
   const short = new AnswerBytes(bytes - 1);
   expect(applyTxn(keyspace, request, short)).toMatchObject({ kind: "done", response: undefined });
   expect(short.isTooLarge).toBe(true);
+});
+
+test("keys that are only counted or looked at count as well: many whole ranges in one transaction are given up", async () => {
+  const session = await Session.open();
+  for (let n = 0; n < 100; n++) session.put(`k${n}`, "1");
+  const { mvcc, leases } = session.machine;
+  const keyspace = { mvcc, lessor: leases as Parameters<typeof applyTxn>[0]["lessor"] };
+  const count = RangeRequest.create({ key: "k", rangeEnd: "l", countOnly: true });
+  const success = Array.from({ length: 10 }, () => ({ request: { kind: "requestRange" as const, value: count } }));
+  const request = TxnRequest.create({ success });
+  const enough = new AnswerBytes(10 * 100 * VISIT_CHARGE_BYTES);
+  expect(applyTxn(keyspace, request, enough)).toMatchObject({ response: { succeeded: true } });
+  const short = new AnswerBytes(9 * 100 * VISIT_CHARGE_BYTES);
+  expect(applyTxn(keyspace, request, short)).toMatchObject({ kind: "done", response: undefined });
 });
