@@ -1,6 +1,7 @@
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSnapshot, Bucket } from "./backend.ts";
-import { type Layer, LayeredView, lowerBound, Overlay, type Rows } from "./overlay.ts";
+import { lowerBound } from "./mvcc/lower-bound.ts";
+import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
 /**

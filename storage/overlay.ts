@@ -1,5 +1,6 @@
 import { assert } from "../raft/assert.ts";
 import type { Bucket } from "./backend.ts";
+import { lowerBound } from "./mvcc/lower-bound.ts";
 import { BUCKETS, successor } from "./schema.ts";
 
 /**
@@ -211,16 +212,4 @@ function overlaid(durable: Rows, staged: SortedRows, from: string, to: string | 
 
 function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** Position of the first key >= `key`. */
-export function lowerBound(keys: readonly string[], key: string): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((keys[middle] as string) < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

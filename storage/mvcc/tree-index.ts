@@ -1,3 +1,5 @@
+import { lowerBound } from "./lower-bound.ts";
+
 /**
  * A B+tree from latin1 keys to values: every pair is in a leaf, leaves are linked in ascending order, and inner nodes
  * only route. `keys[i]` of an inner node is <= every key below `children[i + 1]` and > every key below `children[i]`
@@ -40,14 +42,14 @@ export class TreeIndex<V> {
 
   get(key: string): V | undefined {
     const leaf = this.#leafOf(key);
-    const at = firstAtLeast(leaf.keys, key);
+    const at = lowerBound(leaf.keys, key);
     return leaf.keys[at] === key ? leaf.values[at] : undefined;
   }
 
   /** Stores what `update` makes of the value there is; returns it. */
   update(key: string, update: (before: V | undefined) => V): V {
     const leaf = this.#leafOf(key);
-    const at = firstAtLeast(leaf.keys, key);
+    const at = lowerBound(leaf.keys, key);
     if (leaf.keys[at] === key) {
       const value = update(leaf.values[at]);
       leaf.values[at] = value;
@@ -76,12 +78,12 @@ export class TreeIndex<V> {
   /** Pairs with from <= key < to (`to` undefined: no bound), ascending, until the visitor returns false. */
   visit(from: string, to: string | undefined, visitor: (key: string, value: V) => boolean): void {
     let leaf: Leaf<V> | undefined = this.#leafOf(from);
-    let at = firstAtLeast(leaf.keys, from);
+    let at = lowerBound(leaf.keys, from);
     while (leaf !== undefined) {
       const { keys, values } = leaf;
       const count = keys.length;
       const isLast: boolean = to !== undefined && count > 0 && (keys[count - 1] as string) >= to;
-      const end = to !== undefined && isLast ? firstAtLeast(keys, to) : count;
+      const end = to !== undefined && isLast ? lowerBound(keys, to) : count;
       for (; at < end; at++) {
         if (!visitor(keys[at] as string, values[at] as V)) return;
       }
@@ -96,18 +98,6 @@ export class TreeIndex<V> {
     while (!node.leaf) node = node.children[childFor(node.keys, key)] as Node<V>;
     return node;
   }
-}
-
-/** Position of the first key >= `key`. */
-function firstAtLeast(keys: readonly string[], key: string): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((keys[middle] as string) < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Which child of an inner node `key` belongs to: behind every routing key <= `key`. */
@@ -125,7 +115,7 @@ function childFor(keys: readonly string[], key: string): number {
 /** The key is not there yet. */
 function insert<V>(node: Node<V>, key: string, value: V): Split<V> | undefined {
   if (node.leaf) {
-    const at = firstAtLeast(node.keys, key);
+    const at = lowerBound(node.keys, key);
     node.keys.splice(at, 0, key);
     node.values.splice(at, 0, value);
     return node.keys.length > ORDER ? splitLeaf(node, at) : undefined;
@@ -160,7 +150,7 @@ function splitInner<V>(inner: Inner<V>): Split<V> {
 
 function remove<V>(node: Node<V>, key: string): boolean {
   if (node.leaf) {
-    const at = firstAtLeast(node.keys, key);
+    const at = lowerBound(node.keys, key);
     if (node.keys[at] !== key) return false;
     node.keys.splice(at, 1);
     node.values.splice(at, 1);
