@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Client, credentials } from "@grpc/grpc-js";
-import { decode } from "../proto/codec.ts";
-import { StatusResponse } from "../proto/generated/etcdserverpb.ts";
-import { rpcs } from "../proto/generated/services.ts";
+import { clusterFile, writeClusterFile } from "./cluster-file.ts";
+import { findLeader } from "./find-leader.ts";
 
 const USAGE = `Usage: npm start -- [--members 1|3|5] [--data-dir DIR] [--base-port PORT]
 
@@ -25,6 +24,7 @@ export interface MemberPlan {
 }
 
 export interface ClusterPlan {
+  readonly dataDir: string;
   readonly members: readonly MemberPlan[];
 }
 
@@ -54,7 +54,7 @@ export function planCluster(argv: readonly string[]): ClusterPlan | "help" {
     throw new UsageError(`--base-port must be a port number with room for the others, not ${values["base-port"]}`);
   }
   const dataDir = values["data-dir"] ?? "data";
-  return { members: Array.from({ length: count }, (_, i) => plan(i, count, base, dataDir)) };
+  return { dataDir, members: Array.from({ length: count }, (_, i) => plan(i, count, base, dataDir)) };
 }
 
 /** 2379, 22379, 32379 (as in etcd's own examples); five members go on with 42379 and 52379. */
@@ -82,11 +82,15 @@ export function memberFlags(cluster: ClusterPlan, member: MemberPlan): string[] 
 const READY = "ready to serve client requests";
 const main = fileURLToPath(new URL("../src/main.js", import.meta.url));
 
+/** A member that somebody killed is started again after this long: time to see the others go on without it. */
+const RESTART_DELAY_MS = 5_000;
+
 interface Running {
   readonly plan: MemberPlan;
-  readonly process: ChildProcess;
-  readonly ended: Promise<number>;
-  leader: string;
+  process: ChildProcess;
+  isReady: boolean;
+  /** Set while it waits to be started again. */
+  restart: NodeJS.Timeout | undefined;
 }
 
 /** Runs until every member has ended. Resolves to the exit code. */
@@ -113,68 +117,121 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
     );
     return 1;
   }
+  return await superviseCluster(cluster);
+}
 
-  let stopping = false;
-  let failed = false;
-  let readyCount = 0;
-  const members: Running[] = cluster.members.map((plan) => {
-    // Its own process group: Ctrl-C reaches this program alone, which then stops the members itself. The channel tells
-    // a member when this program is gone without having done so.
-    const child = spawn(process.execPath, [main, ...memberFlags(cluster, plan)], {
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
-      detached: true,
-    });
-    const ended = new Promise<number>((resolve) => {
+function superviseCluster(cluster: ClusterPlan): Promise<number> {
+  return new Promise((resolve) => {
+    let stopping = false;
+    let failed = false;
+    let announced = false;
+    let members: Running[] = [];
+    const say = (name: string, line: string): boolean => process.stdout.write(`${name} | ${line}\n`);
+
+    const record = (): void => {
+      const running = members.flatMap(({ plan: { name, clientPort }, process: { pid } }) =>
+        pid === undefined ? [] : [{ name, clientPort, pid }],
+      );
+      writeClusterFile(cluster.dataDir, running);
+    };
+
+    const spawnMember = (plan: MemberPlan): ChildProcess => {
+      // Its own process group: Ctrl-C reaches this program alone, which then stops the members itself. The channel tells
+      // a member when this program is gone without having done so.
+      const child = spawn(process.execPath, [main, ...memberFlags(cluster, plan)], {
+        stdio: ["ignore", "pipe", "pipe", "ipc"],
+        detached: true,
+      });
+      for (const stream of [child.stdout, child.stderr]) {
+        if (stream === null) continue;
+        createInterface({ input: stream }).on("line", (line) => {
+          say(plan.name, line);
+          if (line.includes(`"${READY}"`)) onReady(plan);
+        });
+      }
       child.on("error", (error) => {
-        process.stderr.write(`${plan.name}: cannot start: ${error.message}\n`);
-        resolve(1);
+        if (child.pid !== undefined) return;
+        say(plan.name, `cannot start: ${error.message}`);
+        onEnded(plan, child, 1, null);
       });
-      child.on("exit", (code, signal) => resolve(signal === null ? (code ?? 1) : 128));
-    });
-    return { plan, process: child, ended, leader: "" };
+      child.on("exit", (code, signal) => onEnded(plan, child, code, signal));
+      return child;
+    };
+
+    const onReady = (plan: MemberPlan): void => {
+      const member = members.find((candidate) => candidate.plan === plan);
+      if (member !== undefined) member.isReady = true;
+      if (announced || !members.every(({ isReady }) => isReady)) return;
+      announced = true;
+      void announce(members);
+    };
+
+    const onEnded = (plan: MemberPlan, child: ChildProcess, code: number | null, signal: string | null): void => {
+      const member = members.find((candidate) => candidate.process === child);
+      if (!stopping && member !== undefined && signal !== null) {
+        say(plan.name, `was ended by ${signal}; it is started again in ${RESTART_DELAY_MS / 1000} s`);
+        member.restart = setTimeout(() => {
+          member.restart = undefined;
+          member.process = spawnMember(plan);
+          record();
+        }, RESTART_DELAY_MS);
+        return;
+      }
+      if (!stopping) {
+        failed = true;
+        say(plan.name, `ended by itself with exit code ${code ?? 1}; the others go on`);
+      } else if (code !== 0 && signal !== "SIGTERM") {
+        failed = true;
+      }
+      finish();
+    };
+
+    const hasEnded = ({ process: child, restart }: Running): boolean =>
+      restart === undefined && (child.pid === undefined || child.exitCode !== null || child.signalCode !== null);
+
+    const finish = (): void => {
+      if (!members.every(hasEnded)) return;
+      rmSync(clusterFile(cluster.dataDir), { force: true });
+      process.stdout.write(stopping ? "stopped; the data is kept for the next start\n" : "every member has ended\n");
+      resolve(failed ? 1 : 0);
+    };
+
+    const stop = (signal: NodeJS.Signals): void => {
+      if (stopping) {
+        process.stdout.write("\nstopping already; waiting for the members to finish\n");
+        return;
+      }
+      stopping = true;
+      process.stdout.write(`\n${signal}: stopping ${members.length} member${members.length === 1 ? "" : "s"}\n`);
+      for (const member of members) {
+        clearTimeout(member.restart);
+        member.restart = undefined;
+        member.process.kill("SIGTERM");
+      }
+      finish();
+    };
+    process.stdout.on("error", () => stop("SIGPIPE"));
+    process.on("SIGINT", () => stop("SIGINT"));
+    process.on("SIGTERM", () => stop("SIGTERM"));
+    process.on("SIGHUP", () => stop("SIGHUP"));
+
+    members = cluster.members.map((plan) => ({
+      plan,
+      process: spawnMember(plan),
+      isReady: false,
+      restart: undefined,
+    }));
+    record();
   });
-
-  for (const member of members) {
-    for (const stream of [member.process.stdout, member.process.stderr]) {
-      if (stream === null) continue;
-      createInterface({ input: stream }).on("line", (line) => {
-        process.stdout.write(`${member.plan.name} | ${line}\n`);
-        if (line.includes(`"${READY}"`) && ++readyCount === members.length) void announce(members);
-      });
-    }
-    void member.ended.then((code) => {
-      if (stopping) return;
-      failed = true;
-      process.stdout.write(`${member.plan.name} | ended by itself with exit code ${code}; the others go on\n`);
-    });
-  }
-
-  const stop = (signal: NodeJS.Signals): void => {
-    if (stopping) {
-      process.stdout.write("\nstopping already; waiting for the members to finish\n");
-      return;
-    }
-    stopping = true;
-    process.stdout.write(`\n${signal}: stopping ${members.length} member${members.length === 1 ? "" : "s"}\n`);
-    for (const member of members) member.process.kill("SIGTERM");
-  };
-  process.stdout.on("error", () => stop("SIGPIPE"));
-  process.on("SIGINT", () => stop("SIGINT"));
-  process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGHUP", () => stop("SIGHUP"));
-
-  await Promise.all(members.map((member) => member.ended));
-  process.stdout.write(stopping ? "stopped; the data is kept for the next start\n" : "every member has ended\n");
-  return failed ? 1 : 0;
 }
 
 async function announce(members: readonly Running[]): Promise<void> {
-  const leader = await leaderName(members);
+  const leader = await findLeader(members.map(({ plan }) => plan));
   const rows = members.map(({ plan }) => [
     plan.name,
     `127.0.0.1:${plan.clientPort}`,
     `127.0.0.1:${plan.peerPort}`,
-    plan.name === leader ? "leader" : "follower",
+    plan.name === leader?.name ? "leader" : "follower",
     plan.dataDir,
   ]);
   const table = [["MEMBER", "CLIENTS", "PEERS", "ROLE", "DATA"], ...rows];
@@ -192,36 +249,6 @@ async function announce(members: readonly Running[]): Promise<void> {
       `  etcdctl put greeting hello && etcdctl get greeting\n` +
       "  etcdctl endpoint status --write-out=table\n\nCtrl-C stops the cluster.\n\n",
   );
-}
-
-/** Asks the members themselves; the name of the one that leads, "" when none says so in time. */
-async function leaderName(members: readonly Running[]): Promise<string> {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    for (const { plan } of members) {
-      const status = await statusOf(plan.clientPort);
-      if (status?.header !== undefined && status.leader === status.header.memberId) return plan.name;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return "";
-}
-
-/** Undefined when the member does not answer. */
-function statusOf(port: number): Promise<StatusResponse | undefined> {
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-  return new Promise((resolve) => {
-    client.makeUnaryRequest(
-      rpcs.MaintenanceStatus.path,
-      () => Buffer.alloc(0),
-      (bytes: Buffer) => decode(StatusResponse, bytes),
-      {},
-      { deadline: Date.now() + 2_000 },
-      (error, response) => {
-        client.close();
-        resolve(error === null ? response : undefined);
-      },
-    );
-  });
 }
 
 function portInUse(port: number): Promise<number | undefined> {
