@@ -1,5 +1,6 @@
 import * as http from "node:http";
 import type { Env, Timer } from "../env.ts";
+import type { NameLookup } from "./name-lookup.ts";
 import type { PeerRequest, PeerResponse } from "./transport.ts";
 import { PeerCallError } from "./transport.ts";
 
@@ -20,11 +21,12 @@ export interface CallOptions extends PeerRequest {
 export class PeerHttpClient {
   readonly #env: Env;
   readonly #maxResponseBytes: number;
-  readonly #agent = new http.Agent({ keepAlive: true, maxFreeSockets: 8 });
+  readonly #agent: http.Agent;
   readonly #cancels = new Set<(error: PeerCallError) => void>();
   #closed = false;
 
-  constructor(env: Env, maxResponseBytes: number) {
+  constructor(env: Env, maxResponseBytes: number, names: NameLookup) {
+    this.#agent = new http.Agent({ keepAlive: true, maxFreeSockets: 8, lookup: names.lookup });
     this.#env = env;
     this.#maxResponseBytes = maxResponseBytes;
   }

@@ -5,6 +5,7 @@ import { formatId, requestHeaders } from "./headers.ts";
 import { callUrls, PeerHttpClient } from "./http-client.ts";
 import type { PeerLimits } from "./limits.ts";
 import { DEFAULT_PEER_LIMITS } from "./limits.ts";
+import { NameLookup } from "./name-lookup.ts";
 import type { PeerContext } from "./peer.ts";
 import { Peer } from "./peer.ts";
 import type { PeerListener } from "./peer-listener.ts";
@@ -52,14 +53,16 @@ class HttpPeerTransport implements PeerTransport {
   constructor(options: PeerTransportOptions) {
     const { env, logger, identity, callbacks } = options;
     const limits = { ...DEFAULT_PEER_LIMITS, ...options.limits };
+    const names = new NameLookup(env);
     this.#callbacks = callbacks;
     this.#context = {
       env,
       limits,
       logger,
       identity,
-      pipelineClient: new PeerHttpClient(env, limits.responseBytes),
-      callClient: new PeerHttpClient(env, limits.responseBytes),
+      pipelineClient: new PeerHttpClient(env, limits.responseBytes, names),
+      callClient: new PeerHttpClient(env, limits.responseBytes, names),
+      names,
       receive: (message) => this.#receive(message),
       lost: (id) => this.#reportLost(id),
       gone: (id) => {

@@ -10,6 +10,7 @@ import type { PeerLimits } from "./limits.ts";
 import { isForwarded } from "./message-codec.ts";
 import { messageDecoder, messageEncoder } from "./message-frames.ts";
 import { msgAppDecoder, msgAppEncoder } from "./msgapp-frames.ts";
+import type { NameLookup } from "./name-lookup.ts";
 import { PeerStatus } from "./peer-status.ts";
 import { Pipeline } from "./pipeline.ts";
 import { QuietLog } from "./quiet-log.ts";
@@ -26,6 +27,7 @@ export interface PeerContext {
   readonly identity: PeerIdentity;
   readonly pipelineClient: PeerHttpClient;
   readonly callClient: PeerHttpClient;
+  readonly names: NameLookup;
   receive(message: Message): void;
   lost(id: NodeId): void;
   gone(id: NodeId): void;
@@ -149,13 +151,14 @@ export class Peer {
   }
 
   #dialer(type: StreamType): StreamDialer {
-    const { env, limits, identity, logger } = this.#context;
+    const { env, limits, identity, names, logger } = this.#context;
     const fields = { "stream-reader-type": type, "remote-peer-id": formatId(this.#id) };
     return new StreamDialer({
       env,
       limits,
       identity,
       urls: this.#urls,
+      names,
       path: `/raft/stream/${type}/${formatId(identity.memberId)}`,
       headers: streamHeaders(identity, this.#id),
       decoder: () => this.#decoder(type),

@@ -6,6 +6,7 @@ import type { FrameDecoder } from "./frames.ts";
 import { answerMismatch } from "./headers.ts";
 import { collect, describe, target } from "./http-client.ts";
 import type { PeerLimits } from "./limits.ts";
+import type { NameLookup } from "./name-lookup.ts";
 import type { PeerIdentity } from "./transport.ts";
 import type { UrlPicker } from "./url-picker.ts";
 
@@ -26,6 +27,7 @@ export interface DialerOptions {
   readonly limits: PeerLimits;
   readonly identity: PeerIdentity;
   readonly urls: UrlPicker;
+  readonly names: NameLookup;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly decoder: () => FrameDecoder;
@@ -66,7 +68,7 @@ export class StreamDialer {
   }
 
   #dial(): void {
-    const { env, limits, urls, path, headers } = this.#options;
+    const { env, limits, urls, names, path, headers } = this.#options;
     this.#dialledAt = env.now();
     this.#url = urls.current() ?? "";
     let address: ReturnType<typeof target>;
@@ -78,7 +80,7 @@ export class StreamDialer {
     }
 
     // Not from a pool: a stream's connection serves nothing else and dies with it.
-    const request = http.request({ ...address, path, headers, method: "GET", agent: false });
+    const request = http.request({ ...address, path, headers, method: "GET", agent: false, lookup: names.lookup });
     this.#request = request;
     this.#timer = env.setTimer(() => this.#ended(request, "dial timed out"), limits.dialTimeoutMs);
     request.on("error", (error: NodeJS.ErrnoException) => {
