@@ -5,7 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -29,6 +29,23 @@ export function ensure() {
     run("npm", ["run", "--silent", "build"]);
     writeFileSync(built, "");
   }
+}
+
+/** etcdctl and etcd on PATH: those of the machine, or on a Debian the ones out of its packages. */
+export function ensureEtcd() {
+  const has = (program) => spawnSync(program, ["version"], { stdio: "ignore" }).error === undefined;
+  const local = join(root, ".tools", "etcd", "usr", "bin");
+  if (!has("etcdctl") || !has("etcd")) {
+    if (!existsSync(join(local, "etcdctl")) && existsSync("/etc/debian_version")) {
+      say("fetching etcdctl and etcd for the tests (scripts/install-etcd.sh)");
+      const { status } = spawnSync(join(root, "scripts", "install-etcd.sh"), {
+        stdio: ["ignore", "ignore", "inherit"],
+      });
+      if (status !== 0) say("etcdctl could not be fetched: the suites that need it will say that they are skipped");
+    }
+    if (existsSync(join(local, "etcdctl"))) process.env.PATH = `${local}${delimiter}${process.env.PATH}`;
+  }
+  if (!has("etcdctl")) say("etcdctl is not on PATH: the suites that drive the cluster with it will be SKIPPED");
 }
 
 export function run(command, args, options = {}) {

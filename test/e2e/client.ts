@@ -16,13 +16,21 @@ export type { ServiceError };
 export class ApiClient {
   readonly #client: Client;
 
-  constructor(endpoint: string) {
+  /** `keepaliveMs`: pings an idle connection, so that one that leads nowhere any more is noticed. */
+  constructor(endpoint: string, keepaliveMs?: number) {
     this.#client = new Client(endpoint, credentials.createInsecure(), {
       "grpc.max_receive_message_length": -1,
       "grpc.initial_reconnect_backoff_ms": 50,
       "grpc.max_reconnect_backoff_ms": 200,
       // Each client its own connection, as processes of their own would have.
       "grpc.use_local_subchannel_pool": 1,
+      ...(keepaliveMs === undefined
+        ? {}
+        : {
+            "grpc.keepalive_time_ms": keepaliveMs,
+            "grpc.keepalive_timeout_ms": keepaliveMs,
+            "grpc.keepalive_permit_without_calls": 1,
+          }),
     });
   }
 

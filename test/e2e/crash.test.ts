@@ -8,7 +8,11 @@ describe("kill -9 under a steady load of puts through all endpoints", () => {
 
   beforeAll(async () => {
     cluster = await startCluster(3);
-    load = new Load(cluster, cluster.members, 4, "crash");
+    load = new Load(
+      cluster.members.map((member) => cluster.client(member)),
+      4,
+      "crash",
+    );
   });
   afterAll(() => cluster?.destroy());
 

@@ -1,30 +1,31 @@
 import { decode } from "../../proto/codec.ts";
 import * as mvccpb from "../../proto/generated/mvccpb.ts";
 import type { ApiClient } from "./client.ts";
-import type { Cluster, MemberProcess } from "./cluster.ts";
 
 export interface Acknowledged {
   readonly key: string;
   readonly value: string;
   readonly revision: number;
+  /** performance.now() when it was sent. */
+  readonly sentAt: number;
   /** performance.now() of the answer. */
   readonly at: number;
 }
 
-/** Writers that put fresh keys one after the other through given members until told to stop. */
+/** Writers that put fresh keys one after the other through given clients until told to stop. */
 export class Load {
   readonly acknowledged: Acknowledged[] = [];
   /** Every key ever sent: what is in the store must be among them. */
   readonly sent = new Set<string>();
   failures = 0;
   #stopping = false;
+  readonly #timeoutMs: number;
   readonly #writers: Promise<void>[];
 
-  constructor(cluster: Cluster, members: readonly MemberProcess[], writersPerMember: number, prefix: string) {
-    this.#writers = members.flatMap((member, place) =>
-      Array.from({ length: writersPerMember }, (_, writer) =>
-        this.#write(cluster.client(member), `${prefix}/${place}.${writer}`),
-      ),
+  constructor(clients: readonly ApiClient[], writersPerClient: number, prefix: string, timeoutMs = 10_000) {
+    this.#timeoutMs = timeoutMs;
+    this.#writers = clients.flatMap((client, place) =>
+      Array.from({ length: writersPerClient }, (_, writer) => this.#write(client, `${prefix}/${place}.${writer}`)),
     );
   }
 
@@ -33,9 +34,10 @@ export class Load {
       const key = `${prefix}/${n}`;
       const value = `value of ${key}`;
       this.sent.add(key);
+      const sentAt = performance.now();
       try {
-        const { header } = await client.put(key, value, {}, 10_000);
-        this.acknowledged.push({ key, value, revision: header?.revision ?? 0, at: performance.now() });
+        const { header } = await client.put(key, value, {}, this.#timeoutMs);
+        this.acknowledged.push({ key, value, revision: header?.revision ?? 0, sentAt, at: performance.now() });
       } catch {
         // Unknown outcome (G-7): the key may or may not be there; a fresh one is written next.
         this.failures++;

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { root } from "./cluster.ts";
 import { hasEtcdctl, run } from "./etcdctl.ts";
+import { typeSession } from "./readme-session.ts";
 
 /** Every command of README.md, on a clean clone with nothing installed. */
 const readme = readFileSync(join(root, "README.md"), "utf8");
 const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => (match[1] as string).trim());
 const inline = [...readme.matchAll(/`((?:npm|UPDATE_SCRIPTS=1 npm|bin\/quorate) [^`]*)`/g)].map((m) => m[1] as string);
-const session = blocks.find((block) => block.includes("ETCDCTL_ENDPOINTS")) ?? "";
 
 let directory: string;
 let clone: string;
@@ -141,7 +141,7 @@ describe("README.md on a clean clone", () => {
       ),
     ).toBeLessThanOrEqual(80);
 
-    if (hasEtcdctl) await typeSession();
+    if (hasEtcdctl) await typeSession([base, base + 20_000, base + 30_000]);
     else console.warn("SKIPPED: etcdctl is not on PATH, so the README's session cannot be typed");
 
     await first.ctrlC();
@@ -209,31 +209,3 @@ describe("README.md on a clean clone", () => {
     ).toBe("");
   }, 600_000);
 }, 600_000);
-
-async function typeSession(): Promise<void> {
-  let script = session.replaceAll("32379", String(base + 30_000)).replaceAll("22379", String(base + 20_000));
-  script = script.replaceAll(":2379", `:${base}`);
-  const jq = await run("sh", ["-c", "command -v jq"]);
-  if (jq.code !== 0) {
-    console.warn("SKIPPED: jq is not on PATH; the session's lease id is read by node instead");
-    script = script.replaceAll("jq .ID", `node -pe 'JSON.parse(require("fs").readFileSync(0)).ID'`);
-  }
-  const result = await run("bash", ["-eu", "-o", "pipefail", "-c", script], { timeoutMs: 120_000 });
-  expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
-  const output = result.stdout;
-  const expected = [
-    'OK\n/services/web\n{"host":"10.0.0.7","port":8080}\n/services/web\n\nOK\nOK\n2\nOK\n',
-    "keepalived with TTL(10)",
-    "granted with TTL(10s), remaining(",
-    "attached keys([/alive])",
-    " revoked\nOK\nSUCCESS\n\nOK\n",
-    "PUT\nowner\nann\nPUT\nowner\nbob\n",
-    "3.6.14",
-    '{"health":"true","reason":""}',
-    '"etcdserver":"3.6.14"',
-  ];
-  for (const text of expected) expect(output).toContain(text);
-  // Releases of etcdctl draw their tables differently.
-  expect(output).toMatch(/ started . quorate1 ./);
-  expect(`${output}${result.stderr}`.match(/is healthy/g)).toHaveLength(3);
-}

@@ -12,7 +12,11 @@ describe("a lost leader, at etcd's default timings", () => {
   async function gapAfter(signal: "SIGKILL" | "SIGTERM"): Promise<number> {
     const leader = await cluster.leader();
     const others = cluster.members.filter((member) => member !== leader);
-    const load = new Load(cluster, others, 2, `failover/${signal}/${performance.now()}`);
+    const load = new Load(
+      others.map((member) => cluster.client(member)),
+      2,
+      `failover/${signal}/${performance.now()}`,
+    );
     await load.progress(100);
     const since = performance.now();
     await leader.kill(signal);
