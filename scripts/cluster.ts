@@ -120,13 +120,19 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
   return await superviseCluster(cluster);
 }
 
+let silent = false;
+
+function print(text: string): void {
+  if (!silent) process.stdout.write(text);
+}
+
 function superviseCluster(cluster: ClusterPlan): Promise<number> {
   return new Promise((resolve) => {
     let stopping = false;
     let failed = false;
     let announced = false;
     let members: Running[] = [];
-    const say = (name: string, line: string): boolean => process.stdout.write(`${name} | ${line}\n`);
+    const say = (name: string, line: string): void => print(`${name} | ${line}\n`);
 
     const record = (): void => {
       const running = members.flatMap(({ plan: { name, clientPort }, process: { pid } }) =>
@@ -192,17 +198,17 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
     const finish = (): void => {
       if (!members.every(hasEnded)) return;
       rmSync(clusterFile(cluster.dataDir), { force: true });
-      process.stdout.write(stopping ? "stopped; the data is kept for the next start\n" : "every member has ended\n");
+      print(stopping ? "stopped; the data is kept for the next start\n" : "every member has ended\n");
       resolve(failed ? 1 : 0);
     };
 
     const stop = (signal: NodeJS.Signals): void => {
       if (stopping) {
-        process.stdout.write("\nstopping already; waiting for the members to finish\n");
+        print("\nstopping already; waiting for the members to finish\n");
         return;
       }
       stopping = true;
-      process.stdout.write(`\n${signal}: stopping ${members.length} member${members.length === 1 ? "" : "s"}\n`);
+      print(`\n${signal}: stopping ${members.length} member${members.length === 1 ? "" : "s"}\n`);
       for (const member of members) {
         clearTimeout(member.restart);
         member.restart = undefined;
@@ -210,7 +216,11 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
       }
       finish();
     };
-    process.stdout.on("error", () => stop("SIGPIPE"));
+    // Nobody reads any more, as after `npm start | head`: every further line would fail in the same way.
+    process.stdout.on("error", () => {
+      silent = true;
+      stop("SIGPIPE");
+    });
     process.on("SIGINT", () => stop("SIGINT"));
     process.on("SIGTERM", () => stop("SIGTERM"));
     process.on("SIGHUP", () => stop("SIGHUP"));
@@ -243,7 +253,7 @@ async function announce(members: readonly Running[]): Promise<void> {
       .trimEnd(),
   );
   const endpoints = members.map(({ plan }) => `127.0.0.1:${plan.clientPort}`).join(",");
-  process.stdout.write(
+  print(
     `\n${lines.join("\n")}\n\nReady. Try in another terminal:\n` +
       `  export ETCDCTL_ENDPOINTS=${endpoints}\n` +
       `  etcdctl put greeting hello && etcdctl get greeting\n` +

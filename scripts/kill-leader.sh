@@ -2,6 +2,5 @@
 # Kills the leader of the cluster that runs here, local or in containers; --help tells more.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-built=$root/dist/scripts/kill-leader.js
-[ -e "$built" ] || { echo "not built yet: run npm ci && npm run build first" >&2; exit 1; }
-exec node "$built" "$@"
+node -e 'import(process.argv[1]).then(({ ensure }) => ensure())' "$root/scripts/ensure.mjs"
+exec node "$root/dist/scripts/kill-leader.js" "$@"

@@ -12,7 +12,9 @@ import { typeSession } from "./readme-session.ts";
 /** Every command of README.md, on a clean clone with nothing installed. */
 const readme = readFileSync(join(root, "README.md"), "utf8");
 const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => (match[1] as string).trim());
-const inline = [...readme.matchAll(/`((?:npm|UPDATE_SCRIPTS=1 npm|bin\/quorate) [^`]*)`/g)].map((m) => m[1] as string);
+const inline = [
+  ...readme.matchAll(/`((?:npm |UPDATE_SCRIPTS=1 npm |bin\/quorate |docker |scripts\/[a-z-]+\.sh)[^`]*)`/g),
+].map((m) => m[1] as string);
 
 let directory: string;
 let clone: string;
@@ -110,10 +112,19 @@ describe("README.md on a clean clone", () => {
       "npm start",
       "npm test",
       "export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379",
+      // What these two do with containers is tried by test/docker.
+      "docker compose up",
+      "scripts/base-image.sh",
       "npm ci && npm run build",
     ]);
     expect([...new Set(inline)].sort()).toEqual(
       [
+        // These with containers are tried by test/docker; .ci/run calls the last of them.
+        "docker compose down",
+        "docker compose down --volumes",
+        "npm run test:docker",
+        "scripts/with-engine.sh npm run test:docker",
+        "scripts/kill-leader.sh",
         "npm start",
         "npm start -- --members 1 --data-dir ./one --base-port 4001",
         "npm run check",
@@ -182,6 +193,33 @@ describe("README.md on a clean clone", () => {
     const again = start(args);
     await again.until("Ready. Try in another terminal:");
     await again.ctrlC();
+  });
+
+  test("when nobody reads what npm start prints any more, it stops its members and ends", async () => {
+    const args = ["start", "--", "--members", "1", "--data-dir", "./one", "--base-port", String(base)];
+    const piped = await run("bash", ["-c", `cd ${clone} && npm ${args.join(" ")} | head -n 5 >/dev/null; echo ended`], {
+      timeoutMs: 120_000,
+    });
+    expect(piped.stdout).toBe("ended\n");
+    expect([await isFree(base), await isFree(base + 1)]).toEqual([true, true]);
+  });
+
+  test("scripts/kill-leader.sh kills the leader; npm start starts it again", async () => {
+    const none = await run(join(clone, "scripts", "kill-leader.sh"), ["--local"]);
+    expect([none.code, none.stderr]).toEqual([1, "no cluster runs here: npm start, or docker compose up\n"]);
+    const three = start(["--base-port", String(base)]);
+    await three.until("Ready. Try in another terminal:");
+    const killed = await run(join(clone, "scripts", "kill-leader.sh"), ["--local"], { timeoutMs: 90_000 });
+    expect(killed.stdout).toMatch(
+      /^killed (quorate\d), the leader of term \d+\nquorate\d leads term \d+ and answers after [\d.]+ s\nnpm start starts \1 again 5 s after its end\n$/,
+    );
+    const name = killed.stdout.split(/[ ,]/)[1];
+    await three.until(`${name} | was ended by SIGKILL; it is started again in 5 s`);
+    await three.until(new RegExp(`was ended by SIGKILL[^]*${name} \\| [^\n]*ready to serve client requests`));
+    const json = await run(join(clone, "scripts", "kill-leader.sh"), ["--json"], { timeoutMs: 90_000 });
+    expect(JSON.parse(json.stdout)).toMatchObject({ killed: expect.any(String), leader: expect.any(String) });
+    await three.ctrlC();
+    expect(three.output).toContain("stopped; the data is kept for the next start");
   });
 
   test("npm ci && npm run build, bin/quorate --version, --help", async () => {
