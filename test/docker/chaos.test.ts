@@ -277,7 +277,7 @@ describe.skipIf(!hasEngine)("the cluster of docker-compose.yml", () => {
     const seconds = ((performance.now() - begun) / 1000).toFixed(0);
     const resumed = watchers.map((watcher) => watcher.resumed).join(", ");
     console.log(
-      `  ${load.acknowledged.length} writes acknowledged and found at their revisions, ${load.failures} of unknown outcome,\n` +
+      `  ${load.acknowledged.length} writes acknowledged and found at their revisions, ${load.failures} attempts without an answer,\n` +
         `  ${refused.refused.length} refused and not done; ${reader.reads} linearizable reads, none stale; HashKV equal;\n` +
         `  ${keeper.renewals} renewals of the lease; watches resumed ${resumed} times, ${expected.length} events each\n` +
         `  ${killed} nodes killed, ${disturbed} disturbed in all, ${seconds} s`,
