@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Reachable } from "./find-leader.ts";
 
@@ -7,26 +8,54 @@ export interface RunningMember extends Reachable {
   readonly pid: number;
 }
 
-export function clusterFile(dataDir: string): string {
-  return join(dataDir, "cluster.json");
-}
+const fileOf = (dataDir: string): string => join(dataDir, "cluster.json");
 
 export function writeClusterFile(dataDir: string, members: readonly RunningMember[]): void {
   mkdirSync(dataDir, { recursive: true });
-  const path = clusterFile(dataDir);
+  const path = fileOf(dataDir);
   writeFileSync(`${path}.new`, `${JSON.stringify({ members }, undefined, 2)}\n`);
   renameSync(`${path}.new`, path);
 }
 
-/** Empty when no cluster runs there. */
-export function readClusterFile(dataDir: string): readonly RunningMember[] {
+export function removeClusterFile(dataDir: string): void {
+  rmSync(fileOf(dataDir), { force: true });
+}
+
+/** The members that run with their data there; empty when no cluster does. */
+export function livingMembers(dataDir: string): readonly RunningMember[] {
   let text: string;
   try {
-    text = readFileSync(clusterFile(dataDir), "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
+    text = readFileSync(fileOf(dataDir), "utf8");
+  } catch {
+    // No file, or none that can be read: nothing is known to run there.
+    return [];
   }
-  const { members } = JSON.parse(text) as { members: readonly RunningMember[] };
-  return members;
+  return membersIn(text).filter(({ name, pid }) => commandLine(pid).includes(`--name=${name} `));
+}
+
+/** Empty when the file was not written by us. */
+function membersIn(text: string): readonly RunningMember[] {
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    return [];
+  }
+  const members = typeof content === "object" && content !== null && "members" in content ? content.members : [];
+  return Array.isArray(members) ? members.filter(isMember) : [];
+}
+
+function isMember(item: unknown): item is RunningMember {
+  if (typeof item !== "object" || item === null) return false;
+  const { name, pid, clientPort } = item as Partial<Record<keyof RunningMember, unknown>>;
+  return typeof name === "string" && Number.isInteger(pid) && Number.isInteger(clientPort);
+}
+
+/** "" when there is no such process. Its number alone says little: it may be somebody else's by now. */
+function commandLine(pid: number): string {
+  try {
+    return execFileSync("ps", ["-ww", "-o", "args=", "-p", String(pid)], { encoding: "utf8" });
+  } catch {
+    return "";
+  }
 }

@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { clusterFile, writeClusterFile } from "./cluster-file.ts";
+import { livingMembers, removeClusterFile, writeClusterFile } from "./cluster-file.ts";
 import { findLeader } from "./find-leader.ts";
 
 const USAGE = `Usage: npm start -- [--members 1|3|5] [--data-dir DIR] [--base-port PORT]
@@ -84,6 +83,10 @@ const main = fileURLToPath(new URL("../src/main.js", import.meta.url));
 
 /** A member that somebody killed is started again after this long: time to see the others go on without it. */
 const RESTART_DELAY_MS = 5_000;
+/** Signals that come from outside. Any other end is a fault of the member itself, which a restart would only repeat. */
+const KILLS: readonly string[] = ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"];
+/** When a launcher was killed, its members notice and end by themselves. */
+const OLD_MEMBERS_LIMIT_MS = 30_000;
 
 interface Running {
   readonly plan: MemberPlan;
@@ -117,7 +120,33 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
     );
     return 1;
   }
+  if (!(await oldMembersEnded(cluster.dataDir))) return 1;
+  try {
+    writeClusterFile(cluster.dataDir, []);
+  } catch (error) {
+    process.stderr.write(`--data-dir ${cluster.dataDir} cannot be used: ${messageOf(error)}\n`);
+    return 1;
+  }
   return await superviseCluster(cluster);
+}
+
+/** False, and said, when another cluster runs on this data. */
+async function oldMembersEnded(dataDir: string): Promise<boolean> {
+  const deadline = Date.now() + OLD_MEMBERS_LIMIT_MS;
+  let living = livingMembers(dataDir);
+  if (living.length > 0) process.stderr.write(`${dataDir} is in use: waiting for its members to end\n`);
+  while (living.length > 0 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    living = livingMembers(dataDir);
+  }
+  if (living.length === 0) return true;
+  const pids = living.map(({ name, pid }) => `${name} (pid ${pid})`).join(", ");
+  process.stderr.write(`a cluster runs on ${dataDir} already: ${pids}. Stop it, or choose another --data-dir.\n`);
+  return false;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 let silent = false;
@@ -138,7 +167,12 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
       const running = members.flatMap(({ plan: { name, clientPort }, process: { pid } }) =>
         pid === undefined ? [] : [{ name, clientPort, pid }],
       );
-      writeClusterFile(cluster.dataDir, running);
+      try {
+        writeClusterFile(cluster.dataDir, running);
+      } catch (error) {
+        // Only scripts/kill-leader.sh reads it: no reason to end a cluster that serves.
+        print(`cannot say which members run in ${cluster.dataDir}: ${messageOf(error)}\n`);
+      }
     };
 
     const spawnMember = (plan: MemberPlan): ChildProcess => {
@@ -149,16 +183,15 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
         detached: true,
       });
       for (const stream of [child.stdout, child.stderr]) {
-        if (stream === null) continue;
+        if (stream == null) continue;
         createInterface({ input: stream }).on("line", (line) => {
           say(plan.name, line);
           if (line.includes(`"${READY}"`)) onReady(plan);
         });
       }
       child.on("error", (error) => {
-        if (child.pid !== undefined) return;
-        say(plan.name, `cannot start: ${error.message}`);
-        onEnded(plan, child, 1, null);
+        say(plan.name, `${child.pid === undefined ? "cannot start" : "cannot be reached"}: ${error.message}`);
+        if (child.pid === undefined) onEnded(plan, child, 1, null);
       });
       child.on("exit", (code, signal) => onEnded(plan, child, code, signal));
       return child;
@@ -174,7 +207,7 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
 
     const onEnded = (plan: MemberPlan, child: ChildProcess, code: number | null, signal: string | null): void => {
       const member = members.find((candidate) => candidate.process === child);
-      if (!stopping && member !== undefined && signal !== null) {
+      if (!stopping && member !== undefined && signal !== null && KILLS.includes(signal)) {
         say(plan.name, `was ended by ${signal}; it is started again in ${RESTART_DELAY_MS / 1000} s`);
         member.restart = setTimeout(() => {
           member.restart = undefined;
@@ -185,7 +218,7 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
       }
       if (!stopping) {
         failed = true;
-        say(plan.name, `ended by itself with exit code ${code ?? 1}; the others go on`);
+        say(plan.name, `ended by itself with ${signal ?? `exit code ${code ?? 1}`}; the others go on`);
       } else if (code !== 0 && signal !== "SIGTERM") {
         failed = true;
       }
@@ -197,7 +230,7 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
 
     const finish = (): void => {
       if (!members.every(hasEnded)) return;
-      rmSync(clusterFile(cluster.dataDir), { force: true });
+      removeClusterFile(cluster.dataDir);
       print(stopping ? "stopped; the data is kept for the next start\n" : "every member has ended\n");
       resolve(failed ? 1 : 0);
     };

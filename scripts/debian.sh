@@ -12,23 +12,24 @@ debian_mirror() {
 
 # debian_unpack DIR "SUITE..." PACKAGE...: unpacks the newest of these suites' packages into DIR, without their
 # dependencies. The machine's package sources and what is installed stay as they are.
-debian_unpack() {
-  local dir=$1 suites=$2 mirror suite package work
+debian_unpack() (
+  set -euo pipefail
+  dir=$1 suites=$2
   shift 2
   mirror=$(debian_mirror)
   work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
   mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial" "$work/out"
   : >"$work/status"
   for suite in $suites; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
   done >"$work/sources.list"
-  local apt=(apt-get -qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State=$work/state"
+  apt=(apt-get -qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State=$work/state"
     -o "Dir::State::status=$work/status" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User="$(id -un)"
     -o Debug::NoLocking=1 -o Acquire::Retries=3)
-  "${apt[@]}" update >"$work/log" 2>&1 || { cat "$work/log" >&2; rm -rf "$work"; fail "cannot read Debian's package lists"; }
+  "${apt[@]}" update >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "cannot read Debian's package lists"; }
   (cd "$work/out" && "${apt[@]}" download "$@") >"$work/log" 2>&1 ||
-    { cat "$work/log" >&2; rm -rf "$work"; fail "cannot download $*"; }
+    { cat "$work/log" >&2; fail "cannot download $*"; }
   mkdir -p "$dir"
   for package in "$work"/out/*.deb; do dpkg -x "$package" "$dir"; done
-  rm -rf "$work"
-}
+)

@@ -1,8 +1,9 @@
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
+import { realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { readClusterFile } from "./cluster-file.ts";
+import { livingMembers } from "./cluster-file.ts";
 import { answersRead, findLeader, type Reachable } from "./find-leader.ts";
 
 const USAGE = `Usage: scripts/kill-leader.sh [--local [--data-dir DIR] | --compose] [--json]
@@ -10,7 +11,7 @@ const USAGE = `Usage: scripts/kill-leader.sh [--local [--data-dir DIR] | --compo
 Kills the leader of the cluster that runs here (SIGKILL: no goodbye) and says how long the others were without one.
   --local      the cluster of npm start, which starts the member again after 5 s
   --compose    the cluster of docker compose up
-  --data-dir   where the members of npm start keep their data (./data)
+  --data-dir   where the members of npm start keep their data (data, beside this folder's README)
   --json       one line of JSON instead of text
 Without --local or --compose: the one that runs.`;
 
@@ -25,7 +26,7 @@ interface Killable extends Reachable {
 
 class Refusal extends Error {}
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const root = realpathSync(join(dirname(fileURLToPath(import.meta.url)), "..", ".."));
 
 try {
   process.exitCode = await killLeader(process.argv.slice(2));
@@ -62,18 +63,20 @@ async function killLeader(argv: readonly string[]): Promise<number> {
   const others = members.filter((member) => member.name !== before.name);
   const killedAt = performance.now();
   before.kill();
-  if (flags.json !== true) process.stdout.write(`killed ${before.name}, the leader of term ${before.term}\n`);
+  const say = (text: string): boolean | undefined =>
+    flags.json === true ? undefined : process.stdout.write(`${text}\n`);
+  say(`killed ${before.name}, the leader of term ${before.term}`);
   if (others.length === 0) {
-    process.stdout.write(`it was the only member; ${before.comeback}\n`);
+    say(`it was the only member that ran; ${before.comeback}`);
+    if (flags.json === true) process.stdout.write(`${JSON.stringify({ killed: before.name })}\n`);
     return 0;
   }
   const after = await nextLeader(others, before.term);
   const seconds = Number(((performance.now() - killedAt) / 1000).toFixed(3));
+  say(`${after.name} leads term ${after.term} and answers after ${seconds} s\n${before.comeback}`);
   if (flags.json === true) {
     const { name: leader, term } = after;
     process.stdout.write(`${JSON.stringify({ killed: before.name, leader, term, seconds })}\n`);
-  } else {
-    process.stdout.write(`${after.name} leads term ${after.term} and answers after ${seconds} s\n${before.comeback}\n`);
   }
   return 0;
 }
@@ -101,54 +104,61 @@ function membersThatRun(flags: { local?: boolean; compose?: boolean; "data-dir"?
 }
 
 function localMembers(dataDir: string): readonly Killable[] {
-  return readClusterFile(dataDir)
-    .filter(({ name, pid }) => commandLine(pid).includes(`--name=${name}`))
-    .map(({ name, clientPort, pid }) => ({
-      name,
-      clientPort,
-      kill: () => process.kill(pid, "SIGKILL"),
-      comeback: `npm start starts ${name} again 5 s after its end`,
-    }));
+  return livingMembers(dataDir).map(({ name, clientPort, pid }) => ({
+    name,
+    clientPort,
+    kill: () => process.kill(pid, "SIGKILL"),
+    comeback: `npm start starts ${name} again 5 s after its end`,
+  }));
 }
 
-/** "" when there is no such process: then the number may be somebody else's by now. */
-function commandLine(pid: number): string {
-  try {
-    return execFileSync("ps", ["-o", "args=", "-p", String(pid)], { encoding: "utf8" });
-  } catch {
-    return "";
-  }
-}
-
-/** The running containers of this folder's compose project, whichever version of compose made them. */
+/** The running containers of this folder's compose project, or of the one that COMPOSE_PROJECT_NAME names. */
 function composeMembers(wanted: boolean): readonly Killable[] {
-  const project = process.env.COMPOSE_PROJECT_NAME;
-  const filter =
-    project === undefined
-      ? `label=com.docker.compose.project.working_dir=${root}`
-      : `label=com.docker.compose.project=${project}`;
-  let lines: string;
+  let lines: readonly string[];
   try {
-    lines = docker("ps", "--filter", filter, "--format", '{{.Names}}\t{{.Label "com.docker.compose.service"}}');
+    const label = (name: string): string => `{{.Label "com.docker.compose.${name}"}}`;
+    const format = ["{{.Names}}", label("service"), label("project"), label("project.working_dir")].join("\t");
+    lines = docker("ps", "--filter", "label=com.docker.compose.service", "--format", format).split("\n");
   } catch (error) {
     // Without an engine there is no compose cluster; that is only worth a word to somebody who asked for one.
-    if (wanted) throw new Refusal(`cannot ask Docker: ${error instanceof Error ? error.message.trim() : error}`);
+    if (wanted) throw error;
     return [];
   }
-  return lines
-    .split("\n")
+  const containers = lines
     .filter((line) => line !== "")
     .map((line) => {
-      const [container = "", name = ""] = line.split("\t");
-      return {
-        name,
-        clientPort: Number(docker("port", container, "2379/tcp").trim().split(":").at(-1)),
-        kill: () => docker("kill", "--signal=KILL", container),
-        comeback: `bring it back with: docker compose start ${name}`,
-      };
-    });
+      const [container = "", name = "", project = "", folder = ""] = line.split("\t");
+      return { container, name, project, folder };
+    })
+    .filter(({ name }) => /^quorate\d+$/.test(name))
+    .filter(({ project, folder }) =>
+      process.env.COMPOSE_PROJECT_NAME === undefined ? isHere(folder) : project === process.env.COMPOSE_PROJECT_NAME,
+    );
+  const projects = [...new Set(containers.map(({ project }) => project))];
+  if (projects.length > 1) {
+    throw new Refusal(`several compose projects run here: set COMPOSE_PROJECT_NAME to one of ${projects.join(", ")}`);
+  }
+  return containers.map(({ container, name }) => ({
+    name,
+    clientPort: Number(docker("port", container, "2379/tcp").trim().split(":").at(-1)),
+    kill: () => docker("kill", "--signal=KILL", container),
+    comeback: `bring it back with: docker compose start ${name}`,
+  }));
 }
 
+/** The label has the folder as it was typed, perhaps through a link. */
+function isHere(folder: string): boolean {
+  try {
+    return realpathSync(folder) === root;
+  } catch {
+    return false;
+  }
+}
+
+/** Throws Refusal with what docker said. */
 function docker(...args: string[]): string {
-  return execFileSync("docker", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const { status, error, stdout, stderr } = spawnSync("docker", args, { encoding: "utf8" });
+  if (error !== undefined) throw new Refusal(`cannot run docker: ${error.message}`);
+  if (status !== 0) throw new Refusal(`docker ${args[0]}: ${stderr.trim()}`);
+  return stdout;
 }

@@ -8,8 +8,6 @@ export type ResolveName = (
   callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
 ) => void;
 
-/** Two of the process's four worker threads stay for the disk. */
-const LOOKUPS_IN_FLIGHT = 2;
 /** A resolver that takes longer is not worth waiting for while an address is known that worked. */
 const PATIENCE_MS = 500;
 
@@ -19,19 +17,18 @@ interface Waiting {
 }
 
 /**
- * Looks up the names of peers. A lookup holds one of the few worker threads, the same that fdatasync runs on, for as long
- * as the resolver takes: 10 s and more when it does not answer, which a member that is cut off meets at every dial. So
- * there is one lookup a name, whoever asks, and few at a time; and the address that was found last serves when the
- * resolver is slow or fails, for a network that is back should not wait for it. (An address that belongs to somebody else
- * by now does no harm: both sides of a connection say who they are.)
+ * Looks up the names of peers. A resolver that does not answer takes 10 s and more, which a member that is cut off meets
+ * at every dial, and dials come faster than that: they would queue up behind each other, and a network that is back would
+ * wait for the whole queue. So there is one lookup a name at a time, whoever asks (the waiting are the dials of those
+ * seconds, at most ten a second and stream), and the address that was found last serves when the resolver is slow or
+ * fails. That address may be somebody else's by now: both sides of a connection say who they are, and a port that is
+ * closed there is no more than a reason to ask for pre-votes.
  */
 export class NameLookup {
   readonly #env: Env;
   readonly #resolve: ResolveName;
   readonly #waiting = new Map<string, Waiting[]>();
-  readonly #queue: string[] = [];
   readonly #known = new Map<string, readonly LookupAddress[]>();
-  #inFlight = 0;
 
   constructor(env: Env, resolve: ResolveName = (name, callback) => dns.lookup(name, { all: true }, callback)) {
     this.#env = env;
@@ -61,26 +58,15 @@ export class NameLookup {
       return;
     }
     this.#waiting.set(hostname, [waiting]);
-    this.#queue.push(hostname);
-    this.#next();
-  }
-
-  #next(): void {
-    if (this.#inFlight >= LOOKUPS_IN_FLIGHT) return;
-    const hostname = this.#queue.shift();
-    if (hostname === undefined) return;
-    this.#inFlight++;
     this.#resolve(hostname, (error, addresses) => {
-      this.#inFlight--;
       const found = error === null && addresses.length > 0;
       if (found) this.#known.set(hostname, addresses);
       const usable = found ? addresses : this.#known.get(hostname);
       const everybody = this.#waiting.get(hostname) ?? [];
       this.#waiting.delete(hostname);
-      this.#next();
-      for (const waiting of everybody) {
-        if (usable !== undefined) give(waiting, usable);
-        else waiting.callback(error ?? notFound(hostname), "", 0);
+      for (const each of everybody) {
+        if (usable !== undefined) give(each, usable);
+        else each.callback(error ?? notFound(hostname), "", 0);
       }
     });
   }

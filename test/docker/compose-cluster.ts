@@ -14,6 +14,7 @@ const works = (...args: string[]): boolean => spawnSync("docker", args, { stdio:
 
 /** True when containers can be run here; `npm run test:docker` says what is missing. */
 export const hasEngine = works("info") && works("compose", "version");
+if (!hasEngine && process.env.QUORATE_DOCKER === "required") throw new Error("the Docker engine is gone");
 
 const NAMES = ["quorate1", "quorate2", "quorate3"] as const;
 const PROJECT_LABEL = "com.docker.compose.project";
@@ -21,6 +22,8 @@ const SERVICE_LABEL = "com.docker.compose.service";
 /** A client's ping: what a container that is gone took with it must not look like a quiet stream for ever. */
 const KEEPALIVE_MS = 3_000;
 const DEADLINE_MS = 120_000;
+/** Set by `npm run test:docker`. */
+export const BASE = process.env.BASE_IMAGE ?? "node:24-slim";
 
 type Container = ReturnType<ContainerRuntimeClient["container"]["getById"]>;
 
@@ -133,7 +136,7 @@ export class ComposeCluster {
     this.members = NAMES.map((name, place) => new ContainerMember(this, name, ports[place] as number));
     this.#environment = {
       QUORATE_IMAGE: this.image,
-      BASE_IMAGE: process.env.BASE_IMAGE ?? "",
+      BASE_IMAGE: BASE,
       ...Object.fromEntries(
         this.members.map(({ name, clientPort }) => [`${name.toUpperCase()}_PORT`, `${clientPort}`]),
       ),
@@ -163,8 +166,11 @@ export class ComposeCluster {
   /** Ends containers, network, volumes and image. */
   async destroy(): Promise<void> {
     for (const { client } of this.members) client.close();
-    await this.#started?.down({ removeVolumes: true, timeout: 60_000 });
-    await run("docker", ["image", "rm", "--force", this.image]);
+    try {
+      await this.#started?.down({ removeVolumes: true, timeout: 60_000 });
+    } finally {
+      await run("docker", ["image", "rm", "--force", this.image]);
+    }
   }
 
   /** docker compose with this project's settings; rejects when it fails. */
@@ -203,14 +209,32 @@ export class ComposeCluster {
     return leader as ContainerMember;
   }
 
-  imageBytes(name = this.image): number {
+  imageBytes(name: string): number {
     return Number(execFileSync("docker", ["image", "inspect", "--format", "{{.Size}}", name], { encoding: "utf8" }));
   }
 }
 
 export async function createComposeCluster(): Promise<ComposeCluster> {
   const runtime = await getContainerRuntimeClient();
+  await removeOrphans(runtime);
   return new ComposeCluster(`quorate-test-${process.pid}-${Date.now()}`, await freePorts(3), runtime);
+}
+
+/** What a test run left behind that was killed: its members would be started again with every engine. */
+async function removeOrphans({ container: { dockerode } }: ContainerRuntimeClient): Promise<void> {
+  const containers = await dockerode.listContainers({ all: true, filters: { label: [PROJECT_LABEL] } });
+  for (const project of new Set(containers.map(({ Labels }) => Labels[PROJECT_LABEL] ?? ""))) {
+    const pid = Number(/^quorate-test-(\d+)-/.exec(project)?.[1]);
+    if (pid > 0 && !isAlive(pid)) await run("docker", ["compose", "-p", project, "down", "--volumes", "-t", "0"]);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** Polls for at most two minutes. */
