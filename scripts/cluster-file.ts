@@ -21,8 +21,8 @@ export function removeClusterFile(dataDir: string): void {
   rmSync(fileOf(dataDir), { force: true });
 }
 
-/** The members that run with their data there; empty when no cluster does. */
-export function livingMembers(dataDir: string): readonly RunningMember[] {
+/** The members with their data there, and whether each runs now; empty when no cluster does. */
+export function clusterMembers(dataDir: string): readonly (RunningMember & { readonly runs: boolean })[] {
   let text: string;
   try {
     text = readFileSync(fileOf(dataDir), "utf8");
@@ -30,7 +30,11 @@ export function livingMembers(dataDir: string): readonly RunningMember[] {
     // No file, or none that can be read: nothing is known to run there.
     return [];
   }
-  return membersIn(text).filter(({ name, pid }) => commandLine(pid).includes(`--name=${name} `));
+  const members = membersIn(text).map((member) => ({
+    ...member,
+    runs: commandLine(member.pid).includes(`--name=${member.name} `),
+  }));
+  return members.some(({ runs }) => runs) ? members : [];
 }
 
 /** Empty when the file was not written by us. */
@@ -48,7 +52,7 @@ function membersIn(text: string): readonly RunningMember[] {
 function isMember(item: unknown): item is RunningMember {
   if (typeof item !== "object" || item === null) return false;
   const { name, pid, clientPort } = item as Partial<Record<keyof RunningMember, unknown>>;
-  return typeof name === "string" && Number.isInteger(pid) && Number.isInteger(clientPort);
+  return typeof name === "string" && Number(pid) > 0 && Number.isInteger(pid) && Number.isInteger(clientPort);
 }
 
 /** "" when there is no such process. Its number alone says little: it may be somebody else's by now. */

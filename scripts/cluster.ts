@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { livingMembers, removeClusterFile, writeClusterFile } from "./cluster-file.ts";
+import { clusterMembers, removeClusterFile, writeClusterFile } from "./cluster-file.ts";
 import { findLeader } from "./find-leader.ts";
 
 const USAGE = `Usage: npm start -- [--members 1|3|5] [--data-dir DIR] [--base-port PORT]
@@ -133,11 +133,11 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
 /** False, and said, when another cluster runs on this data. */
 async function oldMembersEnded(dataDir: string): Promise<boolean> {
   const deadline = Date.now() + OLD_MEMBERS_LIMIT_MS;
-  let living = livingMembers(dataDir);
+  let living = clusterMembers(dataDir).filter(({ runs }) => runs);
   if (living.length > 0) process.stderr.write(`${dataDir} is in use: waiting for its members to end\n`);
   while (living.length > 0 && Date.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, 200));
-    living = livingMembers(dataDir);
+    living = clusterMembers(dataDir).filter(({ runs }) => runs);
   }
   if (living.length === 0) return true;
   const pids = living.map(({ name, pid }) => `${name} (pid ${pid})`).join(", ");

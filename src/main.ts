@@ -226,8 +226,9 @@ function adviceFor(error: unknown): string | undefined {
     case "EPERM":
     case "EROFS":
     case "ENOTDIR":
-    case "ENOSPC":
       return "this member needs a directory of its own that it may write to: see --data-dir and --wal-dir";
+    case "ENOSPC":
+      return "the disk is full: this member needs room for its state, and 64 MB at a time for its log";
     default:
       return undefined;
   }
