@@ -217,7 +217,7 @@ describe("README.md on a clean clone", () => {
     );
     const name = killed.stdout.split(/[ ,]/)[1];
     await three.until(`${name} | was ended by SIGKILL; it is started again in 5 s`);
-    await three.until(new RegExp(`was ended by SIGKILL[\s\S]*${name} \\| [^\n]*ready to serve client requests`));
+    await three.until(new RegExp(`was ended by SIGKILL[\\s\\S]*${name} \\| [^\n]*ready to serve client requests`));
     const json = await run(join(clone, "scripts", "kill-leader.sh"), ["--json"], { timeoutMs: 90_000 });
     expect(JSON.parse(json.stdout)).toMatchObject({ killed: expect.any(String), leader: expect.any(String) });
     await three.ctrlC();
