@@ -199,7 +199,7 @@ describe("README.md on a clean clone", () => {
 
   test("when nobody reads what npm start prints any more, it stops its members and ends", async () => {
     const args = ["start", "--", "--members", "1", "--data-dir", "./one", "--base-port", String(base)];
-    const piped = await run("bash", ["-c", `cd ${clone} && npm ${args.join(" ")} | head -n 12; echo ended`], {
+    const piped = await run("bash", ["-c", `cd ${clone} && npm ${args.join(" ")} | head -n 6; echo ended`], {
       timeoutMs: 120_000,
     });
     expect(piped.stdout).toMatch(/quorate1 \| [\s\S]*\nended\n$/);
