@@ -1,6 +1,7 @@
+import { status } from "@grpc/grpc-js";
 import { decode } from "../../proto/codec.ts";
 import * as mvccpb from "../../proto/generated/mvccpb.ts";
-import type { ApiClient } from "./client.ts";
+import type { ApiClient, ServiceError } from "./client.ts";
 import type { Cluster, MemberProcess } from "./cluster.ts";
 
 export interface Acknowledged {
@@ -46,12 +47,7 @@ export class Load {
 
   /** Resolves when so many more puts than now were acknowledged. */
   async progress(more: number, timeoutMs = 60_000): Promise<void> {
-    const goal = this.acknowledged.length + more;
-    const deadline = Date.now() + timeoutMs;
-    while (this.acknowledged.length < goal) {
-      if (Date.now() > deadline) throw new Error(`only ${this.acknowledged.length} of ${goal} puts were acknowledged`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    await reached(() => this.acknowledged.length, more, timeoutMs);
   }
 
   async stop(): Promise<void> {
@@ -69,6 +65,72 @@ export class Load {
       last = at;
     }
     return longest;
+  }
+}
+
+const RETRYABLE: readonly number[] = [status.UNAVAILABLE];
+
+/**
+ * Writers that do as any client library does: a put that fails with Unavailable is sent again, to the next member there
+ * is. Whatever else goes wrong is a problem.
+ */
+export class RetriedLoad {
+  readonly acknowledged: Acknowledged[] = [];
+  readonly problems: string[] = [];
+  retries = 0;
+  #stopping = false;
+  readonly #cluster: Cluster;
+  readonly #writers: Promise<void>[];
+
+  constructor(cluster: Cluster, writers: number, prefix: string) {
+    this.#cluster = cluster;
+    this.#writers = Array.from({ length: writers }, (_, writer) => this.#write(writer, `${prefix}/${writer}`));
+  }
+
+  async #write(writer: number, prefix: string): Promise<void> {
+    let turn = writer;
+    for (let n = 0; !this.#stopping; n++) {
+      const key = `${prefix}/${n}`;
+      const value = `value of ${key}`;
+      const deadline = performance.now() + 30_000;
+      for (;;) {
+        const { members } = this.#cluster;
+        const member = members[turn % members.length] as MemberProcess;
+        try {
+          const { header } = await this.#cluster.client(member).put(key, value, {}, 15_000);
+          this.acknowledged.push({ key, value, revision: header?.revision ?? 0, at: performance.now() });
+          break;
+        } catch (error) {
+          const { code = -1, details } = error as Partial<ServiceError>;
+          this.retries++;
+          turn++;
+          if (RETRYABLE.includes(code) && performance.now() < deadline) {
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            continue;
+          }
+          this.problems.push(`${key} at ${member.name}: ${code} ${details ?? error}`);
+          break;
+        }
+      }
+    }
+  }
+
+  async progress(more: number, timeoutMs = 60_000): Promise<void> {
+    await reached(() => this.acknowledged.length, more, timeoutMs);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#writers);
+  }
+}
+
+async function reached(count: () => number, more: number, timeoutMs: number): Promise<void> {
+  const goal = count() + more;
+  const deadline = Date.now() + timeoutMs;
+  while (count() < goal) {
+    if (Date.now() > deadline) throw new Error(`only ${count()} of ${goal} puts were acknowledged`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 

@@ -1,6 +1,7 @@
 import { posix } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Config, parseConfig } from "../../src/config.ts";
+import { PeerCallError } from "../../src/peer/transport.ts";
 import { type BootDeps, bootstrap } from "../../src/server/bootstrap.ts";
 import type { Backend } from "../../storage/backend.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
@@ -64,10 +65,11 @@ function deps(): BootDeps {
       backends.push(backend);
       return backend;
     },
-    fetchText: async () => {
-      if (members === "") throw new Error("nobody there");
-      return members;
+    askPeer: async () => {
+      if (members === "") throw new PeerCallError("nobody there", false);
+      return { status: 200, headers: {}, body: Buffer.from(members) };
     },
+    resolveHost: async (host) => host,
   };
 }
 
@@ -150,6 +152,12 @@ describe("locks", () => {
   test("a start that fails gives everything back", async () => {
     members = `[{"id":${(await bootstrap(configOf(), deps())).memberId},"peerURLs":[],"clientURLs":["http://x"]}]`;
     disk = new MemoryDisk();
+    backends = [];
+    await expect(bootstrap(configOf(), deps())).rejects.toThrow("has already been bootstrapped");
+    expect([await names("/"), backends]).toEqual([[], []]);
+    // The same with what a crash in the middle of a first start has left.
+    await disk.makeDirectory("/a/member/state");
+    await (await disk.create("/a/member/state/LOG")).close();
     await expect(bootstrap(configOf(), deps())).rejects.toThrow("has already been bootstrapped");
     expect(closed).toBe(1);
     members = "";
@@ -168,7 +176,7 @@ test.each(['[{"id":1,"peerURLs":7}]', "[7]", "[null]", "{}", "x"])(
 
 test.each([
   ["--name=c", "couldn't find local name"],
-  ["--initial-cluster-state=existing", "not supported yet"],
+  ["--initial-cluster-state=existing", "cannot fetch cluster info from peer urls"],
 ])("a first start with %s leaves nothing behind", async (flag, message) => {
   await expect(bootstrap(configOf(flag), deps())).rejects.toThrow(message);
   expect(await names("/")).toEqual([]);
