@@ -48,6 +48,10 @@ function configOf(...flags: string[]): Config {
 
 const note = (_fields: object, message: string): void => void logged.push(message);
 
+function bodyOf(path: string): string {
+  return path === "/version" ? '{"etcdcluster":"3.6.0"}' : path === "/members" ? members : "false";
+}
+
 function deps(): BootDeps {
   return {
     disk,
@@ -65,9 +69,9 @@ function deps(): BootDeps {
       backends.push(backend);
       return backend;
     },
-    askPeer: async () => {
+    askPeer: async (_url, path) => {
       if (members === "") throw new PeerCallError("nobody there", false);
-      return { status: 200, headers: {}, body: Buffer.from(members) };
+      return { status: 200, headers: { "x-etcd-cluster-id": "abc" }, body: Buffer.from(bodyOf(path)) };
     },
     resolveHost: async (host) => host,
   };
@@ -173,6 +177,34 @@ test.each(['[{"id":1,"peerURLs":7}]', "[7]", "[null]", "{}", "x"])(
     expect(logged).toEqual(["could not ask a peer for its members"]);
   },
 );
+
+test("B-2, P-31: a joining member starts with an empty log and the ids that the cluster gave it, and keeps them", async () => {
+  members =
+    '[{"id":18446744073709551615,"peerURLs":["http://127.0.0.1:1"]},{"id":7,"peerURLs":["http://127.0.0.1:2"]}]';
+  const joining = configOf("--initial-cluster-state=existing");
+  const first = await bootstrap(joining, deps());
+  expect([first.memberId, first.clusterId]).toEqual([0xffffffffffffffffn, 0xabcn]);
+  expect(first.joined.map(({ id }) => id)).toEqual([0xffffffffffffffffn, 7n]);
+  expect(first.restored).toMatchObject({
+    hardState: { term: 0, vote: 0n, commit: 0 },
+    confState: { voters: [], learners: [] },
+    entries: [],
+    storedFrom: 1,
+  });
+  await first.wal.close();
+  await first.unlock();
+
+  // Killed before anything came: nobody is asked again (B-3), and what the leader sends is taken.
+  members = "";
+  const second = await bootstrap(joining, deps());
+  expect([second.memberId, second.clusterId, second.joined]).toEqual([0xffffffffffffffffn, 0xabcn, []]);
+  expect(second.restored).toEqual(first.restored);
+  await second.wal.append(batch(entries(1, 3, 5), state(5, 2)));
+  await second.wal.close();
+  await second.unlock();
+  const third = await bootstrap(joining, deps());
+  expect(third.restored.entries.map(({ index }) => index)).toEqual([1, 2, 3]);
+});
 
 test.each([
   ["--name=c", "couldn't find local name"],
