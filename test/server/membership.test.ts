@@ -136,7 +136,9 @@ function settle(): void {
   for (let ready = takeReady(raft); ready !== undefined; ready = takeReady(raft)) {
     if (ready.persist !== undefined) step(raft, { kind: "persisted", seq: ready.persist.seq });
     const last = ready.committed.at(-1);
-    if (last !== undefined) step(raft, { kind: "applied", index: (applied = last.index) });
+    if (last === undefined) continue;
+    applied = last.index;
+    step(raft, { kind: "applied", index: applied });
   }
 }
 
