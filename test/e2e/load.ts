@@ -55,17 +55,21 @@ export class Load {
     await Promise.all(this.#writers);
   }
 
-  /** Longest time between two answers one after the other, milliseconds, from `since` (performance.now()) on. */
   longestGap(since: number): number {
-    const times = this.acknowledged.map(({ at }) => at).filter((at) => at >= since);
-    let last = since;
-    let longest = 0;
-    for (const at of times) {
-      longest = Math.max(longest, at - last);
-      last = at;
-    }
-    return longest;
+    return longestGap(this.acknowledged, since);
   }
+}
+
+/** Longest time between two answers one after the other, milliseconds, from `since` (performance.now()) on. */
+function longestGap(acknowledged: readonly Acknowledged[], since: number): number {
+  const times = acknowledged.map(({ at }) => at).filter((at) => at >= since);
+  let last = since;
+  let longest = 0;
+  for (const at of times) {
+    longest = Math.max(longest, at - last);
+    last = at;
+  }
+  return longest;
 }
 
 const RETRYABLE: readonly number[] = [status.UNAVAILABLE];
@@ -117,6 +121,10 @@ export class RetriedLoad {
 
   async progress(more: number, timeoutMs = 60_000): Promise<void> {
     await reached(() => this.acknowledged.length, more, timeoutMs);
+  }
+
+  longestGap(since: number): number {
+    return longestGap(this.acknowledged, since);
   }
 
   async stop(): Promise<void> {

@@ -1,5 +1,20 @@
 import { type Cluster, freePorts, type MemberProcess, memberAt, type Place, quorate } from "./cluster.ts";
-import { etcdctl } from "./etcdctl.ts";
+import { etcdctl, tryEtcdctl } from "./etcdctl.ts";
+
+const PATIENCE_MS = 60_000;
+
+/** The strict checks count on connections that have held for a while (M-4); until then one tries again. */
+export async function patiently(endpoints: readonly string[], ...words: string[]): Promise<string> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const { code, stdout, stderr } = await tryEtcdctl(endpoints, ...words);
+    if (code === 0) return stdout;
+    if (!stderr.includes("etcdserver: unhealthy cluster") || Date.now() > deadline) {
+      throw new Error(`etcdctl ${words.join(" ")}: exit ${code}\n${stdout}${stderr}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
 
 /** As an operator does it: `member add`, then a start with what that printed. The new process is not waited for. */
 export async function addMember(
@@ -9,7 +24,7 @@ export async function addMember(
 ): Promise<MemberProcess> {
   const [client, peer] = (await freePorts(2)) as [number, number];
   const words = ["member", "add", name, `--peer-urls=http://127.0.0.1:${peer}`];
-  const printed = await etcdctl(endpointsOf(cluster), ...words, ...(options.learner === true ? ["--learner"] : []));
+  const printed = await patiently(endpointsOf(cluster), ...words, ...(options.learner === true ? ["--learner"] : []));
   const initial = /ETCD_INITIAL_CLUSTER="([^"]+)"/.exec(printed)?.[1];
   if (initial === undefined) throw new Error(`member add printed ${printed}`);
   return joining(cluster, { name, client, peer }, initial, options);
@@ -42,12 +57,8 @@ export async function removeMember(
   member: MemberProcess,
 ): Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }> {
   const others = cluster.members.filter((other) => other !== member && other.running);
-  await etcdctl(
-    others.map((other) => other.endpoint),
-    "member",
-    "remove",
-    await idOf(cluster, member),
-  );
+  const endpoints = others.map((other) => other.endpoint);
+  await patiently(endpoints, "member", "remove", await idOf(cluster, member));
   cluster.exclude(member);
   return await member.exited();
 }
