@@ -7,7 +7,8 @@
  * majority within an election timeout steps down (check-quorum), which is what makes the lease safe to rely on.
  */
 
-import { isUpToDate, lastConfChangeBetween, lastIndex, lastTerm } from "./log.ts";
+import { must } from "./assert.ts";
+import { commitTo, isUpToDate, lastConfChangeBetween, lastIndex, lastTerm, termAt } from "./log.ts";
 import { appendProposals } from "./proposals.ts";
 import { isMajority, tally } from "./quorum.ts";
 import { broadcastHeartbeat, onOwnProgress, tickLogReads } from "./replication.ts";
@@ -144,6 +145,7 @@ type VoteResponse = Message & { readonly type: "MsgPreVoteResp" | "MsgVoteResp" 
 /** A granted pre-vote carries the term it was asked for, the next one; everything else the term of the voter. */
 export function handleVoteResponse(raft: Raft, message: VoteResponse): void {
   const { type, reject, from, term } = message;
+  learnCommit(raft, message);
   const role = type === "MsgPreVoteResp" ? "precandidate" : "candidate";
   const expected = type === "MsgPreVoteResp" && !reject ? raft.term + 1 : raft.term;
   if (raft.role !== role || term !== expected || !isVoter(raft, from)) return;
@@ -151,6 +153,20 @@ export function handleVoteResponse(raft: Raft, message: VoteResponse): void {
   if (raft.votes.has(from)) return;
   raft.votes.set(from, !reject);
   settle(raft);
+}
+
+/**
+ * Who refuses says what it knows to be committed, and that can settle what an election cannot. Of two voters, one of
+ * which has taken itself out, the other may not have heard that it is now alone; and the one that is out may have more
+ * entries, so that it must refuse for ever. An election by a membership that turns out to be over is given up.
+ */
+function learnCommit(raft: Raft, { commit, logTerm }: VoteResponse): void {
+  const { log } = raft;
+  if (raft.role === "leader" || termAt(log, commit) !== logTerm) return;
+  commitTo(log, commit);
+  if (raft.role !== "follower" && lastConfChangeBetween(log, log.applied + 1, log.commit) !== 0) {
+    becomeFollower(raft, raft.term, NONE);
+  }
 }
 
 function settle(raft: Raft): void {
@@ -202,19 +218,34 @@ export function handleVoteRequest(raft: Raft, message: VoteRequest): void {
     raft.vote = from;
     raft.electionElapsed = 0;
   }
-  raft.afterPersist.push({ type: "MsgVoteResp", from: raft.id, to: from, term: raft.term, reject: !granted });
+  raft.afterPersist.push({
+    type: "MsgVoteResp",
+    from: raft.id,
+    to: from,
+    term: raft.term,
+    ...verdict(raft, granted),
+  });
 }
 
 /** Promises nothing, so it need not wait for the disk. */
 export function answerPrevote(raft: Raft, message: VoteRequest, granted: boolean): void {
   const term = granted ? message.term : raft.term;
-  raft.outbox.push({ type: "MsgPreVoteResp", from: raft.id, to: message.from, term, reject: !granted });
+  raft.outbox.push({ type: "MsgPreVoteResp", from: raft.id, to: message.from, term, ...verdict(raft, granted) });
+}
+
+function verdict({ log }: Raft, granted: boolean): Pick<VoteResponse, "reject" | "commit" | "logTerm"> {
+  if (granted) return { reject: false, commit: 0, logTerm: 0 };
+  return { reject: true, commit: log.commit, logTerm: must(termAt(log, log.commit), "committed entries have terms") };
 }
 
 // Handing over.
 
+/** On a follower it is a question to the leader, and the one who asks names itself. */
 export function transferLeader(raft: Raft, to: NodeId): void {
   const { leadership } = raft;
+  if (leadership === undefined && raft.leader !== NONE && to === raft.id) {
+    raft.outbox.push({ type: "MsgTransferLeader", from: raft.id, to: raft.leader, term: 0 });
+  }
   const pr = leadership && progressOf(leadership, to);
   if (leadership === undefined || pr === undefined || pr.learner || to === raft.id) return;
   if (leadership.transferee === to) return;

@@ -3,10 +3,8 @@
 import { append, lastIndex } from "./log.ts";
 import type { Leadership, Raft } from "./state.ts";
 import { isMember } from "./state.ts";
-import type { Entry, Proposal } from "./types.ts";
+import type { Proposal } from "./types.ts";
 import { ENTRY_NORMAL, NONE } from "./types.ts";
-
-const NO_DATA = new Uint8Array(0);
 
 /** Whether a proposal handed in now would find its way into a log, as far as this member can tell. */
 export function canPropose(raft: Raft): boolean {
@@ -26,19 +24,33 @@ export function propose(raft: Raft, proposals: readonly Proposal[]): void {
   else raft.outbox.push({ type: "MsgProp", from: raft.id, to: raft.leader, term: 0, entries: proposals });
 }
 
-/**
- * One membership change at a time: while one is not applied, another becomes an empty entry. (Its proposer learns
- * nothing and runs into its deadline, as in etcd.) Two unapplied changes could make majorities that do not meet.
- */
+/** Membership changes that wait for the one before them. Beyond it they are dropped, as any forwarded proposal may be. */
+const MAX_WAITING_CHANGES = 16;
+
 export function appendProposals(raft: Raft, leadership: Leadership, proposals: readonly Proposal[]): void {
-  const { log } = raft;
-  for (const { type, data } of proposals) {
-    const index = lastIndex(log) + 1;
-    const refused = type !== ENTRY_NORMAL && leadership.pendingConfIndex > log.applied;
-    const entry: Entry = refused
-      ? { type: ENTRY_NORMAL, term: raft.term, index, data: NO_DATA }
-      : { type, term: raft.term, index, data };
-    if (entry.type !== ENTRY_NORMAL) leadership.pendingConfIndex = index;
-    append(log, entry);
+  for (const proposal of proposals) {
+    if (proposal.type === ENTRY_NORMAL) {
+      appendOne(raft, proposal);
+    } else if (leadership.waitingChanges.length < MAX_WAITING_CHANGES) {
+      leadership.waitingChanges.push(proposal);
+      flushChange(raft, leadership);
+    }
   }
+}
+
+/**
+ * One membership change at a time: while one is not applied here, the next waits, for two unapplied changes could make
+ * majorities that do not meet. (etcd makes it an empty entry, whose proposer never hears of it.) It waits no longer than
+ * this leader is in office.
+ */
+export function flushChange(raft: Raft, leadership: Leadership): void {
+  const [next] = leadership.waitingChanges;
+  if (next === undefined || leadership.pendingConfIndex > raft.log.applied || !canPropose(raft)) return;
+  leadership.waitingChanges.shift();
+  appendOne(raft, next);
+  leadership.pendingConfIndex = lastIndex(raft.log);
+}
+
+function appendOne({ log, term }: Raft, { type, data }: Proposal): void {
+  append(log, { type, term, index: lastIndex(log) + 1, data });
 }

@@ -19,7 +19,7 @@ import { stepMessage } from "./messages.ts";
 import { onPersisted, takePersist } from "./persist.ts";
 import type { ProgressState } from "./progress.ts";
 import { onUnreachable } from "./progress.ts";
-import { propose } from "./proposals.ts";
+import { flushChange, propose } from "./proposals.ts";
 import { flushReads, requestRead } from "./read-index.ts";
 import { flushAppends, onLogRead } from "./replication.ts";
 import { onSnapshotAvailable, onSnapshotReport } from "./snapshot.ts";
@@ -93,6 +93,7 @@ export function step(raft: Raft, input: Input): void {
 export function takeReady(raft: Raft): Ready | undefined {
   const { leadership } = raft;
   if (leadership !== undefined) {
+    flushChange(raft, leadership);
     flushTransfer(raft, leadership);
     flushReads(raft, leadership);
     flushAppends(raft, leadership);

@@ -10,6 +10,7 @@ import type {
   LogRead,
   Message,
   NodeId,
+  Proposal,
   RaftConfig,
   ReadPoint,
   Restored,
@@ -65,6 +66,8 @@ export interface Leadership {
   progress: Progress[];
   /** The last membership change in the log that may not be applied yet; the next may come when it is. */
   pendingConfIndex: number;
+  /** Membership changes proposed meanwhile, oldest first. */
+  readonly waitingChanges: Proposal[];
   /** Whom to hand over to, or NONE. */
   transferee: NodeId;
   timeoutNowSent: boolean;
@@ -198,6 +201,7 @@ export function assumeLeadership(raft: Raft, pendingConfIndex: number): Leadersh
   const leadership: Leadership = {
     progress,
     pendingConfIndex,
+    waitingChanges: [],
     transferee: NONE,
     timeoutNowSent: false,
     waitingReads: [],

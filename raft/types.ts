@@ -84,7 +84,13 @@ export type Message = Envelope &
         /** Asked for by a leader that hands over: voters answer even though they hear a leader. */
         readonly transfer: boolean;
       }
-    | { readonly type: "MsgPreVoteResp" | "MsgVoteResp"; readonly reject: boolean }
+    | {
+        readonly type: "MsgPreVoteResp" | "MsgVoteResp";
+        readonly reject: boolean;
+        /** On reject: the commit index of the one that was asked, and the term of its entry there. etcd says 0, 0. */
+        readonly commit: number;
+        readonly logTerm: number;
+      }
     | { readonly type: "MsgProp"; readonly entries: readonly Proposal[] }
     | { readonly type: "MsgReadIndex"; readonly id: Uint8Array }
     | { readonly type: "MsgReadIndexResp"; readonly id: Uint8Array; readonly index: number }
@@ -138,7 +144,7 @@ export type Input =
    * depose a leader, it has no effect.
    */
   | { readonly kind: "gone"; readonly node: NodeId }
-  /** Leader only: hand over to this voter. Others ignore it. */
+  /** A leader hands over to this voter; a follower may name itself, and asks its leader to. Else it has no effect. */
   | { readonly kind: "transferLeader"; readonly to: NodeId }
   | { readonly kind: "campaign" };
 

@@ -23,6 +23,8 @@ export interface Config {
   readonly electionMs: number;
   readonly initialElectionTickAdvance: boolean;
   readonly preVote: boolean;
+  readonly strictReconfigCheck: boolean;
+  readonly maxLearners: number;
   readonly maxTxnOps: number;
   readonly maxRequestBytes: number;
   readonly maxConcurrentStreams: number;
@@ -292,6 +294,8 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
     electionMs,
     initialElectionTickAdvance: bool("initial-election-tick-advance"),
     preVote: bool("pre-vote"),
+    strictReconfigCheck: bool("strict-reconfig-check"),
+    maxLearners: int("max-learners", 0, 1_000),
     maxTxnOps: int("max-txn-ops", 1, 1_000_000),
     maxRequestBytes: int("max-request-bytes", 1, 256 << 20),
     maxConcurrentStreams: int("max-concurrent-streams", 1, 4_294_967_295),
@@ -307,8 +311,8 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
 }
 
 /**
- * What only matters while there is no data yet (O-5): this member must be in --initial-cluster with exactly its
- * advertised URLs, and no URL may stand there twice.
+ * What only matters while there is no data yet (O-5): this member must be in --initial-cluster, of a new cluster with
+ * exactly its advertised URLs, and no URL may stand there twice. (A running one knows its URLs since it was added.)
  */
 export function checkInitialCluster(config: Config): void {
   const own = config.initialCluster.find((peer) => peer.name === config.name);
@@ -319,7 +323,7 @@ export function checkInitialCluster(config: Config): void {
     );
   }
   const advertised = [...config.advertisePeerUrls].sort();
-  if (own.urls.join() !== advertised.join()) {
+  if (config.initialClusterState === "new" && own.urls.join() !== advertised.join()) {
     throw new ConfigError(
       `--initial-cluster has ${own.name}=${own.urls.join()} but missing from --initial-advertise-peer-urls=${advertised.join()}`,
     );

@@ -22,12 +22,19 @@ export const flags: readonly Flag[] = [
   flag("initial-advertise-peer-urls", "urls", "http://localhost:2380", "peer addresses told to the other members"),
   flag("advertise-client-urls", "urls", "http://localhost:2379", "client addresses told to clients"),
   flag("initial-cluster", "text", "", "all members: n1=url,n2=url (default: NAME=advertised peer URLs)"),
-  flag("initial-cluster-state", "text", "new", "'new' (joining an 'existing' cluster comes later)"),
+  flag(
+    "initial-cluster-state",
+    "text",
+    "new",
+    "'new', or 'existing' to join a running cluster that this member was added to",
+  ),
   flag("initial-cluster-token", "text", "etcd-cluster", "makes the ids of this cluster differ from others'"),
   flag("heartbeat-interval", "int", "100", "milliseconds between a leader's heartbeats"),
   flag("election-timeout", "int", "1000", "milliseconds without a leader before an election"),
   flag("initial-election-tick-advance", "bool", "true", "shorten the first election timeout after a start"),
   flag("pre-vote", "bool", "true", "ask whether an election could be won before starting one"),
+  flag("strict-reconfig-check", "bool", "true", "refuse membership changes that would cost the cluster its majority"),
+  flag("max-learners", "int", "1", "learners in the cluster at most (the same on every member)"),
   flag("max-txn-ops", "int", "128", "operations in one transaction at most"),
   flag("max-request-bytes", "int", "1572864", "bytes of one request at most"),
   flag("max-concurrent-streams", "int", "4294967295", "concurrent gRPC streams per connection at most"),
@@ -57,10 +64,10 @@ export const ignoredFlags: ReadonlySet<string> = new Set(
 /** Known to etcd and promised for a later release: setting one is refused, since ignoring it would break a promise. */
 export const laterFlags: ReadonlySet<string> = new Set(
   (
-    "listen-client-http-urls strict-reconfig-check quota-backend-bytes snapshot-count auto-compaction-mode " +
+    "listen-client-http-urls quota-backend-bytes snapshot-count auto-compaction-mode " +
     "auto-compaction-retention cert-file key-file client-cert-auth trusted-ca-file peer-cert-file peer-key-file " +
     "peer-client-cert-auth peer-trusted-ca-file auth-token bcrypt-cost auth-token-ttl listen-metrics-urls " +
-    "force-new-cluster max-learners client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +
+    "force-new-cluster client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +
     "auto-tls peer-client-cert-file peer-client-key-file peer-auto-tls peer-crl-file peer-cert-allowed-cn " +
     "peer-cert-allowed-hostname peer-skip-client-san-verification self-signed-cert-validity cipher-suites " +
     "tls-min-version tls-max-version cors host-whitelist grpc-keepalive-min-time grpc-keepalive-interval " +

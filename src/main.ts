@@ -1,3 +1,4 @@
+import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Backend } from "../storage/backend.ts";
@@ -10,7 +11,10 @@ import { createRoutes } from "./http/routes.ts";
 import type { Logger } from "./log.ts";
 import { createPinoLog } from "./log-pino.ts";
 import { createNodeEnv } from "./node-env.ts";
+import { PeerHttpClient } from "./peer/http-client.ts";
 import { openPeerTransport } from "./peer/http-transport.ts";
+import { DEFAULT_PEER_LIMITS } from "./peer/limits.ts";
+import type { PeerResponse } from "./peer/transport.ts";
 import { createGrpcJsServer, grpcJsDefaults } from "./rpc/grpc-js-server.ts";
 import { bootstrap } from "./server/bootstrap.ts";
 import { hexId } from "./server/ids.ts";
@@ -84,25 +88,28 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   );
 
   let ended = false;
-  const onEnd = (code: number, reason: unknown): void => {
+  const onFatal = (reason: unknown): void => {
     if (ended) return;
     ended = true;
-    if (code === 0) log.warn({}, messageOf(reason));
-    else log.error({ error: messageOf(reason), stack: stackOf(reason) }, "this member cannot go on and stops");
-    void exit(code);
+    log.error({ error: messageOf(reason), stack: stackOf(reason) }, "this member cannot go on and stops");
+    void exit(1);
   };
-  process.on("uncaughtException", (error) => onEnd(1, error));
-  process.on("unhandledRejection", (error) => onEnd(1, error));
+  process.on("uncaughtException", onFatal);
+  process.on("unhandledRejection", onFatal);
 
-  const openBackend = (path: string): Promise<Backend> =>
-    openLevelBackend(path, { onFailure: (error) => onEnd(1, error) });
-  const booted = await bootstrap(config, { disk: nodeDisk, log, openBackend, fetchText });
-  const member = await startMember(config, booted, {
+  const openBackend = (path: string): Promise<Backend> => openLevelBackend(path, { onFailure: onFatal });
+  const askPeer = (url: string, path: string, timeoutMs: number): Promise<PeerResponse> =>
+    peerClient.call(url, { method: "GET", path, timeoutMs });
+  const peerClient = new PeerHttpClient(env, DEFAULT_PEER_LIMITS.responseBytes);
+  const booted = await bootstrap(config, { disk: nodeDisk, log, openBackend, askPeer, resolveHost });
+  peerClient.close();
+  const member: Member = await startMember(config, booted, {
     env,
     log,
     createTransport: (identity, callbacks) =>
       openPeerTransport({ env, logger: log, identity, listenUrls: config.listenPeerUrls, callbacks }),
-    onEnd,
+    onFatal,
+    onRemoved: () => stopGracefully(0),
   });
   log.info(
     {
@@ -116,20 +123,24 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   const stopping = new AbortController();
   let listener: ClientListener | undefined;
   let isStopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
+  const stopGracefully = (ending: Ending): void => {
     if (isStopping) return;
     isStopping = true;
     (async () => {
-      log.info({ signal }, "received signal; shutting down");
       await member.handOver();
       stopping.abort();
       await listener?.close(STOP_GRACE_MS);
       const inTime = await Promise.race([member.stop().then(() => true), delay(STOP_LIMIT_MS, false, { ref: false })]);
       if (!inTime) throw new Error(`the disk did not finish its work within ${STOP_LIMIT_MS} ms of the stop`);
+      if (ending === 0) log.warn({ "data-dir": config.dataDir }, "data-dir used by this member must be removed");
       log.info({ name: config.name }, "closed etcd server");
       ended = true;
-      await exit(signal);
-    })().catch((error: unknown) => onEnd(1, error));
+      await exit(ending);
+    })().catch(onFatal);
+  };
+  const stop = (signal: NodeJS.Signals): void => {
+    if (!isStopping) log.info({ signal }, "received signal; shutting down");
+    stopGracefully(signal);
   };
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
@@ -190,9 +201,9 @@ async function serveClients(
   });
 }
 
-async function fetchText(url: string, timeoutMs: number): Promise<string> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
-  return await response.text();
+/** One address, an IPv4 one if there is any, as etcd's resolver gives it. */
+async function resolveHost(host: string): Promise<string> {
+  return (await lookup(host.replace(/^\[(.*)\]$/, "$1"), { order: "ipv4first" })).address;
 }
 
 /** O-1: etcd's four lines, and one of our own. */

@@ -35,6 +35,16 @@ export function parseMemberJson(json: string): MemberRecord {
   return memberOf(parseObject(json));
 }
 
+/** As members tell each other (contract P-33). */
+export function parseMembersJson(json: string): readonly MemberRecord[] {
+  const list = parseJson(json);
+  if (!Array.isArray(list)) throw new StoredJsonError("not a list of members");
+  return list.map((item) => {
+    if (!isFields(item)) throw new StoredJsonError("a member that is no object");
+    return memberOf(item);
+  });
+}
+
 /** For JSON that holds a member among other fields (contract P-24). */
 export function memberOf(fields: Fields): MemberRecord {
   return {

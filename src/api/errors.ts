@@ -43,6 +43,7 @@ export const errors = {
   invalidClientApiVersion: error(Code.InvalidArgument, "etcdserver: invalid client api version"),
   invalidSortOption: error(Code.InvalidArgument, "etcdserver: invalid sort option"),
   requestTooLarge: error(Code.InvalidArgument, "etcdserver: request is too large"),
+  memberBadUrls: error(Code.InvalidArgument, "etcdserver: given member URLs are invalid"),
   compacted: error(Code.OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
   futureRevision: error(Code.OutOfRange, "etcdserver: mvcc: required revision is a future revision"),
   leaseTtlTooLarge: error(Code.OutOfRange, "etcdserver: too large lease TTL"),
@@ -54,6 +55,10 @@ export const errors = {
   memberExists: error(Code.FailedPrecondition, "etcdserver: member ID already exist"),
   peerUrlExists: error(Code.FailedPrecondition, "etcdserver: Peer URLs already exists"),
   memberNotLearner: error(Code.FailedPrecondition, "etcdserver: can only promote a learner member"),
+  learnerNotReady: error(
+    Code.FailedPrecondition,
+    "etcdserver: can only promote a learner member which is in sync with leader",
+  ),
   tooManyLearners: error(Code.FailedPrecondition, "etcdserver: too many learner members in cluster"),
   notEnoughStartedMembers: error(Code.Unknown, "etcdserver: re-configuration failed due to not enough started members"),
   /** etcd crashes on it (N-10). */
@@ -77,6 +82,7 @@ export const errors = {
     Code.Unavailable,
     "etcdserver: request timed out, waiting for the applied index took too long",
   ),
+  unhealthy: error(Code.Unavailable, "etcdserver: unhealthy cluster"),
   corrupt: error(Code.DataLoss, "etcdserver: corrupt cluster"),
   notSupportedForLearner: error(Code.FailedPrecondition, "etcdserver: rpc not supported for learner"),
   deadlineExceeded: error(Code.DeadlineExceeded, "context deadline exceeded"),

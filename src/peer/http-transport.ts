@@ -117,7 +117,7 @@ class HttpPeerTransport implements PeerTransport {
     wanted.delete(this.#context.identity.memberId);
     for (const [id, peer] of this.#peers) {
       if (wanted.has(id)) continue;
-      peer.close();
+      peer.retire();
       this.#peers.delete(id);
       this.#lost.delete(id);
     }

@@ -46,7 +46,7 @@ export function toWire(m: Message): raftpb.Message {
     }
     case "MsgPreVoteResp":
     case "MsgVoteResp":
-      return wire(m, raftpb.MessageType[m.type], 0, 0, NO_ENTRIES, 0, m.reject, 0, EMPTY);
+      return wire(m, raftpb.MessageType[m.type], 0, m.logTerm, NO_ENTRIES, m.commit, m.reject, 0, EMPTY);
     case "MsgProp":
       return wire(m, raftpb.MessageType.MsgProp, 0, 0, m.entries.map(proposed), 0, false, 0, EMPTY);
     case "MsgReadIndex":
@@ -167,7 +167,7 @@ export function fromWire(m: raftpb.Message): Message {
     case raftpb.MessageType.MsgVoteResp: {
       inTerm(m);
       const type = m.type === raftpb.MessageType.MsgVoteResp ? "MsgVoteResp" : "MsgPreVoteResp";
-      return { type, from, to, term, reject: m.reject };
+      return { type, from, to, term, reject: m.reject, commit: m.commit, logTerm: m.logTerm };
     }
     case raftpb.MessageType.MsgProp:
       if (m.entries.length === 0) throw nonsense(m, "without entries");

@@ -116,6 +116,7 @@ export class Peer {
       },
       onClose: (reason) => {
         this.#writers.delete(type);
+        if (this.#closed) return;
         logger.warn(
           { "stream-writer-type": type, "remote-peer-id": formatId(this.#id), error: reason },
           "lost TCP streaming connection with remote peer",
@@ -135,6 +136,17 @@ export class Peer {
     this.#status.succeeded();
   }
 
+  /**
+   * It is no member any more. What waits for it is still sent: the news that its removal is committed is among that.
+   * Nothing is read, and nothing reported.
+   */
+  retire(): void {
+    this.#closed = true;
+    this.#probeTimer.cancel();
+    for (const dialer of this.#dialers) dialer.close();
+    for (const writer of this.#writers.values()) writer.finish();
+  }
+
   close(): void {
     this.#closed = true;
     this.#probeTimer.cancel();
@@ -145,6 +157,7 @@ export class Peer {
   }
 
   #sendFailed(channel: string, reason: string): void {
+    if (this.#closed) return;
     this.#sentFailures++;
     this.#status.failed(channel, reason);
     this.#context.lost(this.#id);

@@ -28,6 +28,7 @@ export class StreamWriter {
   #writingSince: number | undefined;
   #writingBytes = 0;
   #tick: Timer;
+  #finishing = false;
   #closed = false;
 
   /** The response's header was sent. */
@@ -48,7 +49,7 @@ export class StreamWriter {
     const full =
       this.#queue.length >= this.#limits.streamQueueMessages ||
       (this.#queue.length > 0 && this.#queuedBytes + bytes > this.#limits.streamQueueBytes);
-    if (this.#closed || full) return false;
+    if (this.#closed || this.#finishing || full) return false;
     this.#queue.push(message);
     this.#queuedBytes += bytes;
     if (!this.#flushScheduled && this.#writingSince === undefined) {
@@ -61,6 +62,12 @@ export class StreamWriter {
     return true;
   }
 
+  /** What waits is still written, for as long as a write may take; then the stream ends. */
+  finish(): void {
+    this.#finishing = true;
+    this.#flush();
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -70,8 +77,18 @@ export class StreamWriter {
   }
 
   #flush(): void {
-    if (this.#closed || this.#writingSince !== undefined || this.#queue.length === 0) return;
+    if (this.#closed || this.#writingSince !== undefined) return;
+    if (this.#queue.length === 0) {
+      if (this.#finishing) this.#end();
+      return;
+    }
     this.#write(this.#encoder.encode(this.#takeChunk()));
+  }
+
+  #end(): void {
+    this.#closed = true;
+    this.#tick.cancel();
+    this.#response.end();
   }
 
   /** At least one message, and as many more as one write may carry. */

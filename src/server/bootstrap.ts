@@ -1,30 +1,33 @@
 import { encode } from "../../proto/codec.ts";
 import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
-import { ENTRY_CONF_CHANGE, type Entry, type Restored } from "../../raft/types.ts";
+import { type ConfState, ENTRY_CONF_CHANGE, type Entry, type HardState, type Restored } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
 import { restoreMvcc } from "../../storage/mvcc-walk.ts";
 import { BUCKETS, successor } from "../../storage/schema.ts";
-import { type MemberRecord, memberJson, memberOf, parseJson, StoredJsonError } from "../../storage/stored-json.ts";
+import { type MemberRecord, memberJson, parseMembersJson, StoredJsonError } from "../../storage/stored-json.ts";
 import type { Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
 import { segmentsAmong } from "../../storage/wal-segment.ts";
 import { type Config, ConfigError, checkInitialCluster, limits } from "../config.ts";
 import type { Logger } from "../log.ts";
+import { PeerCallError } from "../peer/transport.ts";
 import type { StateMachine } from "../state/machine.ts";
 import { openStateMachine } from "../state/restore.ts";
-import { clusterIdOf, hexId, memberIdOf } from "./ids.ts";
+import { clusterIdOf, memberIdOf } from "./ids.ts";
+import { type JoinDeps, joinCluster, refuseSecondLife } from "./join.ts";
 
 /** About two seconds of reading each. */
 const PROGRESS_LOG_BYTES = 256 << 20;
 const PROGRESS_LOG_ROWS = 200_000;
 
-export interface BootDeps {
+const FORMER_LIFE_MS = 2_000;
+const NO_HARD_STATE: HardState = { term: 0, vote: 0n, commit: 0 };
+const NOBODY: ConfState = { voters: [], learners: [] };
+
+export interface BootDeps extends JoinDeps {
   readonly disk: Disk;
-  readonly log: Logger;
   readonly openBackend: (path: string) => Promise<Backend>;
-  /** GET of a peer URL's path; rejects when nobody answers in time. For the one question a new member has to ask. */
-  readonly fetchText: (url: string, timeoutMs: number) => Promise<string>;
   readonly onWalSync?: (milliseconds: number) => void;
 }
 
@@ -36,6 +39,8 @@ export interface Booted {
   readonly backend: Backend;
   readonly machine: StateMachine;
   readonly restored: Restored;
+  /** The members that a joining member was told of; until it has applied its own addition, its state knows others. */
+  readonly joined: readonly MemberRecord[];
   /** Gives the data and WAL directories back; call it last. */
   readonly unlock: () => Promise<void>;
 }
@@ -47,8 +52,9 @@ export interface Booted {
 export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted> {
   const { disk } = deps;
   const memberDir = `${config.dataDir}/member`;
-  // A mistake in the configuration of a first start leaves nothing behind.
-  if (!(await hasLog(disk, config)) && (await disk.list(`${memberDir}/state`)).length === 0) checkFirstStart(config);
+  // A first start that must not be, by its configuration or by what the others say, leaves nothing behind.
+  const isFirst = !(await hasLog(disk, config)) && (await disk.list(`${memberDir}/state`)).length === 0;
+  const planned = isFirst ? await firstStart(config, deps) : undefined;
 
   const locks: { release(): Promise<void> }[] = [];
   const unlock = async (): Promise<void> => {
@@ -65,11 +71,10 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     const machine = await restoreMachine(backend, config, deps.log);
     if (!isLogThere) {
       refuseLostLog(config, machine);
-      checkFirstStart(config);
       await disk.makeDirectory(config.walDir);
       locks.push(await disk.lock(`${config.walDir}/lock`));
     }
-    return { ...(await openOrCreateLog(config, deps, backend, machine)), unlock };
+    return { ...(await openOrCreateLog(config, deps, backend, machine, planned)), unlock };
   } catch (error) {
     // The first failure is the one to tell.
     for (const result of await Promise.allSettled([backend?.close(), unlock()])) {
@@ -96,6 +101,7 @@ async function openOrCreateLog(
   deps: BootDeps,
   backend: Backend,
   machine: StateMachine,
+  planned: Start | undefined,
 ): Promise<Omit<Booted, "unlock">> {
   const walOptions: WalOptions = {
     segmentBytes: limits.walSegmentBytes,
@@ -106,7 +112,21 @@ async function openOrCreateLog(
   };
   const applied = { index: machine.appliedIndex, term: machine.appliedTerm };
   const replay = await openWal(deps.disk, config.walDir, applied, walOptions);
-  if (replay === undefined) return await bootstrapNew(config, deps, backend, machine, walOptions);
+  if (replay === undefined) {
+    const { log: first, ...start } = planned ?? (await firstStart(config, deps));
+    const metadata = { nodeID: start.memberId, clusterID: start.clusterId };
+    const { hardState = NO_HARD_STATE, entries } = first;
+    const wal = await createWal(deps.disk, config.walDir, metadata, { ...first, mustSync: true }, walOptions);
+    const restored = {
+      hardState,
+      confState: NOBODY,
+      applied: 0,
+      before: { index: 0, term: 0 },
+      entries,
+      storedFrom: 1,
+    };
+    return { ...start, wal, backend, machine, restored };
+  }
   if (replay.tornBytes > 0) {
     deps.log.warn(
       { bytes: replay.tornBytes },
@@ -129,24 +149,38 @@ async function openOrCreateLog(
       entries: replay.entries,
       storedFrom: replay.wal.firstIndex,
     },
+    joined: [],
   };
 }
 
-async function bootstrapNew(
-  config: Config,
-  deps: BootDeps,
-  backend: Backend,
-  machine: StateMachine,
-  walOptions: WalOptions,
-): Promise<Omit<Booted, "unlock">> {
-  checkFirstStart(config);
+/** How a member begins that has no log. */
+interface Start {
+  readonly memberId: bigint;
+  readonly clusterId: bigint;
+  readonly log: { readonly hardState: HardState | undefined; readonly entries: readonly Entry[] };
+  readonly joined: readonly MemberRecord[];
+}
+
+function firstStart(config: Config, deps: BootDeps): Promise<Start> {
+  return config.initialClusterState === "existing" ? joinExisting(config, deps) : bootstrapNew(config, deps);
+}
+
+/** It knows who it is, and nothing else; everything comes from the leader's log. */
+async function joinExisting(config: Config, deps: BootDeps): Promise<Start> {
+  checkInitialCluster(config);
+  const { memberId, clusterId, members } = await joinCluster(config, deps);
+  return { memberId, clusterId, joined: members, log: { hardState: undefined, entries: [] } };
+}
+
+async function bootstrapNew(config: Config, deps: BootDeps): Promise<Start> {
+  checkInitialCluster(config);
   const members = config.initialCluster
     .map((peer) => ({ id: memberIdOf(peer.urls, config.initialClusterToken), name: peer.name, urls: peer.urls }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   const own = members.find((member) => member.name === config.name);
   if (own === undefined) throw new ConfigError(`--initial-cluster has no member "${config.name}"`);
   const clusterId = clusterIdOf(members.map((member) => member.id));
-  await refuseSecondLife(config, deps, own.id);
+  await askForFormerLife(config, deps, own.id);
 
   // P-30: every member starts its log with the same entries, as if they had been agreed on in term 1.
   const entries: Entry[] = members.map((member, position) => ({
@@ -165,70 +199,26 @@ async function bootstrapNew(
     ),
   }));
   const hardState = { term: 1, vote: 0n, commit: entries.length };
-  const metadata = { nodeID: own.id, clusterID: clusterId };
-  const first = { hardState, entries, mustSync: true };
-  const wal = await createWal(deps.disk, config.walDir, metadata, first, walOptions);
-  return {
-    memberId: own.id,
-    clusterId,
-    wal,
-    backend,
-    machine,
-    restored: {
-      hardState,
-      confState: { voters: [], learners: [] },
-      applied: 0,
-      before: { index: 0, term: 0 },
-      entries,
-      storedFrom: 1,
-    },
-  };
+  return { memberId: own.id, clusterId, log: { hardState, entries }, joined: [] };
 }
 
-/** What a configuration has to be for a member that has no data yet. */
-function checkFirstStart(config: Config): void {
-  if (config.initialClusterState === "existing") {
-    throw new ConfigError("joining an existing cluster (--initial-cluster-state existing) is not supported yet");
-  }
-  checkInitialCluster(config);
-}
-
-/**
- * B-1. A member that lost its disk and starts as new has forgotten its votes and acknowledgements: it could elect a
- * leader without entries that it had acknowledged before. If any other member knows this id as one that has run, refuse.
- */
-async function refuseSecondLife(config: Config, deps: BootDeps, id: bigint): Promise<void> {
+/** B-1. A member that lost its disk must not start as new. If any other member knows it as one that has run, refuse. */
+async function askForFormerLife(config: Config, deps: BootDeps, id: bigint): Promise<void> {
   const urls = config.initialCluster.filter((peer) => peer.name !== config.name).flatMap((peer) => peer.urls);
   await Promise.all(
     urls.map(async (url) => {
       let known: readonly MemberRecord[];
       try {
-        known = membersOf(await deps.fetchText(`${url}/members`, 2_000));
+        known = parseMembersJson((await deps.askPeer(url, "/members", FORMER_LIFE_MS)).body.toString("utf8"));
       } catch (error) {
         // Environment: that member is not up yet, as at the first start of every cluster, or it talks nonsense.
+        if (!(error instanceof PeerCallError) && !(error instanceof StoredJsonError)) throw error;
         deps.log.debug({ url, error: String(error) }, "could not ask a peer for its members");
         return;
       }
-      for (const member of known) {
-        if (member.id === id && member.clientURLs.length > 0) {
-          throw new ConfigError(
-            `member ${hexId(id)} has already been bootstrapped: the cluster knows it, but ${config.dataDir} holds no ` +
-              "data of it. Give it its data directory back, or replace it by a new member",
-          );
-        }
-      }
+      refuseSecondLife(config, known, id);
     }),
   );
-}
-
-/** Throws StoredJsonError. */
-function membersOf(answer: string): readonly MemberRecord[] {
-  const list = parseJson(answer);
-  if (!Array.isArray(list)) throw new StoredJsonError("not a list of members");
-  return list.map((item) => {
-    if (typeof item !== "object" || item === null) throw new StoredJsonError("a member that is no object");
-    return memberOf(item);
-  });
 }
 
 /** Calls through once for every `step` of progress, so that short work says nothing and long work shows that it goes on. */
@@ -259,7 +249,7 @@ async function restoreMachine(backend: Backend, config: Config, log: Logger): Pr
         from = successor(last[0]);
       }
     }
-    return openStateMachine(backend, mvcc, leased, rows, minLeaseTtlSeconds(config));
+    return openStateMachine(backend, mvcc, leased, rows, minLeaseTtlSeconds(config), config.maxLearners);
   } finally {
     await snapshot.close();
   }

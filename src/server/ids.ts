@@ -5,6 +5,11 @@ export function memberIdOf(peerUrls: readonly string[], token: string): bigint {
   return firstEight(createHash("sha1").update([...peerUrls].sort().join("") + token));
 }
 
+/** M-1: a member added to a running cluster is its sorted peer URLs and the second in which it was added. */
+export function addedMemberIdOf(peerUrls: readonly string[], wallClockMs: number): bigint {
+  return memberIdOf(peerUrls, String(Math.floor(wallClockMs / 1000)));
+}
+
 /** M-1: a cluster is its first members. */
 export function clusterIdOf(memberIds: readonly bigint[]): bigint {
   const hash = createHash("sha1");

@@ -1,6 +1,7 @@
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import { unreachable } from "../../raft/assert.ts";
 import { commitIndex, createRaft, status as raftStatus } from "../../raft/raft.ts";
-import type { Entry, Input, Message, SoftState } from "../../raft/types.ts";
+import type { ConfChange, Entry, Input, Message, SoftState } from "../../raft/types.ts";
 import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits, requestTimeoutMs } from "../config.ts";
@@ -15,8 +16,10 @@ import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
 import { hexId } from "./ids.ts";
 import { KvHashes } from "./kv-hashes.ts";
+import { Leadership } from "./leadership.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { LeaseDesk } from "./lease-desk.ts";
+import { Membership } from "./membership.ts";
 import { Node } from "./node.ts";
 import { createPeerRoutes } from "./peer-routes.ts";
 import { Proposals } from "./proposals.ts";
@@ -27,8 +30,10 @@ export interface MemberDeps {
   readonly env: Env;
   readonly log: Logger;
   readonly createTransport: (identity: PeerIdentity, callbacks: PeerCallbacks) => Promise<PeerTransport>;
-  /** The member cannot go on: the process must end, with this exit code. */
-  readonly onEnd: (exitCode: number, reason: unknown) => void;
+  /** The member cannot go on: the process must end, as a failure. */
+  readonly onFatal: (error: unknown) => void;
+  /** The member was removed from the cluster: it is to be stopped, and is to end without one. Called once. */
+  readonly onRemoved: () => void;
 }
 
 export interface Member {
@@ -43,6 +48,8 @@ export interface Member {
 
 const NEVER: AbortSignal = new AbortController().signal;
 const PATIENT: CallLimits = { signal: NEVER, deadline: undefined };
+/** Election time-outs that a removed member stays for: so long others may need its answers (raft/README.md). */
+const REMOVED_LINGER_ELECTIONS = 3;
 /** etcd's default quota (N-1); enforced from the issue on that brings quotas. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
@@ -56,7 +63,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   const leaderCallbacks = new Set<(state: SoftState) => void>();
   let stopping = false;
 
-  const fatal = (error: unknown): void => deps.onEnd(1, error);
+  const fatal = deps.onFatal;
 
   const raft = createRaft(
     {
@@ -157,7 +164,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
     onSnapshotStatus: (id, ok) => inbox({ kind: "snapshotReport", to: id, ok }),
-    onRemoved: () => deps.onEnd(0, "the member has been permanently removed from the cluster"),
+    onRemoved: () => leave(),
     isRemoved: (id) => machine.cluster.isRemoved(id),
     handle: (method, path, body, headers) => routes(method, path, body, headers),
   };
@@ -179,6 +186,29 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     pollMs: limits.versionPollMs,
     propose: (command) => propose(command, PATIENT),
   });
+  const leadership = new Leadership({
+    env,
+    log,
+    memberId,
+    raft,
+    transport,
+    softState: () => node.softState,
+    enqueue: (input) => node.enqueue(input),
+    electionMs: config.electionMs,
+  });
+  const membership = new Membership({
+    env,
+    memberId,
+    cluster: machine.cluster,
+    raft,
+    transport,
+    softState: () => node.softState,
+    appliedIndex: () => machine.appliedIndex,
+    leadership,
+    propose: (change, callLimits) => proposals.proposeConfChange(change, callLimits),
+    strict: config.strictReconfigCheck,
+    requestTimeoutMs: timeoutMs,
+  });
   const leaseDesk = new LeaseDesk({
     env,
     clock,
@@ -192,6 +222,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     clusterId,
     cluster: machine.cluster,
     leases: leaseDesk,
+    promote: (id) => membership.promoteHere(id, { signal: NEVER, deadline: env.now() + timeoutMs }),
     readBarrier: () => reads.barrier(PATIENT),
     hashKv: (revision) => hashes.ask(revision),
     currentRevision: () => mvcc.currentRevision,
@@ -202,9 +233,53 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     }),
   });
 
+  /**
+   * The members as applied. While a joining member has not applied its own addition these are those of long ago; whom
+   * it was told of when it asked to join are the ones to talk to.
+   */
   const setPeers = (): void => {
-    const others = machine.cluster.members().filter((member) => member.id !== memberId);
-    transport.setPeers(others.map((member) => ({ id: member.id, urls: member.peerURLs })));
+    const { cluster } = machine;
+    const told = isMember() ? [] : booted.joined.filter(({ id }) => !cluster.isRemoved(id));
+    const peers = new Map([...cluster.members(), ...told].map(({ id, peerURLs }) => [id, { id, urls: peerURLs }]));
+    peers.delete(memberId);
+    transport.setPeers([...peers.values()]);
+  };
+
+  const isMember = (): boolean => machine.cluster.member(memberId) !== undefined;
+
+  let leaving = false;
+  const leave = (): void => {
+    if (leaving || stopping) return;
+    leaving = true;
+    // Nobody takes its proposals any more: callers had better ask another member than wait for their time-out. The one
+    // who asked for the removal may be among them, and gets the answer first.
+    env.nextTurn(() => {
+      proposals.stop();
+      reads.stop();
+    });
+    env.setTimer(() => {
+      if (!stopping) deps.onRemoved();
+    }, REMOVED_LINGER_ELECTIONS * config.electionMs);
+  };
+
+  const membershipChanged = (change: ConfChange): void => {
+    setPeers();
+    if (change.kind === "none") return;
+    const peer = { "local-member-id": hexId(memberId), "peer-id": hexId(change.node) };
+    switch (change.kind) {
+      case "addVoter":
+      case "addLearner":
+        log.info({ ...peer, "is-learner": change.kind === "addLearner" }, "added member");
+        return;
+      case "remove":
+        log.info(peer, "removed member");
+        if (change.node !== memberId) return;
+        log.warn(peer, "the member has been permanently removed from the cluster");
+        leave();
+        return;
+      default:
+        unreachable(change);
+    }
   };
 
   let promotedTerm = 0;
@@ -225,7 +300,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       compactor.accepted(mvcc.compactRevision, compactRevision);
       compactRevision = mvcc.compactRevision;
     }
-    if (applied.confChange !== undefined) setPeers();
+    if (applied.confChange !== undefined) membershipChanged(applied.confChange);
     proposals.applied(applied);
   };
 
@@ -296,6 +371,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     header,
     propose,
     readBarrier: (callLimits) => reads.barrier(callLimits),
+    membership,
     nextLeaseId: () => {
       for (;;) {
         const id = (BigInt(env.random(2 ** 26)) << 26n) | BigInt(env.random(2 ** 26));
@@ -315,6 +391,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   inbox = (input) => node.enqueue(input);
   setPeers();
+  if (machine.cluster.isRemoved(memberId)) leave();
   node.start();
   compactor.resume();
   if (config.initialElectionTickAdvance) advanceFirstElection();
@@ -342,6 +419,11 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   async function publish(): Promise<void> {
     const attributes = { name: config.name, clientUrls: config.advertiseClientUrls };
+    // P-32: one that joins first gets the log so far.
+    while (!isMember()) {
+      if (stopping) throw errors.stopped;
+      await sleep(env, config.heartbeatMs / 4);
+    }
     for (;;) {
       if (stopping) throw errors.stopped;
       try {
@@ -365,28 +447,6 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   // A stop before readiness is no fault; whoever awaits `ready` still sees it.
   ready.catch(() => undefined);
 
-  async function handOver(): Promise<void> {
-    if (node.softState.role !== "leader") return;
-    const candidates = raftStatus(raft)
-      .progress.filter((peer) => peer.id !== memberId && !peer.learner)
-      .map((peer) => ({ id: peer.id, since: transport.activeSince(peer.id), match: peer.match }))
-      .flatMap((peer) => (peer.since === undefined ? [] : [{ ...peer, since: peer.since }]))
-      .sort((a, b) => a.since - b.since);
-    const target = candidates[0];
-    if (target === undefined) return;
-    log.info({ to: hexId(target.id) }, "handing leadership over before stopping");
-    const { term } = node.softState;
-    node.enqueue({ kind: "transferLeader", to: target.id });
-    const end = env.now() + config.electionMs;
-    while (env.now() < end) {
-      const now = node.softState;
-      if (now.term > term && now.leader !== 0n && now.leader !== memberId) return;
-      if (transport.activeSince(target.id) === undefined) break;
-      await sleep(env, 2);
-    }
-    log.warn({ to: hexId(target.id) }, "leadership was not taken over in time");
-  }
-
   async function stop(): Promise<void> {
     stopping = true;
     proposals.stop();
@@ -401,7 +461,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     await booted.unlock();
   }
 
-  return { server, ready, handOver, stop };
+  return { server, ready, handOver: () => leadership.handOver("before stopping"), stop };
 }
 
 /** meta storageVersion exists from 3.6 on. */

@@ -3,6 +3,7 @@ import {
   LeaseKeepAliveRequest,
   LeaseKeepAliveResponse,
   LeaseTimeToLiveResponse,
+  type Member,
   ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
 import { LeaseInternalRequest, LeaseInternalResponse } from "../../proto/generated/leasepb.ts";
@@ -18,6 +19,8 @@ export interface PeerRouteDeps {
   readonly clusterId: bigint;
   readonly cluster: Cluster;
   readonly leases: LeaseDesk;
+  /** The leader's part; rejects with notLeader elsewhere. */
+  readonly promote: (id: bigint) => Promise<readonly Member[]>;
   readonly readBarrier: () => Promise<void>;
   readonly hashKv: (revision: number) => Promise<KvHash>;
   readonly currentRevision: () => number;
@@ -26,7 +29,9 @@ export interface PeerRouteDeps {
 
 const PROTOBUF = "application/protobuf";
 
-/** What members ask each other beside raft (contract P-33, P-36, P-38). Bad input is an answer, never a throw. */
+const PROMOTE = "/members/promote/";
+
+/** What members ask each other beside raft (contract P-33, P-36..P-38). Bad input is an answer, never a throw. */
 export function createPeerRoutes(deps: PeerRouteDeps): PeerHttpHandler {
   return async (method, path, body) => {
     switch (path) {
@@ -43,7 +48,8 @@ export function createPeerRoutes(deps: PeerRouteDeps): PeerHttpHandler {
       case "/downgrade/enabled":
         return method === "GET" ? downgradeAnswer(deps) : wrongMethod("GET");
       default:
-        return undefined;
+        if (!path.startsWith(PROMOTE)) return undefined;
+        return method === "POST" ? promoteAnswer(deps, path.slice(PROMOTE.length)) : wrongMethod("POST");
     }
   };
 }
@@ -63,6 +69,29 @@ function wrongMethod(allow: string): PeerHttpAnswer {
 function membersAnswer({ cluster, clusterId }: PeerRouteDeps): PeerHttpAnswer {
   const rows = cluster.members().map(memberJson);
   return json(`[${rows.join(",")}]`, { "X-Etcd-Cluster-ID": hexId(clusterId) });
+}
+
+/** P-37: 404 and 412 in the words of etcd's member list; everything else says what it is. */
+async function promoteAnswer({ promote, clusterId }: PeerRouteDeps, decimalId: string): Promise<PeerHttpAnswer> {
+  const id = /^\d{1,20}$/.test(decimalId) ? BigInt(decimalId) : 1n << 64n;
+  if (id >= 1n << 64n) return text(404, `member ${decimalId} not found in cluster`);
+  try {
+    const members = await promote(id);
+    const rows = members.map(({ ID, ...member }) => memberJson({ id: ID, ...member }));
+    return json(`[${rows.join(",")}]`, { "X-Etcd-Cluster-ID": hexId(clusterId) });
+  } catch (error) {
+    switch (error) {
+      case errors.memberNotFound:
+        return text(404, "membership: ID not found");
+      case errors.memberNotLearner:
+        return text(412, "membership: can only promote a learner member");
+      case errors.learnerNotReady:
+        return text(412, errors.learnerNotReady.message);
+      default:
+        if (error instanceof ApiError) return text(500, error.message);
+        throw error;
+    }
+  }
 }
 
 function versionAnswer({ versions }: PeerRouteDeps): PeerHttpAnswer {

@@ -1,6 +1,7 @@
-import { encode } from "../../proto/codec.ts";
+import { type Codec, encode } from "../../proto/codec.ts";
 import { InternalRaftRequest, RequestHeader } from "../../proto/generated/etcdserverpb.ts";
-import { ENTRY_NORMAL, type Proposal } from "../../raft/types.ts";
+import { ConfChange } from "../../proto/generated/raftpb.ts";
+import { ENTRY_CONF_CHANGE, ENTRY_NORMAL, type EntryType, type Proposal } from "../../raft/types.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env } from "../env.ts";
@@ -87,18 +88,35 @@ export class Proposals implements HeldProposals {
 
   /** Resolves with what this member's state machine made of the command. Rejects with ApiError. */
   propose(command: Command, callLimits: CallLimits): Promise<Applied> {
-    if (this.#stopped) return Promise.reject(errors.stopped);
-    if (callLimits.signal.aborted) return Promise.reject(errors.canceled);
     const id = this.nextId();
     const request = InternalRaftRequest.create({ ...command, header: RequestHeader.create({ ID: id }) });
-    const size = InternalRaftRequest.size(request);
+    const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
+    return this.#submit(id, ENTRY_NORMAL, InternalRaftRequest, request, callLimits, expiresAt);
+  }
+
+  /** Likewise a change of the membership, for which only the caller's own limits count (G-6). */
+  proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits): Promise<Applied> {
+    const id = this.nextId();
+    return this.#submit(id, ENTRY_CONF_CHANGE, ConfChange, { ...change, id }, callLimits, Number.POSITIVE_INFINITY);
+  }
+
+  #submit<T>(
+    id: bigint,
+    type: EntryType,
+    codec: Codec<T>,
+    message: T,
+    callLimits: CallLimits,
+    expiresAt: number,
+  ): Promise<Applied> {
+    if (this.#stopped) return Promise.reject(errors.stopped);
+    if (callLimits.signal.aborted) return Promise.reject(errors.canceled);
+    const size = codec.size(message);
     if (size > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
     if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
       return Promise.reject(errors.tooManyRequests);
     }
-    const proposal = { type: ENTRY_NORMAL, data: encode(InternalRaftRequest, request) };
+    const proposal = { type, data: encode(codec, message) };
     return new Promise<Applied>((resolve, reject) => {
-      const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
       const pending: Pending = { id, proposal, limits: callLimits, expiresAt, resolve, reject, term: 0 };
       this.#pending.set(id, pending);
       this.#held.push(pending);

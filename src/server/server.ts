@@ -1,4 +1,4 @@
-import type { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import type { Member, MemberAddResponse, ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { SoftState } from "../../raft/types.ts";
 import type { ApplyResult, Command, StateMachine } from "../state/machine.ts";
 import type { WatchHub } from "../watch/hub.ts";
@@ -33,6 +33,8 @@ export interface Server {
   /** Resolves when this member's state holds every write acknowledged anywhere before the call (X-1). */
   readBarrier(limits: CallLimits): Promise<void>;
 
+  readonly membership: MembershipChanges;
+
   /** A lease id that no lease has now: 52 random bits, so that JSON readers keep it exact. */
   nextLeaseId(): bigint;
   /** Renews on the leader, forwarded if need be; 0 when unknown or expired (L-4). */
@@ -54,6 +56,15 @@ export interface Server {
   status(): ServerStatus;
   /** Calls back on every change of leader or term until the returned function is called. */
   onLeaderChange(callback: (state: SoftState) => void): () => void;
+}
+
+/** M-2..M-6. Each resolves when this member has applied the change (M-9), with all members after it. */
+export interface MembershipChanges {
+  /** The URLs as `memberUrls` gives them. The response's header is not filled in. */
+  add(peerUrls: readonly string[], isLearner: boolean, limits: CallLimits): Promise<MemberAddResponse>;
+  remove(id: bigint, limits: CallLimits): Promise<readonly Member[]>;
+  update(id: bigint, peerUrls: readonly string[], limits: CallLimits): Promise<readonly Member[]>;
+  promote(id: bigint, limits: CallLimits): Promise<readonly Member[]>;
 }
 
 export interface ServerStatus {

@@ -82,6 +82,14 @@ describe("O-1: the command line", () => {
   });
 });
 
+test("O-5: membership", () => {
+  expect(config([])).toMatchObject({ strictReconfigCheck: true, maxLearners: 1, initialClusterState: "new" });
+  const flags = ["--strict-reconfig-check=false", "--max-learners=3", "--initial-cluster-state=existing"];
+  expect(config(flags)).toMatchObject({ strictReconfigCheck: false, maxLearners: 3, initialClusterState: "existing" });
+  expect(refused(["--initial-cluster-state=old"])).toMatchObject({ exitCode: 2 });
+  expect(refused(["--max-learners=-1"])).toMatchObject({ exitCode: 2 });
+});
+
 describe("O-2: the environment", () => {
   test("ETCD_ variables stand for flags; empty ones for nothing; unknown ones are warned about", () => {
     expect(config([], { ETCD_NAME: "e", ETCD_HEARTBEAT_INTERVAL: "50" })).toMatchObject({ name: "e", heartbeatMs: 50 });

@@ -35,13 +35,23 @@ export class MemberProcess {
   readonly clientPort: number;
   readonly peerPort: number;
   readonly flags: readonly string[];
+  /** `quorate`, or etcd to compare with. */
+  readonly binary: string;
   #child: ChildProcess | undefined;
   #log = "";
   #logStart = 0;
   #exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }> | undefined;
   #wake: (() => void)[] = [];
 
-  constructor(name: string, dataDir: string, clientPort: number, peerPort: number, flags: readonly string[]) {
+  constructor(
+    name: string,
+    dataDir: string,
+    clientPort: number,
+    peerPort: number,
+    flags: readonly string[],
+    binary = quorate,
+  ) {
+    this.binary = binary;
     this.name = name;
     this.dataDir = dataDir;
     this.clientPort = clientPort;
@@ -51,6 +61,10 @@ export class MemberProcess {
 
   get endpoint(): string {
     return `127.0.0.1:${this.clientPort}`;
+  }
+
+  get peerUrl(): string {
+    return `http://127.0.0.1:${this.peerPort}`;
   }
 
   get pid(): number {
@@ -72,7 +86,7 @@ export class MemberProcess {
     if (!existsSync(join(root, "dist", "src", "main.js"))) throw new Error("not built: run npm run build");
     this.#logStart = this.#log.length;
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD")));
-    const child = spawn(quorate, this.flags, { stdio: ["ignore", "pipe", "pipe"], env });
+    const child = spawn(this.binary, this.flags, { stdio: ["ignore", "pipe", "pipe"], env });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => {
@@ -119,13 +133,29 @@ export class MemberProcess {
 }
 
 export class Cluster {
-  readonly members: readonly MemberProcess[];
   readonly directory: string;
+  #members: readonly MemberProcess[];
+  readonly #former: MemberProcess[] = [];
   readonly #clients = new Map<MemberProcess, ApiClient>();
 
   constructor(members: readonly MemberProcess[], directory: string) {
-    this.members = members;
+    this.#members = members;
     this.directory = directory;
+  }
+
+  get members(): readonly MemberProcess[] {
+    return this.#members;
+  }
+
+  /** One that was added to the cluster and is to be started. */
+  include(member: MemberProcess): void {
+    this.#members = [...this.#members, member];
+  }
+
+  /** One that was removed from the cluster; its process ends with the cluster at the latest. */
+  exclude(member: MemberProcess): void {
+    this.#members = this.#members.filter((other) => other !== member);
+    this.#former.push(member);
   }
 
   get endpoints(): string[] {
@@ -182,13 +212,47 @@ export class Cluster {
   /** Ends every process and removes the data. */
   async destroy(): Promise<void> {
     for (const client of this.#clients.values()) client.close();
-    await Promise.all(this.members.filter((member) => member.running).map((member) => member.kill()));
+    const all = [...this.#members, ...this.#former];
+    await Promise.all(all.filter((member) => member.running).map((member) => member.kill()));
     await rm(this.directory, { recursive: true, force: true });
   }
 }
 
+export interface Place {
+  readonly name: string;
+  readonly client: number;
+  readonly peer: number;
+}
+
+/** `initial`: the value of --initial-cluster. */
+export function memberAt(
+  directory: string,
+  { name, client, peer }: Place,
+  initial: string,
+  extraFlags: readonly string[] = [],
+  binary = quorate,
+): MemberProcess {
+  const dataDir = join(directory, name);
+  const flags = [
+    `--name=${name}`,
+    `--data-dir=${dataDir}`,
+    `--listen-client-urls=http://127.0.0.1:${client}`,
+    `--advertise-client-urls=http://127.0.0.1:${client}`,
+    `--listen-peer-urls=http://127.0.0.1:${peer}`,
+    `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
+    `--initial-cluster=${initial}`,
+    `--initial-cluster-token=${directory}`,
+    ...extraFlags,
+  ];
+  return new MemberProcess(name, dataDir, client, peer, flags, binary);
+}
+
 /** Members with free ports and a directory of their own, not started. */
-export async function createCluster(count: number, extraFlags: readonly string[] = []): Promise<Cluster> {
+export async function createCluster(
+  count: number,
+  extraFlags: readonly string[] = [],
+  binary = quorate,
+): Promise<Cluster> {
   const directory = await mkdtemp(join(tmpdir(), "quorate-e2e-"));
   const ports = await freePorts(2 * count);
   const places = Array.from({ length: count }, (_, i) => ({
@@ -197,25 +261,16 @@ export async function createCluster(count: number, extraFlags: readonly string[]
     peer: ports[2 * i + 1] as number,
   }));
   const initial = places.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(",");
-  const members = places.map(({ name, client, peer }) => {
-    const dataDir = join(directory, name);
-    return new MemberProcess(name, dataDir, client, peer, [
-      `--name=${name}`,
-      `--data-dir=${dataDir}`,
-      `--listen-client-urls=http://127.0.0.1:${client}`,
-      `--advertise-client-urls=http://127.0.0.1:${client}`,
-      `--listen-peer-urls=http://127.0.0.1:${peer}`,
-      `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
-      `--initial-cluster=${initial}`,
-      `--initial-cluster-token=${directory}`,
-      ...extraFlags,
-    ]);
-  });
+  const members = places.map((place) => memberAt(directory, place, initial, extraFlags, binary));
   return new Cluster(members, directory);
 }
 
-export async function startCluster(count: number, extraFlags: readonly string[] = []): Promise<Cluster> {
-  const cluster = await createCluster(count, extraFlags);
+export async function startCluster(
+  count: number,
+  extraFlags: readonly string[] = [],
+  binary = quorate,
+): Promise<Cluster> {
+  const cluster = await createCluster(count, extraFlags, binary);
   try {
     for (const member of cluster.members) member.start();
     await cluster.ready();

@@ -1,6 +1,8 @@
+import { status } from "@grpc/grpc-js";
 import { decode } from "../../proto/codec.ts";
 import * as mvccpb from "../../proto/generated/mvccpb.ts";
-import type { ApiClient } from "./client.ts";
+import type { ApiClient, ServiceError } from "./client.ts";
+import type { Cluster, MemberProcess } from "./cluster.ts";
 
 export interface Acknowledged {
   readonly key: string;
@@ -48,12 +50,7 @@ export class Load {
 
   /** Resolves when so many more puts than now were acknowledged. */
   async progress(more: number, timeoutMs = 60_000): Promise<void> {
-    const goal = this.acknowledged.length + more;
-    const deadline = Date.now() + timeoutMs;
-    while (this.acknowledged.length < goal) {
-      if (Date.now() > deadline) throw new Error(`only ${this.acknowledged.length} of ${goal} puts were acknowledged`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    await reached(() => this.acknowledged.length, more, timeoutMs);
   }
 
   async stop(): Promise<void> {
@@ -61,16 +58,91 @@ export class Load {
     await Promise.all(this.#writers);
   }
 
-  /** Longest time between two answers one after the other, milliseconds, from `since` (performance.now()) on. */
   longestGap(since: number): number {
-    const times = this.acknowledged.map(({ at }) => at).filter((at) => at >= since);
-    let last = since;
-    let longest = 0;
-    for (const at of times) {
-      longest = Math.max(longest, at - last);
-      last = at;
+    return longestGap(this.acknowledged, since);
+  }
+}
+
+/** Longest time between two answers one after the other, milliseconds, from `since` (performance.now()) on. */
+function longestGap(acknowledged: readonly Acknowledged[], since: number): number {
+  const times = acknowledged.map(({ at }) => at).filter((at) => at >= since);
+  let last = since;
+  let longest = 0;
+  for (const at of times) {
+    longest = Math.max(longest, at - last);
+    last = at;
+  }
+  return longest;
+}
+
+const RETRYABLE: readonly number[] = [status.UNAVAILABLE];
+
+/**
+ * Writers that do as any client library does: a put that fails with Unavailable is sent again, to the next member there
+ * is. Whatever else goes wrong is a problem.
+ */
+export class RetriedLoad {
+  readonly acknowledged: Acknowledged[] = [];
+  readonly problems: string[] = [];
+  retries = 0;
+  #stopping = false;
+  readonly #cluster: Cluster;
+  readonly #writers: Promise<void>[];
+
+  constructor(cluster: Cluster, writers: number, prefix: string) {
+    this.#cluster = cluster;
+    this.#writers = Array.from({ length: writers }, (_, writer) => this.#write(writer, `${prefix}/${writer}`));
+  }
+
+  async #write(writer: number, prefix: string): Promise<void> {
+    let turn = writer;
+    for (let n = 0; !this.#stopping; n++) {
+      const key = `${prefix}/${n}`;
+      const value = `value of ${key}`;
+      const sentAt = performance.now();
+      const deadline = sentAt + 30_000;
+      for (;;) {
+        const { members } = this.#cluster;
+        const member = members[turn % members.length] as MemberProcess;
+        try {
+          const { header } = await this.#cluster.client(member).put(key, value, {}, 15_000);
+          this.acknowledged.push({ key, value, revision: header?.revision ?? 0, sentAt, at: performance.now() });
+          break;
+        } catch (error) {
+          const { code = -1, details } = error as Partial<ServiceError>;
+          this.retries++;
+          turn++;
+          if (RETRYABLE.includes(code) && performance.now() < deadline) {
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            continue;
+          }
+          this.problems.push(`${key} at ${member.name}: ${code} ${details ?? error}`);
+          break;
+        }
+      }
     }
-    return longest;
+  }
+
+  async progress(more: number, timeoutMs = 60_000): Promise<void> {
+    await reached(() => this.acknowledged.length, more, timeoutMs);
+  }
+
+  longestGap(since: number): number {
+    return longestGap(this.acknowledged, since);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#writers);
+  }
+}
+
+async function reached(count: () => number, more: number, timeoutMs: number): Promise<void> {
+  const goal = count() + more;
+  const deadline = Date.now() + timeoutMs;
+  while (count() < goal) {
+    if (Date.now() > deadline) throw new Error(`only ${count()} of ${goal} puts were acknowledged`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 

@@ -229,6 +229,16 @@ describe("membership", () => {
     await until(() => b.transport.activeSince(1n) !== undefined && a.transport.activeSince(2n) !== undefined, "back");
   });
 
+  it("what was sent to a peer before it left still arrives: the commit of its own removal may be among it", async () => {
+    const [a, b] = await pair();
+    a.transport.send([append(1n, 2n, 0, 100, 50_000), heartbeat(1n, 2n, 7)]);
+    a.transport.setPeers([]);
+    await until(() => b.received.length === 2, "both lanes");
+    expect(b.received.map(({ type }) => type).sort()).toEqual(["MsgApp", "MsgHeartbeat"]);
+    await until(() => b.transport.activeSince(1n) === undefined, "the streams end");
+    expect([a.unreachable, a.gone]).toEqual([[], []]);
+  });
+
   it("a member that was removed is told so by streams and by pipeline, once", async () => {
     const a = await openMember(1n);
     const b = await openMember(2n);

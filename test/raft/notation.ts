@@ -59,7 +59,7 @@ function showBody(m: Message): string {
       return `last=${m.index}@${m.logTerm}${m.transfer ? " transfer" : ""}`;
     case "MsgPreVoteResp":
     case "MsgVoteResp":
-      return m.reject ? "refused" : "granted";
+      return m.reject ? `refused commit=${m.commit}@${m.logTerm}` : "granted";
     case "MsgProp":
       return `[${m.entries.map(showData).join(" ")}]`;
     case "MsgReadIndex":
@@ -132,8 +132,10 @@ export function parseMessage(line: string): Message {
       return { ...envelope, type, index: last.index, logTerm: last.term, transfer: words.includes("transfer") };
     }
     case "MsgPreVoteResp":
-    case "MsgVoteResp":
-      return { ...envelope, type, reject: words.includes("refused") };
+    case "MsgVoteResp": {
+      const { index: commit, term: logTerm } = point("commit");
+      return { ...envelope, type, reject: words.includes("refused"), commit, logTerm };
+    }
     case "MsgSnap": {
       const voters = (field("voters") ?? "").split(",").map(idOf);
       const metadata = { ...point("at"), confState: { voters, learners: [] } };

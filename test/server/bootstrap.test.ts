@@ -1,6 +1,7 @@
 import { posix } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Config, parseConfig } from "../../src/config.ts";
+import { PeerCallError } from "../../src/peer/transport.ts";
 import { type BootDeps, bootstrap } from "../../src/server/bootstrap.ts";
 import type { Backend } from "../../storage/backend.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
@@ -47,6 +48,10 @@ function configOf(...flags: string[]): Config {
 
 const note = (_fields: object, message: string): void => void logged.push(message);
 
+function bodyOf(path: string): string {
+  return path === "/version" ? '{"etcdcluster":"3.6.0"}' : path === "/members" ? members : "false";
+}
+
 function deps(): BootDeps {
   return {
     disk,
@@ -64,10 +69,11 @@ function deps(): BootDeps {
       backends.push(backend);
       return backend;
     },
-    fetchText: async () => {
-      if (members === "") throw new Error("nobody there");
-      return members;
+    askPeer: async (_url, path) => {
+      if (members === "") throw new PeerCallError("nobody there", false);
+      return { status: 200, headers: { "x-etcd-cluster-id": "abc" }, body: Buffer.from(bodyOf(path)) };
     },
+    resolveHost: async (host) => host,
   };
 }
 
@@ -150,6 +156,12 @@ describe("locks", () => {
   test("a start that fails gives everything back", async () => {
     members = `[{"id":${(await bootstrap(configOf(), deps())).memberId},"peerURLs":[],"clientURLs":["http://x"]}]`;
     disk = new MemoryDisk();
+    backends = [];
+    await expect(bootstrap(configOf(), deps())).rejects.toThrow("has already been bootstrapped");
+    expect([await names("/"), backends]).toEqual([[], []]);
+    // The same with what a crash in the middle of a first start has left.
+    await disk.makeDirectory("/a/member/state");
+    await (await disk.create("/a/member/state/LOG")).close();
     await expect(bootstrap(configOf(), deps())).rejects.toThrow("has already been bootstrapped");
     expect(closed).toBe(1);
     members = "";
@@ -166,9 +178,37 @@ test.each(['[{"id":1,"peerURLs":7}]', "[7]", "[null]", "{}", "x"])(
   },
 );
 
+test("B-2, P-31: a joining member starts with an empty log and the ids that the cluster gave it, and keeps them", async () => {
+  members =
+    '[{"id":18446744073709551615,"peerURLs":["http://127.0.0.1:1"]},{"id":7,"peerURLs":["http://127.0.0.1:2"]}]';
+  const joining = configOf("--initial-cluster-state=existing");
+  const first = await bootstrap(joining, deps());
+  expect([first.memberId, first.clusterId]).toEqual([0xffffffffffffffffn, 0xabcn]);
+  expect(first.joined.map(({ id }) => id)).toEqual([0xffffffffffffffffn, 7n]);
+  expect(first.restored).toMatchObject({
+    hardState: { term: 0, vote: 0n, commit: 0 },
+    confState: { voters: [], learners: [] },
+    entries: [],
+    storedFrom: 1,
+  });
+  await first.wal.close();
+  await first.unlock();
+
+  // Killed before anything came: nobody is asked again (B-3), and what the leader sends is taken.
+  members = "";
+  const second = await bootstrap(joining, deps());
+  expect([second.memberId, second.clusterId, second.joined]).toEqual([0xffffffffffffffffn, 0xabcn, []]);
+  expect(second.restored).toEqual(first.restored);
+  await second.wal.append(batch(entries(1, 3, 5), state(5, 2)));
+  await second.wal.close();
+  await second.unlock();
+  const third = await bootstrap(joining, deps());
+  expect(third.restored.entries.map(({ index }) => index)).toEqual([1, 2, 3]);
+});
+
 test.each([
   ["--name=c", "couldn't find local name"],
-  ["--initial-cluster-state=existing", "not supported yet"],
+  ["--initial-cluster-state=existing", "cannot fetch cluster info from peer urls"],
 ])("a first start with %s leaves nothing behind", async (flag, message) => {
   await expect(bootstrap(configOf(flag), deps())).rejects.toThrow(message);
   expect(await names("/")).toEqual([]);

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { decode } from "../../proto/codec.ts";
 import { InternalRaftRequest, PutRequest } from "../../proto/generated/etcdserverpb.ts";
+import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
 import { errors } from "../../src/api/errors.ts";
 import { Proposals } from "../../src/server/proposals.ts";
 import type { Applied } from "../../src/state/machine.ts";
@@ -63,6 +64,30 @@ test("a command that raft took and nobody applied ends with 'request timed out'"
   proposals.takeHeld(1_000, 3);
   await env.advance(7_200);
   expect(call.state).toBe(errors.timeout.message);
+});
+
+test("P-24, G-6: a change of the membership is an entry of its own kind, and only its caller's limits end it", async () => {
+  const change = { type: ConfChangeType.ConfChangeRemoveNode, nodeId: 5n, context: Buffer.alloc(0) };
+  const call = track(proposals.proposeConfChange(change, patient));
+  const [proposal] = proposals.takeHeld(1_000, 3);
+  const decoded = decode(ConfChange, proposal?.data ?? Buffer.alloc(0));
+  expect([proposal?.type, decoded.type, decoded.nodeId, decoded.id >> 48n]).toEqual([1, 1, 5n, 0xabcdn]);
+  await env.advance(60_000);
+  expect([call.state, proposals.isWaiting(decoded.id)]).toEqual(["waiting", true]);
+  proposals.applied({ ...applied(Buffer.alloc(0), 7), requestId: decoded.id });
+  await env.settle();
+  expect(call.state).toBe("applied 7");
+
+  const limited = track(proposals.proposeConfChange(change, { ...patient, deadline: env.now() + 500 }));
+  await env.advance(1_000);
+  expect(limited.state).toBe(errors.deadlineExceeded.message);
+
+  // A leader that fell may have taken it along, or not.
+  const lost = track(proposals.proposeConfChange(change, patient));
+  proposals.takeHeld(1_000, 3);
+  proposals.leaderEntryApplied(4);
+  await env.settle();
+  expect(lost.state).toBe(errors.timeoutLeaderFailure.message);
 });
 
 test("a cancelled command that is still held is never submitted", async () => {

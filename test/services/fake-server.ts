@@ -19,6 +19,8 @@ export class FakeServer {
     { id: MEMBER_ID, name: "one", peerURLs: ["http://p1"], clientURLs: ["http://c1"], isLearner: false },
   ];
   version: string | undefined = "3.6.0";
+  /** What a test of the Cluster service puts here is asked. */
+  readonly membership: Partial<Server["membership"]>;
   barrierError: ApiError | undefined;
   proposeError: ApiError | undefined;
   readonly status: { -readonly [Name in keyof ServerStatus]: ServerStatus[Name] } = {
@@ -33,8 +35,9 @@ export class FakeServer {
     errors: [],
   };
 
-  private constructor(session: Session) {
+  private constructor(session: Session, membership: Partial<Server["membership"]>) {
     this.session = session;
+    this.membership = membership;
     const fake = this;
     const { machine } = session;
     const cluster = {
@@ -71,6 +74,7 @@ export class FakeServer {
         if (limits.signal.aborted) throw limits.signal.reason;
         if (this.barrierError !== undefined) throw this.barrierError;
       },
+      membership: { add: notAsked, remove: notAsked, update: notAsked, promote: notAsked, ...this.membership },
       nextLeaseId: notAsked,
       leaseKeepAlive: notAsked,
       leaseTimeToLive: notAsked,
@@ -86,8 +90,8 @@ export class FakeServer {
     };
   }
 
-  static async open(): Promise<FakeServer> {
-    return new FakeServer(await Session.open());
+  static async open(membership: Partial<Server["membership"]> = {}): Promise<FakeServer> {
+    return new FakeServer(await Session.open(), membership);
   }
 }
 

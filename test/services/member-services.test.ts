@@ -35,6 +35,69 @@ describe("Cluster", () => {
   });
 });
 
+describe("Cluster: changes", () => {
+  const one = { ID: MEMBER_ID, name: "one", peerURLs: ["http://p1"], clientURLs: ["http://c1"], isLearner: false };
+  const two = { ID: 5n, name: "", peerURLs: ["http://a:1"], clientURLs: [], isLearner: true };
+
+  it("M-2, H-3: each answers with all members, an addition also with the new one, and no revision", async () => {
+    const asked: unknown[] = [];
+    const handlers = clusterService(
+      (
+        await FakeServer.open({
+          add: async (...words) => {
+            asked.push(["add", ...words.slice(0, 2)]);
+            return { header: undefined, member: two, members: [one, two] };
+          },
+          remove: async (id) => {
+            asked.push(["remove", id]);
+            return [one];
+          },
+          update: async (id, urls) => {
+            asked.push(["update", id, urls]);
+            return [one, two];
+          },
+          promote: async (id) => {
+            asked.push(["promote", id]);
+            return [two];
+          },
+        })
+      ).server,
+    );
+    const add = { peerURLs: [" http://b:2", "http://a:1"], isLearner: true };
+    expect(await invoke(handlers, rpcs.ClusterMemberAdd, add)).toEqual({
+      header: fullHeader(0),
+      member: two,
+      members: [one, two],
+    });
+    expect(await invoke(handlers, rpcs.ClusterMemberRemove, { ID: 5n })).toEqual({
+      header: fullHeader(0),
+      members: [one],
+    });
+    // M-6: URLs of an update are taken as they are.
+    const update = { ID: 5n, peerURLs: [" x"] };
+    expect(await invoke(handlers, rpcs.ClusterMemberUpdate, update)).toEqual({
+      header: fullHeader(0),
+      members: [one, two],
+    });
+    expect(await invoke(handlers, rpcs.ClusterMemberPromote, { ID: 5n })).toEqual({
+      header: fullHeader(0),
+      members: [two],
+    });
+    expect(asked).toEqual([
+      ["add", ["http://a:1", "http://b:2"], true],
+      ["remove", 5n],
+      ["update", 5n, [" x"]],
+      ["promote", 5n],
+    ]);
+  });
+
+  it("bad URLs are refused before anything is asked", async () => {
+    const handlers = clusterService(fake.server);
+    const call = invoke(handlers, rpcs.ClusterMemberAdd, { peerURLs: ["x"] });
+    await expect(call).rejects.toBe(errors.memberBadUrls);
+  });
+});
+
 describe("Maintenance", () => {
   it("N-1: Status has every field of 3.6", async () => {
     fake.session.put("a");
