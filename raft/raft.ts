@@ -13,7 +13,7 @@
 
 import { assert, unreachable } from "./assert.ts";
 import { campaign, flushTransfer, leaderGone, tick, transferLeader } from "./election.ts";
-import { appliedTo, lastIndex, takeCommitted, trim } from "./log.ts";
+import { appliedTo, entriesBetween, lastIndex, takeCommitted, trim } from "./log.ts";
 import { applyConfChange } from "./membership.ts";
 import { stepMessage } from "./messages.ts";
 import { onPersisted, takePersist } from "./persist.ts";
@@ -25,7 +25,7 @@ import { flushAppends, onLogRead } from "./replication.ts";
 import { onSnapshotAvailable, onSnapshotReport } from "./snapshot.ts";
 import type { Raft } from "./state.ts";
 import { newState, progressOf } from "./state.ts";
-import type { ConfState, Input, NodeId, RaftConfig, Ready, Restored, Role, SoftState } from "./types.ts";
+import type { ConfState, Entry, Input, NodeId, RaftConfig, Ready, Restored, Role, SoftState } from "./types.ts";
 import { NONE } from "./types.ts";
 
 export { canPropose } from "./proposals.ts";
@@ -124,6 +124,12 @@ function takeSoftState(raft: Raft): SoftState | undefined {
 /** As in `status`, without making one: for every proposal. */
 export function commitIndex(raft: Raft): number {
   return raft.log.commit;
+}
+
+/** What the log holds above the state machine: it may come to be applied, or be replaced. */
+export function unapplied(raft: Raft): readonly Entry[] {
+  const { log } = raft;
+  return entriesBetween(log, log.applied + 1, lastIndex(log), Number.POSITIVE_INFINITY);
 }
 
 export interface Status {

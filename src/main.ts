@@ -14,6 +14,7 @@ import { createNodeEnv } from "./node-env.ts";
 import { PeerHttpClient } from "./peer/http-client.ts";
 import { openPeerTransport } from "./peer/http-transport.ts";
 import { DEFAULT_PEER_LIMITS } from "./peer/limits.ts";
+import { NameLookup } from "./peer/name-lookup.ts";
 import type { PeerResponse } from "./peer/transport.ts";
 import { createGrpcJsServer, grpcJsDefaults } from "./rpc/grpc-js-server.ts";
 import { bootstrap } from "./server/bootstrap.ts";
@@ -100,7 +101,7 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   const openBackend = (path: string): Promise<Backend> => openLevelBackend(path, { onFailure: onFatal });
   const askPeer = (url: string, path: string, timeoutMs: number): Promise<PeerResponse> =>
     peerClient.call(url, { method: "GET", path, timeoutMs });
-  const peerClient = new PeerHttpClient(env, DEFAULT_PEER_LIMITS.responseBytes);
+  const peerClient = new PeerHttpClient(env, DEFAULT_PEER_LIMITS.responseBytes, new NameLookup(env));
   const booted = await bootstrap(config, { disk: nodeDisk, log, openBackend, askPeer, resolveHost });
   peerClient.close();
   const member: Member = await startMember(config, booted, {

@@ -41,6 +41,8 @@ export interface Booted {
   readonly restored: Restored;
   /** The members that a joining member was told of; until it has applied its own addition, its state knows others. */
   readonly joined: readonly MemberRecord[];
+  /** The log holds nothing but the founding of the cluster: either it begins, or this member lost its disk. */
+  readonly isFounding: boolean;
   /** Gives the data and WAL directories back; call it last. */
   readonly unlock: () => Promise<void>;
 }
@@ -125,7 +127,7 @@ async function openOrCreateLog(
       entries,
       storedFrom: 1,
     };
-    return { ...start, wal, backend, machine, restored };
+    return { ...start, wal, backend, machine, restored, isFounding: isFounding(restored) };
   }
   if (replay.tornBytes > 0) {
     deps.log.warn(
@@ -135,22 +137,30 @@ async function openOrCreateLog(
   }
   // A commit index may be written without a sync; what was applied was committed.
   const commit = Math.max(replay.hardState.commit, machine.appliedIndex);
+  const restored = {
+    hardState: { ...replay.hardState, commit },
+    confState: machine.confState,
+    applied: machine.appliedIndex,
+    before: replay.before,
+    entries: replay.entries,
+    storedFrom: replay.wal.firstIndex,
+  };
   return {
     memberId: replay.wal.metadata.nodeID,
     clusterId: replay.wal.metadata.clusterID,
     wal: replay.wal,
     backend,
     machine,
-    restored: {
-      hardState: { ...replay.hardState, commit },
-      confState: machine.confState,
-      applied: machine.appliedIndex,
-      before: replay.before,
-      entries: replay.entries,
-      storedFrom: replay.wal.firstIndex,
-    },
+    restored,
     joined: [],
+    isFounding: isFounding(restored),
   };
+}
+
+/** P-30: nobody is elected in term 1, so nothing else was ever written in it. */
+function isFounding({ before, entries }: Restored): boolean {
+  const isEmpty = before.index === 0 && entries.length === 0;
+  return !isEmpty && before.term <= 1 && entries.every(({ term }) => term === 1);
 }
 
 /** How a member begins that has no log. */

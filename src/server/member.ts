@@ -1,7 +1,9 @@
+import { decode } from "../../proto/codec.ts";
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import * as raftpb from "../../proto/generated/raftpb.ts";
 import { unreachable } from "../../raft/assert.ts";
-import { commitIndex, createRaft, status as raftStatus } from "../../raft/raft.ts";
-import type { ConfChange, Entry, Input, Message, SoftState } from "../../raft/types.ts";
+import { commitIndex, createRaft, status as raftStatus, unapplied } from "../../raft/raft.ts";
+import type { ConfChange, Entry, Input, Message, NodeId, SoftState } from "../../raft/types.ts";
 import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits, requestTimeoutMs } from "../config.ts";
@@ -14,7 +16,9 @@ import { createWatchHub } from "../watch/watch-hub.ts";
 import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
+import { FormerLife } from "./former-life.ts";
 import { hexId } from "./ids.ts";
+import { refuseSecondLife } from "./join.ts";
 import { KvHashes } from "./kv-hashes.ts";
 import { Leadership } from "./leadership.ts";
 import { LeaseClock } from "./lease-clock.ts";
@@ -159,8 +163,18 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   // messages may be, and what they ask is answered "not yet".
   let inbox = (_input: Input): void => undefined;
   let routes: PeerHttpHandler = () => Promise.resolve({ status: 503, body: "the member is starting\n" });
+  const formerLife = new FormerLife({
+    env,
+    log,
+    transport: () => transport,
+    peers: booted.isFounding ? founders(booted).filter((id) => id !== memberId) : [],
+    check: (members) => refuseSecondLife(config, members, memberId),
+    onRefused: fatal,
+  });
   const callbacks: PeerCallbacks = {
-    onMessage: (message) => inbox({ kind: "message", message }),
+    onMessage: (message) => {
+      if (formerLife.admits(message.from)) inbox({ kind: "message", message });
+    },
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
     onSnapshotStatus: (id, ok) => inbox({ kind: "snapshotReport", to: id, ok }),
@@ -221,6 +235,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   routes = createPeerRoutes({
     clusterId,
     cluster: machine.cluster,
+    unapplied: () => unapplied(raft),
     leases: leaseDesk,
     promote: (id) => membership.promoteHere(id, { signal: NEVER, deadline: env.now() + timeoutMs }),
     readBarrier: () => reads.barrier(PATIENT),
@@ -393,6 +408,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   setPeers();
   if (machine.cluster.isRemoved(memberId)) leave();
   node.start();
+  formerLife.start();
   compactor.resume();
   if (config.initialElectionTickAdvance) advanceFirstElection();
 
@@ -427,6 +443,9 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     for (;;) {
       if (stopping) throw errors.stopped;
       try {
+        // Nobody may hear that this member has run before its own log shows it, or it would be taken for one that lost
+        // its disk when it comes back.
+        await reads.barrier(PATIENT);
         await propose({ clusterMemberAttrSet: { memberID: memberId, memberAttributes: attributes } }, PATIENT);
         break;
       } catch (error) {
@@ -449,6 +468,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   async function stop(): Promise<void> {
     stopping = true;
+    formerLife.stop();
     proposals.stop();
     reads.stop();
     clock.stop();
@@ -462,6 +482,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   }
 
   return { server, ready, handOver: () => leadership.handOver("before stopping"), stop };
+}
+
+/** The members that the log begins with, as far as it is applied and beyond. */
+function founders({ machine, restored }: Booted): NodeId[] {
+  const applied = machine.cluster.members().map(({ id }) => id);
+  return [...applied, ...restored.entries.map(({ data }) => decode(raftpb.ConfChange, data).nodeId)];
 }
 
 /** meta storageVersion exists from 3.6 on. */

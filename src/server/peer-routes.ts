@@ -7,10 +7,12 @@ import {
   ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
 import { LeaseInternalRequest, LeaseInternalResponse } from "../../proto/generated/leasepb.ts";
+import type { Entry } from "../../raft/types.ts";
 import { memberJson } from "../../storage/stored-json.ts";
 import { ApiError, errors } from "../api/errors.ts";
 import type { PeerHttpAnswer, PeerHttpHandler } from "../peer/transport.ts";
 import type { Cluster } from "../state/machine.ts";
+import { withAnnounced } from "./former-life.ts";
 import { hexId } from "./ids.ts";
 import type { KvHash } from "./kv-hashes.ts";
 import type { LeaseDesk } from "./lease-desk.ts";
@@ -18,6 +20,7 @@ import type { LeaseDesk } from "./lease-desk.ts";
 export interface PeerRouteDeps {
   readonly clusterId: bigint;
   readonly cluster: Cluster;
+  readonly unapplied: () => readonly Entry[];
   readonly leases: LeaseDesk;
   /** The leader's part; rejects with notLeader elsewhere. */
   readonly promote: (id: bigint) => Promise<readonly Member[]>;
@@ -66,8 +69,8 @@ function wrongMethod(allow: string): PeerHttpAnswer {
   return { ...text(405, "Method Not Allowed"), headers: { Allow: allow } };
 }
 
-function membersAnswer({ cluster, clusterId }: PeerRouteDeps): PeerHttpAnswer {
-  const rows = cluster.members().map(memberJson);
+function membersAnswer({ cluster, unapplied, clusterId }: PeerRouteDeps): PeerHttpAnswer {
+  const rows = withAnnounced(cluster.members(), unapplied).map(memberJson);
   return json(`[${rows.join(",")}]`, { "X-Etcd-Cluster-ID": hexId(clusterId) });
 }
 

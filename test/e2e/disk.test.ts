@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -155,6 +155,39 @@ describe("B-1: a member of a cluster that lost its data directory", () => {
       lost.start();
       await lost.ready();
       expect((await cluster.client(lost).get("on"))?.value.toString()).toBe("we go");
+    } finally {
+      await cluster.destroy();
+    }
+  });
+});
+
+describe("B-1: a member that lost its disk while the others were down", () => {
+  test("does not help one that lags to an office, whoever starts first; what was acknowledged is there again", async () => {
+    const cluster = await startCluster(3);
+    try {
+      const [lagging, lost] = (await cluster.followers()) as [MemberProcess, MemberProcess];
+      const kept = await cluster.leader();
+      await lagging.kill();
+      for (let n = 0; n < 50; n++) await cluster.client(lost).put(`acknowledged/${n}`, "yes");
+      await lost.kill();
+      await kept.kill();
+      rmSync(lost.dataDir, { recursive: true });
+
+      lost.start();
+      lagging.start();
+      // Whether it asked before the other could answer or after: it ends, and ends again when it is started again.
+      expect(await lost.exited()).toEqual({ code: 1, signal: null });
+      expect(lost.log).toContain("has already been bootstrapped");
+      lost.start();
+      expect(await lost.exited()).toEqual({ code: 1, signal: null });
+      expect(lost.log).toContain("has already been bootstrapped");
+
+      kept.start();
+      await Promise.all([kept.ready(), lagging.ready()]);
+      for (const member of [kept, lagging]) {
+        const { count } = await cluster.client(member).range({ key: "acknowledged/", rangeEnd: "acknowledged0" });
+        expect(count).toBe(50);
+      }
     } finally {
       await cluster.destroy();
     }

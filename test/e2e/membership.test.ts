@@ -141,10 +141,11 @@ describe.skipIf(!hasEtcdctl)("members come and go", () => {
   });
 
   test("a learner is killed over and over while it gets a long log, catches up, is promoted, and counts", async () => {
-    cluster = await startCluster(3);
-    const members = [...cluster.members];
+    const three = await startCluster(3);
+    cluster = three;
+    const members = [...three.members];
     const load = new Load(
-      members.map((member) => cluster.client(member)),
+      members.map((member) => three.client(member)),
       8,
       "learn",
     );
