@@ -260,8 +260,9 @@ export type Probe = { readonly member: number; readonly life: number } & (
    * do not bind it; the plan keeps such members a minority.
    */
   | { readonly kind: "damaged"; readonly what: "lost" | "log" | "state" }
-  /** Ready.softState says that this member leads. */
+  /** Ready.softState says that this member leads now, or that it led and does so no longer. */
   | { readonly kind: "leader"; readonly term: number }
+  | { readonly kind: "deposed"; readonly term: number }
   /** Ready.persist is handed to the log: the hard state, and entries that replace everything from the first one on. */
   | {
       readonly kind: "persist";
@@ -290,11 +291,11 @@ export type Probe = { readonly member: number; readonly life: number } & (
 /** What the fault plan knows and members do not. */
 export type WorldEvent =
   /**
-   * Who could make progress if members did what they should: `member` runs, is neither paused nor stalled, and exchanges
-   * messages both ways, within a heartbeat, with enough voters like it to be a quorum. Undefined: nobody. It is said
-   * whenever it changes, and again whenever connections or lives of its quorum change (which starts the time anew).
+   * Who could lead if members did what they should: every voter that runs, is neither paused nor stalled, and exchanges
+   * messages both ways, within a heartbeat, with enough voters that do so too to be a quorum with it. Said whenever the
+   * list changes, and again, unchanged, whenever a link or a life among them does (which starts the time anew).
    */
-  | { readonly kind: "quorum"; readonly member: number | undefined }
+  | { readonly kind: "quorum"; readonly members: readonly number[] }
   /** Injecting ends: links are healed, stopped members come back, clients go on. */
   | { readonly kind: "healed" }
   /** Clients have had their last answers and watchers their time: the final checks may be strict. */
