@@ -55,6 +55,16 @@ export class MemoryDisk implements Disk {
     return new MemoryDisk(survivingDirectory(this.#root, choose));
   }
 
+  /** The disk as the next process finds it when only the process died: nothing is lost, and nothing more is durable. */
+  restart(): MemoryDisk {
+    return new MemoryDisk(this.#root);
+  }
+
+  /** Paths of all files, sorted. */
+  paths(): string[] {
+    return filesOf(this.#root, "").sort();
+  }
+
   /** The content of a file as reads see it. */
   peek(path: string): Buffer {
     return Buffer.from(this.#file(path).content);
@@ -220,6 +230,12 @@ class MemoryFile implements DiskFile {
   async #enter(kind: keyof DiskFile): Promise<void> {
     await this.#disk.before({ kind, path: this.#path, count: ++this.#disk.operations });
   }
+}
+
+function filesOf({ names }: DirectoryNode, path: string): string[] {
+  return [...names].flatMap(([name, node]) =>
+    node.kind === "file" ? [`${path}/${name}`] : filesOf(node, `${path}/${name}`),
+  );
 }
 
 function settle(node: FileNode): void {

@@ -1,0 +1,134 @@
+import { unreachable } from "../../raft/assert.ts";
+import type { DiskOperation, MemoryDisk } from "../storage/memory-disk.ts";
+import type { FaultCounts } from "./fault-counts.ts";
+import type { Random } from "./random.ts";
+import type { Owner, World } from "./world.ts";
+
+/** What is wrong with a machine's disk at the moment; faults.ts changes it. */
+export interface DiskState {
+  /** Mean time of a sync; other operations take a tenth. */
+  readonly syncMs: number;
+  slowFactor: number;
+  /** World time until which nothing comes back. */
+  stalledUntil: number;
+  /** No space for new files and zeros; what has its blocks can be written. */
+  full: boolean;
+  /** The state store, which keeps nothing in reserve, meets the full disk too. */
+  fullForStore: boolean;
+  /** The next sync of a file fails, for good and all. */
+  failSync: boolean;
+  failStoreFlush: boolean;
+  /** The machine stops at this operation, before it is carried out. */
+  crashAt: { readonly kinds: readonly DiskOperation["kind"][]; left: number; readonly crash: () => void } | undefined;
+  /** The content of what was not synced is unknown: a sync failed. */
+  unknown: boolean;
+}
+
+export function createDiskState(syncMs: number): DiskState {
+  return {
+    syncMs,
+    slowFactor: 1,
+    stalledUntil: 0,
+    full: false,
+    fullForStore: false,
+    failSync: false,
+    failStoreFlush: false,
+    crashAt: undefined,
+    unknown: false,
+  };
+}
+
+export interface DiskDeps {
+  readonly world: World;
+  /** The life that works with the disk. */
+  readonly owner: Owner;
+  readonly state: DiskState;
+  readonly random: Random;
+  readonly counts: FaultCounts;
+}
+
+const NEVER = new Promise<never>(() => undefined);
+
+/** Makes every operation of the disk take its time and meet the faults of the moment. */
+export function driveDisk(disk: MemoryDisk, deps: DiskDeps): void {
+  const { world, owner, state, random, counts } = deps;
+  disk.before = async (operation) => {
+    if (owner.dead) return await NEVER;
+    await world.delay(owner, latency(operation.kind, state, random, world.now), "disk");
+    const { crashAt } = state;
+    if (crashAt?.kinds.includes(operation.kind) && --crashAt.left <= 0) {
+      state.crashAt = undefined;
+      counts.add(`crash at ${operation.kind}`);
+      crashAt.crash();
+      return await NEVER;
+    }
+    if (state.failSync && operation.kind === "sync") {
+      state.failSync = false;
+      state.unknown = true;
+      counts.add("failing fsync");
+      throw diskError("EIO", operation.path);
+    }
+    if (state.full && (operation.kind === "allocate" || operation.kind === "create")) {
+      counts.add("disk full");
+      throw diskError("ENOSPC", operation.path);
+    }
+  };
+}
+
+/** Hooks for the state store of one life. */
+export function storeHooks(deps: DiskDeps): {
+  readonly beforeDurable: () => Promise<void>;
+  readonly afterDurable: () => Promise<void>;
+} {
+  const { world, owner, state, random, counts } = deps;
+  return {
+    beforeDurable: async () => {
+      if (owner.dead) return await NEVER;
+      await world.delay(owner, latency("sync", state, random, world.now), "flush");
+      if (state.failStoreFlush) {
+        state.failStoreFlush = false;
+        counts.add("failing flush of the store");
+        throw diskError("EIO", "state");
+      }
+      if (state.fullForStore) {
+        counts.add("disk full for the store");
+        throw diskError("ENOSPC", "state");
+      }
+    },
+    // A crash in here finds the batch on the disk, though the flush never came back.
+    afterDurable: () => world.delay(owner, latency("write", state, random, world.now), "flushed"),
+  };
+}
+
+function latency(kind: DiskOperation["kind"], state: DiskState, random: Random, now: number): number {
+  const stall = Math.max(0, state.stalledUntil - now);
+  return stall + weight(kind) * state.syncMs * state.slowFactor * (0.5 + random.fraction());
+}
+
+function weight(kind: DiskOperation["kind"]): number {
+  switch (kind) {
+    case "sync":
+    case "syncDirectory":
+    case "allocate":
+    case "makeDirectory":
+      return 1;
+    case "write":
+    case "read":
+    case "create":
+    case "rename":
+    case "remove":
+      return 0.1;
+    case "list":
+    case "open":
+    case "size":
+    case "close":
+    case "lock":
+      return 0.02;
+    default:
+      return unreachable(kind);
+  }
+}
+
+function diskError(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path} (simulated)`), { code });
+}

@@ -1,0 +1,36 @@
+import { limits } from "../../src/config.ts";
+import type { Plan } from "./swarm.ts";
+
+type Limits = { -readonly [Name in keyof typeof limits]: number };
+
+/** The product reads this one record wherever a limit counts; nothing but a simulation ever writes into it. */
+const writable: Limits = limits;
+const PRODUCTION: Limits = { ...limits };
+
+/** "Tiny" puts every bound where a small workload crosses it. They are the same on all members of a run. */
+export function setLimits(plan: Plan): void {
+  Object.assign(writable, PRODUCTION, { walSegmentBytes: plan.segmentBytes });
+  if (!plan.tinyLimits) return;
+  Object.assign(writable, {
+    raftMessageBytes: 1,
+    raftInflight: 2,
+    raftInflightBytes: 400,
+    raftCommittedBytes: 1,
+    raftUncommittedBytes: 4_000,
+    windowBytes: 1_000,
+    applyTurnMs: 0,
+    backlogEntries: 20,
+    pendingProposals: 10,
+    submittedProposalBytes: 1_000,
+    pendingReads: 10,
+    flushAtBytes: 500,
+    stagedBytes: 2_000,
+    pendingHashes: 2,
+    leaseExpiriesPerScan: 1,
+    leaseRevokesInFlight: 1,
+  } satisfies Partial<Limits>);
+}
+
+export function restoreLimits(): void {
+  Object.assign(writable, PRODUCTION);
+}
