@@ -19,6 +19,10 @@ export interface Machine {
   life: Life | undefined;
   /** What a fault took or changed of what was synced; such machines are a minority. */
   damage: "none" | "log" | "state" | "lost";
+  /** The damage may look like the torn end of the log. */
+  damagedTail: boolean;
+  /** What is on the disk for certain, as far as its log said so. */
+  durable: { readonly lastIndex: number; readonly term: number; readonly vote: bigint };
   /** It stays down for good. */
   retired: boolean;
 }
@@ -34,6 +38,8 @@ export function createMachine(number: number, clock: Clock, syncMs: number, rand
     lives: 0,
     life: undefined,
     damage: "none",
+    damagedTail: false,
+    durable: { lastIndex: 0, term: 0, vote: 0n },
     retired: false,
   };
 }

@@ -11,6 +11,7 @@ import { kvService } from "../../src/services/kv.ts";
 import { leaseService } from "../../src/services/lease.ts";
 import { maintenanceService } from "../../src/services/maintenance.ts";
 import { watchService } from "../../src/services/watch.ts";
+import type { WalBatch } from "../../storage/wal.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { History } from "./history.ts";
 import type { Machine } from "./machine.ts";
@@ -41,7 +42,10 @@ export interface LifeDeps {
   readonly numberOf: (id: bigint) => number;
   /** Says every line of the members' logs. */
   readonly verbose: boolean;
-  readonly onServing: (life: Life) => void;
+  /** It has read its disk and is about to take part. What it throws ends this life. */
+  readonly onBooted: (life: Life, booted: Booted) => void;
+  /** A member now takes part, or serves clients. */
+  readonly onChange: () => void;
   readonly onEnded: (life: Life, ending: Ending) => void;
 }
 
@@ -152,7 +156,7 @@ export class Life implements Owner {
 
   async #run(): Promise<void> {
     const { machine, config, observer } = this;
-    const { network, port, history } = this.#deps;
+    const { network, port } = this.#deps;
     const env = this.#env;
     const log = this.#logger();
     const booted = await bootstrap(config, {
@@ -164,11 +168,16 @@ export class Life implements Owner {
       },
       fetchText: (url, timeoutMs) => network.fetch(machine.number, this, url, timeoutMs),
     });
+    this.#deps.onBooted(this, booted);
     this.booted = booted;
     await this.#tellStarted(booted);
     const member = await startMember(
       config,
-      { ...booted, wal: observeWal(booted.wal, observer), machine: observeMachine(booted.machine, observer) },
+      {
+        ...booted,
+        wal: observeWal(booted.wal, observer, (batch) => this.#durable(batch)),
+        machine: observeMachine(booted.machine, observer),
+      },
       {
         env,
         log,
@@ -178,16 +187,36 @@ export class Life implements Owner {
     );
     if (this.dead) return;
     this.member = member;
-    const { number } = machine;
-    member.server.onLeaderChange(({ role, term }) => {
-      if (role !== "leader") return;
-      history.probe({ member: number, life: this.number, kind: "leader", term });
-      this.#deps.world.trace.note(this.#deps.world.now, this.name, "leads", `term ${term}`);
-    });
+    this.#deps.onChange();
+    this.#watchLeadership(member);
     await member.ready;
     this.endpoint.handlers = this.#handlers(member);
     port.open(this.endpoint);
-    this.#deps.onServing(this);
+    this.#deps.onChange();
+  }
+
+  #watchLeadership({ server }: Member): void {
+    const { history, world } = this.#deps;
+    const base = { member: this.machine.number, life: this.number };
+    let led = 0;
+    server.onLeaderChange(({ role, term }) => {
+      const leads = role === "leader" ? term : 0;
+      if (leads === led) return;
+      if (led !== 0) history.probe({ ...base, kind: "deposed", term: led });
+      if (leads !== 0) history.probe({ ...base, kind: "leader", term });
+      world.trace.note(world.now, this.name, leads === 0 ? "leads no longer" : "leads", `term ${term}`);
+      led = leads;
+    });
+  }
+
+  #durable({ entries, hardState }: WalBatch): void {
+    const { machine } = this;
+    const { lastIndex, term, vote } = machine.durable;
+    machine.durable = {
+      lastIndex: entries.at(-1)?.index ?? lastIndex,
+      term: hardState?.term ?? term,
+      vote: hardState?.vote ?? vote,
+    };
   }
 
   async #tellStarted({ wal, restored }: Booted): Promise<void> {

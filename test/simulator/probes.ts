@@ -3,7 +3,7 @@
 import type { Entry, Message, NodeId } from "../../raft/types.ts";
 import type { Applied, StateMachine } from "../../src/state/machine.ts";
 import { memberJson } from "../../storage/stored-json.ts";
-import type { Wal } from "../../storage/wal.ts";
+import type { Wal, WalBatch } from "../../storage/wal.ts";
 import { type History, hashBytes } from "./history.ts";
 import { hashText } from "./trace.ts";
 import { commandOf, logEntryOf } from "./wire.ts";
@@ -19,7 +19,12 @@ export interface Observer {
 /** A whole look at the state costs as much as there are keys. */
 const LOOK_EVERY = 64;
 
-export function observeWal(wal: Wal, { history, member, life, numberOf }: Observer): Wal {
+/** `onDurable` hears of every batch that is on the disk. */
+export function observeWal(
+  wal: Wal,
+  { history, member, life, numberOf }: Observer,
+  onDurable: (batch: WalBatch) => void,
+): Wal {
   return {
     metadata: wal.metadata,
     get firstIndex() {
@@ -37,7 +42,7 @@ export function observeWal(wal: Wal, { history, member, life, numberOf }: Observ
         hardState: hardState && { term: hardState.term, vote: numberOf(hardState.vote), commit: hardState.commit },
         entries: batch.entries.map(logEntryOf),
       });
-      return wal.append(batch);
+      return wal.append(batch).then(() => onDurable(batch));
     },
     read: (from, through, maxBytes) => wal.read(from, through, maxBytes),
     close: () => wal.close(),

@@ -1,6 +1,6 @@
 import { decode, encode } from "../../proto/codec.ts";
 import { ApiError, Code, unknownMethod } from "../../src/api/errors.ts";
-import type { AnyHandler, CallContext, Rpc } from "../../src/rpc/rpc.ts";
+import type { AnyHandler, CallContext, RequestReceiver, Rpc } from "../../src/rpc/rpc.ts";
 import type { Random } from "./random.ts";
 import type { Network } from "./sim-network.ts";
 import { hashBytes } from "./trace.ts";
@@ -244,8 +244,8 @@ export class ClientPort {
       },
     };
     const context = this.#context(endpoint, client, { timeoutMs: 0, metadata }, controller);
-    let receiver = {
-      request: (_: Request) => undefined as void,
+    let receiver: RequestReceiver<Request> = {
+      request: nothing,
       halfClosed: nothing,
       drained: nothing,
       closed: nothing,

@@ -1,0 +1,41 @@
+import type { Machine } from "./machine.ts";
+import type { Random } from "./random.ts";
+
+export interface Flip {
+  readonly description: string;
+  /** It may look like a write that a crash tore, for nothing behind it says that it was synced. */
+  readonly isTail: boolean;
+}
+
+const HEADER_BYTES = 64;
+
+/** Turns one bit of the log of a machine that is down. Undefined: there is no log to damage. */
+export function flipBit(machine: Machine, random: Random): Flip | undefined {
+  const segments = machine.disk.paths().filter((path) => path.endsWith(".wal"));
+  const last = segments.at(-1);
+  if (last === undefined) return undefined;
+  const where = random.pick(["header", "middle", "tail"] as const);
+  const path = where === "tail" ? last : random.pick(segments);
+  const content = machine.disk.peek(path);
+  let used = content.length;
+  while (used > 0 && content[used - 1] === 0) used--;
+  if (used === 0) return undefined;
+  const offset = place(where, used, random);
+  const bit = random.below(8);
+  machine.disk.poke(path, (bytes) => {
+    bytes[offset] = (bytes[offset] as number) ^ (1 << bit);
+    return bytes;
+  });
+  return { description: `${where} of ${path}: byte ${offset} of ${used}`, isTail: path === last };
+}
+
+function place(where: "header" | "middle" | "tail", used: number, random: Random): number {
+  switch (where) {
+    case "header":
+      return random.below(Math.min(used, HEADER_BYTES));
+    case "middle":
+      return random.below(used);
+    case "tail":
+      return used - 1 - random.below(Math.min(used, 200));
+  }
+}

@@ -1,0 +1,57 @@
+import type { Cluster } from "./cluster.ts";
+import type { History } from "./history.ts";
+import type { Network } from "./sim-network.ts";
+import type { World } from "./world.ts";
+
+/**
+ * Tells the history who could lead: the voters that run and reach, both ways, a quorum of voters that do so too. Told
+ * again whenever a life or a link among them changes, for then the time to elect a leader starts anew.
+ */
+export class QuorumWatch {
+  readonly #world: World;
+  readonly #cluster: Cluster;
+  readonly #network: Network;
+  readonly #history: History;
+  readonly #heartbeatMs: number;
+  #last = "";
+
+  constructor(world: World, cluster: Cluster, network: Network, history: History, heartbeatMs: number) {
+    this.#world = world;
+    this.#cluster = cluster;
+    this.#network = network;
+    this.#history = history;
+    this.#heartbeatMs = heartbeatMs;
+  }
+
+  update(): void {
+    const members = this.#able();
+    const lives = members.map((number) => this.#cluster.machines[number - 1]?.life?.number);
+    const cuts = members.map((a) => members.filter((b) => this.#network.isCut(a, b)));
+    const mark = JSON.stringify([members, lives, cuts]);
+    if (mark === this.#last) return;
+    this.#last = mark;
+    this.#history.world({ kind: "quorum", members });
+  }
+
+  #able(): number[] {
+    const { drop, delay, meanMs } = this.#network.weather;
+    if (drop > 0 || delay > 0 || 3 * meanMs > this.#heartbeatMs) return [];
+    const { machines } = this.#cluster;
+    const quorum = Math.floor(machines.length / 2) + 1;
+    const { now } = this.#world;
+    let able = machines
+      .filter(({ life, diskState }) => {
+        if (life?.member === undefined || life.heldUntil > now) return false;
+        const { slowFactor, stalledUntil, full, failSync, failStoreFlush, crashAt } = diskState;
+        return (
+          slowFactor === 1 && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined
+        );
+      })
+      .map(({ number }) => number);
+    for (;;) {
+      const left = able.filter((a) => able.filter((b) => a === b || this.#network.isConnected(a, b)).length >= quorum);
+      if (left.length === able.length) return left;
+      able = left;
+    }
+  }
+}
