@@ -335,6 +335,18 @@ export interface AppliedEntry {
   readonly applied: Stamp;
 }
 
+export interface Life {
+  readonly member: number;
+  readonly life: number;
+  readonly started: Stamp;
+  /** Undefined while it runs. */
+  readonly ended: Stamp | undefined;
+}
+
+interface OpenLife extends Life {
+  ended: Stamp | undefined;
+}
+
 interface OpenOperation extends Operation {
   returned: Stamp | undefined;
   outcome: Outcome;
@@ -356,6 +368,7 @@ export class History {
   /** log[index]; index 0 and what nobody applied (behind a snapshot) are undefined. */
   readonly #log: (AppliedEntry | undefined)[] = [];
   readonly #leaders: (Stamp & { readonly member: number; readonly term: number })[] = [];
+  readonly #lives: OpenLife[] = [];
   readonly #world: (Stamp & { readonly event: WorldEvent })[] = [];
   readonly #checkers: ProbeChecker[] = [];
   readonly #violations: Violation[] = [];
@@ -445,6 +458,11 @@ export class History {
       this.#log[entry.index] ??= { entry, command, revision, applied: stamp };
     } else if (probe.kind === "leader") {
       this.#leaders.push({ ...stamp, member: probe.member, term: probe.term });
+    } else if (probe.kind === "started") {
+      this.#lives.push({ member: probe.member, life: probe.life, started: stamp, ended: undefined });
+    } else if (probe.kind === "ended") {
+      const life = this.#lives.findLast(({ member }) => member === probe.member);
+      if (life !== undefined) life.ended ??= stamp;
     }
     for (const checker of this.#checkers) checker.probe(probe, stamp);
   }
@@ -474,6 +492,10 @@ export class History {
 
   get leaders(): readonly (Stamp & { readonly member: number; readonly term: number })[] {
     return this.#leaders;
+  }
+
+  get lives(): readonly Life[] {
+    return this.#lives;
   }
 
   get worldEvents(): readonly (Stamp & { readonly event: WorldEvent })[] {
