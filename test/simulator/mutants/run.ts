@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { bundle } from "./bundle.ts";
 import { type Hunt, hunt } from "./hunt.ts";
 import type { Mutant } from "./mutant.ts";
+import type { Finding } from "./report.ts";
 import { mutants } from "./table.ts";
 
 export interface MutantsOptions {
@@ -34,11 +35,12 @@ export async function runMutants(options: MutantsOptions): Promise<boolean> {
   try {
     const original = join(directory, "original.cjs");
     await bundle(ENTRY, undefined, original);
+    const control = createControl(original, say);
     const rows: Row[] = [];
     const waiting = [...chosen];
     const work = async (): Promise<void> => {
       for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-        const row = { mutant, hunted: await huntFor(mutant, original, directory, options) };
+        const row = { mutant, hunted: await huntFor(mutant, control, directory, options) };
         rows.push(row);
         say(`${String(rows.length).padStart(3)}/${chosen.length} ${describe(row)}`);
       }
@@ -57,8 +59,26 @@ function byName(name: string): Mutant {
   return found;
 }
 
-async function huntFor(mutant: Mutant, original: string, directory: string, options: MutantsOptions): Promise<Hunt> {
-  const { firstSeed, maxSeeds, say } = options;
+/** Whether a seed passes on the tree as it is; each is run once. */
+type Control = (seed: number) => Promise<boolean>;
+
+function createControl(original: string, say: (line: string) => void): Control {
+  const known = new Map<number, Promise<boolean>>();
+  const run = async (seed: number): Promise<boolean> => {
+    const { found } = await hunt(original, seed, 1);
+    if (found === undefined) return true;
+    say(`    seed ${seed} fails without a mutant, too, and does not count: ${summary(found.finding)}`);
+    return false;
+  };
+  return (seed) => {
+    const passes = known.get(seed) ?? run(seed);
+    known.set(seed, passes);
+    return passes;
+  };
+}
+
+async function huntFor(mutant: Mutant, control: Control, directory: string, options: MutantsOptions): Promise<Hunt> {
+  const { firstSeed, maxSeeds } = options;
   const path = join(directory, `${mutant.name}.cjs`);
   await bundle(ENTRY, mutant, path);
   let seeds = 0;
@@ -68,13 +88,10 @@ async function huntFor(mutant: Mutant, original: string, directory: string, opti
     seeds += part.seeds;
     simulatedMs += part.simulatedMs;
     if (part.found === undefined) break;
-    const control = await hunt(original, part.found.seed, 1);
-    if (control.found === undefined) {
+    if (await control(part.found.seed)) {
       await rm(path);
       return { found: part.found, seeds, simulatedMs };
     }
-    const { checker, message } = control.found.finding;
-    say(`    seed ${part.found.seed} fails without a mutant, too, and does not count: ${checker}: ${message}`);
   }
   await rm(path);
   return { found: undefined, seeds, simulatedMs };
@@ -83,9 +100,12 @@ async function huntFor(mutant: Mutant, original: string, directory: string, opti
 function describe({ mutant, hunted: { found, seeds, simulatedMs } }: Row): string {
   const hours = (simulatedMs / 3_600_000).toFixed(2);
   if (found === undefined) return `${mutant.name}: SURVIVED ${seeds} seeds (${hours} simulated hours)`;
-  const { checker, message } = found.finding;
+  return `${mutant.name}: ${seeds} seeds, seed ${found.seed}, ${summary(found.finding)}`;
+}
+
+function summary({ checker, message }: Finding): string {
   const [line = ""] = message.split("\n");
-  return `${mutant.name}: ${seeds} seeds, seed ${found.seed}, ${checker}: ${line.slice(0, 200)}`;
+  return `${checker}: ${line.slice(0, 200)}`;
 }
 
 function report(chosen: readonly Mutant[], rows: readonly Row[], say: (line: string) => void): boolean {
