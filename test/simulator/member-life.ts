@@ -189,7 +189,14 @@ export class Life implements Owner {
     this.member = member;
     this.#deps.onChange();
     this.#watchLeadership(member);
-    await member.ready;
+    try {
+      await member.ready;
+    } catch (error) {
+      // A stop before readiness has its own end.
+      if (this.#stopping.signal.aborted) return;
+      throw error;
+    }
+    if (this.#stopping.signal.aborted) return;
     this.endpoint.handlers = this.#handlers(member);
     port.open(this.endpoint);
     this.#deps.onChange();
