@@ -1,3 +1,4 @@
+import { CRC, parseFrame } from "../../storage/wal-record.ts";
 import type { Machine } from "./machine.ts";
 import type { Random } from "./random.ts";
 
@@ -26,7 +27,19 @@ export function flipBit(machine: Machine, random: Random): Flip | undefined {
     bytes[offset] = (bytes[offset] as number) ^ (1 << bit);
     return bytes;
   });
-  return { description: `${where} of ${path}: byte ${offset} of ${used}`, isTail: path === last };
+  const isTail = path === last && offset >= lastMark(content);
+  return { description: `${where} of ${path}: byte ${offset} of ${used}`, isTail };
+}
+
+/** Where the last settled mark begins (storage/wal-tail.ts): what is before it says of itself that it was synced. */
+function lastMark(segment: Buffer): number {
+  let mark = 0;
+  for (let at = 0; ; ) {
+    const frame = parseFrame(segment, at, segment.length);
+    if (frame.kind !== "record") return mark;
+    if (frame.type === CRC) mark = at;
+    at = frame.end;
+  }
 }
 
 function place(where: "header" | "middle" | "tail", used: number, random: Random): number {

@@ -16,7 +16,7 @@ import type { FaultCounts } from "./fault-counts.ts";
 import type { History } from "./history.ts";
 import type { Machine } from "./machine.ts";
 import { lookAt, type Observer, observeMachine, observeWal } from "./probes.ts";
-import { driveDisk, storeHooks } from "./sim-disk.ts";
+import { driveDisk, storeHooks, tear } from "./sim-disk.ts";
 import { createSimEnv } from "./sim-env.ts";
 import type { Network } from "./sim-network.ts";
 import type { ClientPort, Endpoint } from "./sim-rpc.ts";
@@ -44,7 +44,7 @@ export interface LifeDeps {
   readonly verbose: boolean;
   /** It has read its disk and is about to take part. What it throws ends this life. */
   readonly onBooted: (life: Life, booted: Booted) => void;
-  /** A member now takes part, or serves clients. */
+  /** A member now takes part, serves clients, leads, or leads no longer. */
   readonly onChange: () => void;
   readonly onEnded: (life: Life, ending: Ending) => void;
 }
@@ -213,6 +213,7 @@ export class Life implements Owner {
       if (leads !== 0) history.probe({ ...base, kind: "leader", term });
       world.trace.note(world.now, this.name, leads === 0 ? "leads no longer" : "leads", `term ${term}`);
       led = leads;
+      this.#deps.onChange();
     });
   }
 
@@ -274,12 +275,4 @@ export class Life implements Owner {
       };
     return { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") };
   }
-}
-
-/** Often all or nothing, which uniform choices would hardly ever give. */
-function tear(n: number, random: { below(n: number): number }): number {
-  const kind = random.below(4);
-  if (kind === 0) return 0;
-  if (kind === 1) return n;
-  return random.below(n + 1);
 }

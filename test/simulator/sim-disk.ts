@@ -65,6 +65,7 @@ export function driveDisk(disk: MemoryDisk, deps: DiskDeps): void {
     if (state.failSync && operation.kind === "sync") {
       state.failSync = false;
       state.unknown = true;
+      disk.failSync(operation.path, (n) => tear(n, random));
       counts.add("failing fsync");
       throw diskError("EIO", operation.path);
     }
@@ -98,6 +99,14 @@ export function storeHooks(deps: DiskDeps): {
     // A crash in here finds the batch on the disk, though the flush never came back.
     afterDurable: () => world.delay(owner, latency("write", state, random, world.now), "flushed"),
   };
+}
+
+/** How many of n changes that were not synced happened: often all or nothing, which uniform choices hardly ever give. */
+export function tear(n: number, random: Random): number {
+  const kind = random.below(4);
+  if (kind === 0) return 0;
+  if (kind === 1) return n;
+  return random.below(n + 1);
 }
 
 function latency(kind: DiskOperation["kind"], state: DiskState, random: Random, now: number): number {

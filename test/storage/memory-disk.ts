@@ -78,6 +78,16 @@ export class MemoryDisk implements Disk {
     file.unsynced = [];
   }
 
+  /**
+   * What a failed sync leaves of a file: of the writes to each sector that were not synced, the first `choose(n)` are on
+   * the disk, and the others never will be, whatever is synced later. Reads go on to see them all.
+   */
+  failSync(path: string, choose: (n: number) => number): void {
+    const file = this.#file(path);
+    file.durable = written(survivingFile(file, choose).content, file.content.length, Buffer.alloc(0));
+    file.unsynced = [];
+  }
+
   async makeDirectory(path: string): Promise<void> {
     await this.#enter("makeDirectory", path);
     let at = this.#root;
