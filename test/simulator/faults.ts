@@ -7,6 +7,7 @@ import type { FaultCounts } from "./fault-counts.ts";
 import type { History } from "./history.ts";
 import type { Machine } from "./machine.ts";
 import type { Random } from "./random.ts";
+import type { DiskState } from "./sim-disk.ts";
 import type { LinkWeather, Network } from "./sim-network.ts";
 import { FAIR_WEATHER } from "./sim-network.ts";
 import type { ClientPort } from "./sim-rpc.ts";
@@ -67,7 +68,7 @@ export class Faults {
         failStoreFlush: false,
         crashAt: undefined,
       });
-      if (life !== undefined) life.heldUntil = 0;
+      if (life !== undefined) this.#deps.world.release(life);
     }
     this.#deps.onChange();
   }
@@ -154,13 +155,20 @@ export class Faults {
           clock.wallOffsetMs += random.pick([-1, 1]) * random.logReal(10, 3_600_000);
         });
       case "slowDisk":
-        return this.#onDisk(kind, random, { slowFactor: random.logReal(3, 100) });
-      case "stalledDisk":
-        return this.#onDisk(kind, random, { stalledUntil: this.#deps.world.now + random.logReal(100, 10_000) });
+        return this.#onDisk(kind, random, () => ({ slowFactor: random.logReal(3, 100) }));
+      case "stalledDisk": {
+        const { world, onChange } = this.#deps;
+        const milliseconds = random.logReal(100, 10_000);
+        world.schedule(undefined, milliseconds, "disk goes on", onChange);
+        return this.#onDisk(kind, random, ({ stalledUntil }) => ({
+          // What waits since an earlier stall goes on waiting.
+          stalledUntil: Math.max(stalledUntil, world.now + milliseconds),
+        }));
+      }
       case "failingSync":
-        return this.#onDisk(kind, random, random.chance(0.7) ? { failSync: true } : { failStoreFlush: true });
+        return this.#onDisk(kind, random, () => (random.chance(0.7) ? { failSync: true } : { failStoreFlush: true }));
       case "diskFull":
-        return this.#onDisk(kind, random, { full: true, fullForStore: random.chance(0.3) });
+        return this.#onDisk(kind, random, () => ({ full: true, fullForStore: random.chance(0.3) }));
       case "logDamage":
       case "storeDamage":
       case "lostDisk":
@@ -304,15 +312,16 @@ export class Faults {
       const { life } = machine;
       if (life === undefined) return;
       world.trace.note(world.now, life.name, "held", `${milliseconds.toFixed()} ms`);
-      life.heldUntil = Math.max(life.heldUntil, world.now + milliseconds);
+      world.hold(life, milliseconds);
       world.schedule(undefined, milliseconds, "goes on", onChange);
     });
   }
 
-  #onDisk(kind: FaultClass, random: Random, change: Partial<Machine["diskState"]>): Undo {
+  #onDisk(kind: FaultClass, random: Random, changeOf: (state: DiskState) => Partial<DiskState>): Undo {
     const machine = this.#living(random);
     if (machine === undefined) return undefined;
     const { diskState } = machine;
+    const change = changeOf(diskState);
     this.#note(kind, `member ${machine.number} ${JSON.stringify(change)}`);
     Object.assign(diskState, change);
     return () => Object.assign(diskState, { slowFactor: 1, full: false, fullForStore: false, failSync: false });

@@ -1,7 +1,13 @@
 import type { Cluster } from "./cluster.ts";
 import type { History } from "./history.ts";
+import type { DiskState } from "./sim-disk.ts";
 import type { Network } from "./sim-network.ts";
 import type { World } from "./world.ts";
+
+function isWell(disk: DiskState, now: number): boolean {
+  const { slowFactor, stalledUntil, full, failSync, failStoreFlush, crashAt } = disk;
+  return slowFactor === 1 && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined;
+}
 
 /**
  * Tells the history who could lead: the voters that run and reach, both ways, a quorum of voters that do so too. Told
@@ -39,6 +45,9 @@ export class QuorumWatch {
     const { machines } = this.#cluster;
     const quorum = Math.floor(machines.length / 2) + 1;
     const { now } = this.#world;
+    // Whose disk hangs cannot be elected, but goes on leading: there is a leader, only not one of the list.
+    const leader = this.#cluster.leader();
+    if (leader?.life !== undefined && leader.life.heldUntil <= now && !isWell(leader.diskState, now)) return [];
     let able = machines
       .filter(({ life, diskState }) => {
         if (life?.member === undefined || life.heldUntil > now) return false;

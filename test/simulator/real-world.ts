@@ -5,7 +5,6 @@
 import { performance } from "node:perf_hooks";
 
 export const realImmediate = setImmediate;
-export const realNow = performance.now.bind(performance);
 
 /** A name of an object as it can be written over. */
 interface Slot {

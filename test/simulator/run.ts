@@ -8,7 +8,6 @@ import type { Life, LifeDeps } from "./member-life.ts";
 import { observeMessage } from "./probes.ts";
 import { QuorumWatch } from "./quorum-watch.ts";
 import { Random } from "./random.ts";
-import { realNow } from "./real-world.ts";
 import { restoreLimits, setLimits } from "./sim-limits.ts";
 import { Network } from "./sim-network.ts";
 import { ClientPort } from "./sim-rpc.ts";
@@ -25,7 +24,8 @@ export interface RunResult {
   readonly seed: string;
   readonly traceHash: string;
   readonly simulatedMs: number;
-  readonly realMs: number;
+  /** Of this process. */
+  readonly cpuMs: number;
   readonly events: number;
   /** Answered with success, by kind. */
   readonly operations: Readonly<Record<string, number>>;
@@ -46,7 +46,7 @@ const TICK_MS = 1_000;
 
 /** One seed, from the first start to the last check. */
 export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
-  const startedAt = realNow();
+  const before = process.cpuUsage();
   const run = new Run(plan, options);
   setLimits(plan);
   try {
@@ -55,11 +55,12 @@ export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Run
     restoreLimits();
   }
   const checked = run.judge();
+  const { user, system } = process.cpuUsage(before);
   return {
     seed: plan.seed,
     traceHash: run.world.trace.hash,
     simulatedMs: run.world.now,
-    realMs: realNow() - startedAt,
+    cpuMs: (user + system) / 1_000,
     events: run.world.events,
     operations: countOperations(run.history),
     checked: checked.counts,
@@ -125,7 +126,7 @@ class Run {
       onBooted: (life, { restored, wal }) => this.#inspect(life, wal.lastIndex, restored.hardState),
       onChange: () => this.#changed(),
       onEnded: (life, ending) => {
-        world.trace.note(world.now, life.name, "ends", ending.kind === "fatal" ? textOf(ending.error) : ending.kind);
+        world.trace.note(world.now, life.name, "ends", ending.kind === "fatal" ? firstLine(ending.error) : ending.kind);
         if (ending.kind === "fatal") this.#judgeEnd(life, ending.error);
         this.#restartLater(life);
         this.#changed();
@@ -346,6 +347,10 @@ function countOperations(history: History): Record<string, number> {
     if (outcome.kind === "ok") counts[request.kind] = (counts[request.kind] ?? 0) + 1;
   }
   return counts;
+}
+
+function firstLine(error: unknown): string {
+  return String(error).split("\n", 1)[0] ?? "";
 }
 
 function textOf(error: unknown): string {

@@ -11,7 +11,7 @@ export interface Summary {
   seeds: number;
   simulatedMs: number;
   /** Of all workers together. */
-  realMs: number;
+  cpuMs: number;
   readonly operations: Record<string, number>;
   readonly checked: Record<string, number>;
   readonly faults: Record<string, number>;
@@ -25,13 +25,13 @@ const MIN_OPERATIONS_PER_SEED = 50;
 const SEEDS_FOR_EVERYTHING = 50;
 
 export function createSummary(): Summary {
-  return { seeds: 0, simulatedMs: 0, realMs: 0, operations: {}, checked: {}, faults: {}, failures: [], replayed: 0 };
+  return { seeds: 0, simulatedMs: 0, cpuMs: 0, operations: {}, checked: {}, faults: {}, failures: [], replayed: 0 };
 }
 
 export function addTo(summary: Summary, { result, again }: Answer): void {
   summary.seeds++;
   summary.simulatedMs += result.simulatedMs;
-  summary.realMs += result.realMs;
+  summary.cpuMs += result.cpuMs;
   for (const name of ["operations", "checked", "faults"] as const) {
     const sums = summary[name];
     for (const [key, count] of Object.entries(result[name])) sums[key] = (sums[key] ?? 0) + count;
@@ -61,11 +61,11 @@ export function shortfall(summary: Summary, expectedKinds: readonly string[]): s
 }
 
 export function describe(summary: Summary, replay: (seed: string) => string): string {
-  const { seeds, simulatedMs, realMs, operations, checked, faults, failures, replayed } = summary;
+  const { seeds, simulatedMs, cpuMs, operations, checked, faults, failures, replayed } = summary;
   const lines = [
     row("seeds", `${seeds}${replayed > 0 ? `, ${replayed} of them run twice` : ""}`),
     row("simulated time", `${(simulatedMs / 3_600_000).toFixed(2)} h`),
-    row("speed", `${(simulatedMs / realMs).toFixed(1)} simulated seconds a real second and core`),
+    row("speed", `${(simulatedMs / cpuMs).toFixed(1)} simulated seconds in a second of one core`),
     "",
     row("operations", `${sum(operations)} answered with success`),
     ...rows(operations),

@@ -10,8 +10,8 @@ import { drawPlan } from "./swarm.ts";
 async function answer(seed: string, isTwice: boolean): Promise<Answer> {
   const result = await runPlan(drawPlan(seed));
   if (!isTwice) return { result, again: undefined };
-  const { traceHash, realMs } = await runPlan(drawPlan(seed));
-  return { result: { ...result, realMs: result.realMs + realMs }, again: traceHash };
+  const { traceHash, cpuMs } = await runPlan(drawPlan(seed));
+  return { result: { ...result, cpuMs: result.cpuMs + cpuMs }, again: traceHash };
 }
 
 async function main(words: readonly string[]): Promise<void> {

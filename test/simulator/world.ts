@@ -7,7 +7,7 @@ export interface Owner {
   readonly name: string;
   /** Nothing of it runs any more. */
   dead: boolean;
-  /** Its events wait until then: the process is paused, or its event loop is blocked. */
+  /** Its events wait until then: the process is paused, or its event loop is blocked. See World.hold. */
   heldUntil: number;
 }
 
@@ -37,6 +37,8 @@ export class World {
   readonly trace = new Trace();
   readonly #hooks: WorldHooks;
   #heap: Event[] = [];
+  /** Due events of owners that are held. */
+  readonly #parked = new Map<Owner, Event[]>();
   #sequence = 0;
   #now = 0;
   #isOver = false;
@@ -67,6 +69,25 @@ export class World {
     return new Promise((resolve) => {
       this.schedule(owner, delayMs, kind, resolve);
     });
+  }
+
+  /** Nothing of the owner happens for this long, or until it is released. */
+  hold(owner: Owner, milliseconds: number): void {
+    owner.heldUntil = Math.max(owner.heldUntil, this.#now + milliseconds);
+    this.schedule(undefined, milliseconds, "goes on", () => {
+      if (owner.heldUntil <= this.#now) this.release(owner);
+    });
+  }
+
+  /** What was due meanwhile happens now, in its order. */
+  release(owner: Owner): void {
+    owner.heldUntil = 0;
+    const parked = this.#parked.get(owner) ?? [];
+    this.#parked.delete(owner);
+    for (const event of parked) {
+      event.time = this.#now;
+      this.#push(event);
+    }
   }
 
   /** The run ends with the event that is under way. */
@@ -115,8 +136,9 @@ export class World {
       const { owner, run } = event;
       if (run === undefined || owner?.dead === true) continue;
       if (owner !== undefined && owner.heldUntil > event.time) {
-        event.time = owner.heldUntil;
-        this.#push(event);
+        const parked = this.#parked.get(owner);
+        if (parked === undefined) this.#parked.set(owner, [event]);
+        else parked.push(event);
         continue;
       }
       this.#now = event.time;
