@@ -52,6 +52,7 @@ const NEVER = new Promise<never>(() => undefined);
 /** Makes every operation of the disk take its time and meet the faults of the moment. */
 export function driveDisk(disk: MemoryDisk, deps: DiskDeps): void {
   const { world, owner, state, random, counts } = deps;
+  disk.failedSync = (n) => tear(n, random);
   disk.before = async (operation) => {
     if (owner.dead) return await NEVER;
     await world.delay(owner, latency(operation.kind, state, random, world.now), "disk");
@@ -65,7 +66,6 @@ export function driveDisk(disk: MemoryDisk, deps: DiskDeps): void {
     if (state.failSync && operation.kind === "sync") {
       state.failSync = false;
       state.unknown = true;
-      disk.failSync(operation.path, (n) => tear(n, random));
       counts.add("failing fsync");
       throw diskError("EIO", operation.path);
     }

@@ -39,6 +39,12 @@ type DiskNode = FileNode | DirectoryNode;
  */
 export class MemoryDisk implements Disk {
   before: (operation: DiskOperation) => void | Promise<void> = () => undefined;
+  /**
+   * What a failed sync leaves of its file: of the n writes to a sector that were not synced, the first `failedSync(n)` are
+   * on the disk, and the others never will be, whatever is synced later. Reads go on to see them all. Undefined: a later
+   * sync makes up for it.
+   */
+  failedSync: ((n: number) => number) | undefined;
   operations = 0;
   readonly #root: DirectoryNode;
   readonly #locks = new Set<string>();
@@ -75,16 +81,6 @@ export class MemoryDisk implements Disk {
     const file = this.#file(path);
     file.content = Buffer.from(change(Buffer.from(file.content)));
     file.durable = Buffer.from(file.content);
-    file.unsynced = [];
-  }
-
-  /**
-   * What a failed sync leaves of a file: of the writes to each sector that were not synced, the first `choose(n)` are on
-   * the disk, and the others never will be, whatever is synced later. Reads go on to see them all.
-   */
-  failSync(path: string, choose: (n: number) => number): void {
-    const file = this.#file(path);
-    file.durable = written(survivingFile(file, choose).content, file.content.length, Buffer.alloc(0));
     file.unsynced = [];
   }
 
@@ -229,7 +225,13 @@ class MemoryFile implements DiskFile {
   }
 
   async sync(): Promise<void> {
-    await this.#enter("sync");
+    try {
+      await this.#enter("sync");
+    } catch (error) {
+      const { failedSync } = this.#disk;
+      if (failedSync !== undefined) lose(this.#node, failedSync);
+      throw error;
+    }
     settle(this.#node);
   }
 
@@ -251,6 +253,11 @@ function filesOf({ names }: DirectoryNode, path: string): string[] {
 function settle(node: FileNode): void {
   if (node.durable.length !== node.content.length) node.durable = Buffer.from(node.content);
   for (const { at, bytes } of node.unsynced) bytes.copy(node.durable, at);
+  node.unsynced = [];
+}
+
+function lose(node: FileNode, choose: (n: number) => number): void {
+  node.durable = written(survivingFile(node, choose).content, node.content.length, Buffer.alloc(0));
   node.unsynced = [];
 }
 
