@@ -47,15 +47,18 @@ export interface DiskDeps {
   readonly counts: FaultCounts;
 }
 
+/** What hangs or is slow looks this often whether it still is. */
+const LOOK_MS = 30;
+
 const NEVER = new Promise<never>(() => undefined);
 
 /** Makes every operation of the disk take its time and meet the faults of the moment. */
 export function driveDisk(disk: MemoryDisk, deps: DiskDeps): void {
-  const { world, owner, state, random, counts } = deps;
+  const { owner, state, random, counts } = deps;
   disk.failedSync = (n) => tear(n, random);
   disk.before = async (operation) => {
     if (owner.dead) return await NEVER;
-    await world.delay(owner, latency(operation.kind, state, random, world.now), "disk");
+    await work(deps, latency(operation.kind, state, random), "disk");
     const { crashAt } = state;
     if (crashAt?.kinds.includes(operation.kind) && --crashAt.left <= 0) {
       state.crashAt = undefined;
@@ -81,11 +84,11 @@ export function storeHooks(deps: DiskDeps): {
   readonly beforeDurable: () => Promise<void>;
   readonly afterDurable: () => Promise<void>;
 } {
-  const { world, owner, state, random, counts } = deps;
+  const { owner, state, random, counts } = deps;
   return {
     beforeDurable: async () => {
       if (owner.dead) return await NEVER;
-      await world.delay(owner, latency("sync", state, random, world.now), "flush");
+      await work(deps, latency("sync", state, random), "flush");
       if (state.failStoreFlush) {
         state.failStoreFlush = false;
         counts.add("failing flush of the store");
@@ -97,7 +100,7 @@ export function storeHooks(deps: DiskDeps): {
       }
     },
     // A crash in here finds the batch on the disk, though the flush never came back.
-    afterDurable: () => world.delay(owner, latency("write", state, random, world.now), "flushed"),
+    afterDurable: () => work(deps, latency("write", state, random), "flushed"),
   };
 }
 
@@ -109,9 +112,22 @@ export function tear(n: number, random: Random): number {
   return random.below(n + 1);
 }
 
-function latency(kind: DiskOperation["kind"], state: DiskState, random: Random, now: number): number {
-  const stall = Math.max(0, state.stalledUntil - now);
-  return stall + weight(kind) * state.syncMs * state.slowFactor * (0.5 + random.fraction());
+/** As long as the disk hangs or is slow, and no longer. */
+async function work({ world, owner, state }: DiskDeps, milliseconds: number, kind: string): Promise<void> {
+  let left = milliseconds;
+  do {
+    const { slowFactor } = state;
+    const step = Math.min(left * slowFactor, LOOK_MS);
+    if (state.stalledUntil > world.now) await world.delay(owner, LOOK_MS, "disk hangs");
+    else {
+      await world.delay(owner, step, kind);
+      left -= step / slowFactor;
+    }
+  } while (left > 1e-6);
+}
+
+function latency(kind: DiskOperation["kind"], { syncMs }: DiskState, random: Random): number {
+  return weight(kind) * syncMs * (0.5 + random.fraction());
 }
 
 function weight(kind: DiskOperation["kind"]): number {
