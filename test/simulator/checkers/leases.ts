@@ -56,7 +56,11 @@ export function checkLeases(history: History, truth: Truth, placement: Placement
     for (const life of own) lastRenewal.set(life, Math.max(lastRenewal.get(life) ?? 0, until));
     if (outcome.kind !== "ok" || outcome.response.kind !== "leaseKeepAlive" || returned === undefined) return;
     findings.count("keep-alives");
-    const { ttlSeconds } = outcome.response;
+    const { ttlSeconds, id } = outcome.response;
+    if (id !== request.id) {
+      findings.report(`a keep-alive of lease ${request.id} was answered for lease ${id}`, invoked.at);
+      return;
+    }
     const [only] = own;
     if (ttlSeconds <= 0) {
       const there = own.find((life) => isThereAllTheWhile(life, invoked, returned));

@@ -95,5 +95,5 @@ function unplacedMessage(truth: Truth, operation: Operation): string {
 }
 
 function stepText({ index, revision, result }: Step): string {
-  return `index ${index} at revision ${revision}, which comes to ${result.kind === "ok" ? show(result.response) : result.reason}`;
+  return `index ${index} at revision ${revision}, which comes to ${result.kind === "ok" ? show(result.response) : result.reasons}`;
 }

@@ -13,7 +13,7 @@ import type {
   TxnRequest,
   TxnResponse,
 } from "../history.ts";
-import { holds, ModelStore, range } from "./model-store.ts";
+import { holds, inRange, ModelStore, range } from "./model-store.ts";
 
 /** One event of a revision, with the pair as it stood one revision before (W-8). */
 export interface Change {
@@ -24,7 +24,8 @@ export interface Change {
 
 export type Result =
   | { readonly kind: "ok"; readonly response: Response }
-  | { readonly kind: "refused"; readonly reason: Refusal };
+  /** Where several things are wrong, the contract does not say which is told. */
+  | { readonly kind: "refused"; readonly reasons: readonly Refusal[] };
 
 /** What apply may find wrong with a command. */
 export type Refusal = "lease not found" | "lease exists" | "key not found" | "compacted" | "future";
@@ -37,7 +38,7 @@ export interface ModelLease {
 
 const NOW = Number.POSITIVE_INFINITY;
 
-const refused = (reason: Refusal): Result => ({ kind: "refused", reason });
+const refused = (...reasons: readonly Refusal[]): Result => ({ kind: "refused", reasons });
 
 /**
  * What the API promises, executed one command at a time: the sequential object that a cluster has to look like. Written
@@ -75,15 +76,15 @@ export class Model {
   #execute(command: Command): Result {
     switch (command.kind) {
       case "put": {
-        const reason = this.#putRefusal(command);
-        return reason === undefined ? { kind: "ok", response: this.#put(command) } : refused(reason);
+        const reasons = this.#refusals([command]);
+        return reasons.length === 0 ? { kind: "ok", response: this.#put(command) } : refused(...reasons);
       }
       case "deleteRange":
         return { kind: "ok", response: this.#deleteRange(command) };
       case "txn": {
         const path = choose(this.store, command, NOW);
-        const reason = this.#pathRefusal(path);
-        return reason === undefined ? { kind: "ok", response: this.#txn(path, true) } : refused(reason);
+        const reasons = this.#refusals(flatten(path));
+        return reasons.length === 0 ? { kind: "ok", response: this.#txn(path, true) } : refused(...reasons);
       }
       case "compact": {
         if (command.revision <= this.#compactRevision) return refused("compacted");
@@ -115,28 +116,32 @@ export class Model {
     return this.#changes.length > 0 ? this.#revision + 1 : this.#revision;
   }
 
-  /** P-1, P-2, on the state before the change. */
-  #putRefusal(request: PutRequest): Refusal | undefined {
-    if (request.lease !== 0n && !this.leases.has(request.lease)) return "lease not found";
-    if ((request.ignoreValue || request.ignoreLease) && this.store.get(request.key, this.#revision) === undefined) {
-      return "key not found";
+  /**
+   * P-1, P-2, TX-7: along the chosen path, on the state before any of it. A put that takes something from the pair before
+   * it has nothing to take, either, where the same transaction deletes that pair first: etcd crashes there, and a refusal
+   * is the only answer without an effect.
+   */
+  #refusals(ops: readonly PlainOp[]): Refusal[] {
+    const reasons: Refusal[] = [];
+    for (const [at, op] of ops.entries()) {
+      if (op.kind === "put") {
+        if (op.lease !== 0n && !this.leases.has(op.lease)) reasons.push("lease not found");
+        if ((op.ignoreValue || op.ignoreLease) && !this.#isThere(op.key, ops.slice(0, at)))
+          reasons.push("key not found");
+      } else if (op.kind === "range" && op.revision !== 0) {
+        if (op.revision > this.#revision) reasons.push("future");
+        else if (op.revision < this.#compactRevision) reasons.push("compacted");
+      }
     }
-    return undefined;
+    return reasons;
   }
 
-  /** TX-7: along the chosen path, before any write. */
-  #pathRefusal({ ops }: Path): Refusal | undefined {
-    for (const op of ops) {
-      let reason: Refusal | undefined;
-      if (op.kind === "path") reason = this.#pathRefusal(op);
-      else if (op.kind === "put") reason = this.#putRefusal(op);
-      else if (op.kind === "range" && op.revision !== 0) {
-        if (op.revision > this.#revision) reason = "future";
-        else if (op.revision < this.#compactRevision) reason = "compacted";
-      }
-      if (reason !== undefined) return reason;
-    }
-    return undefined;
+  #isThere(key: string, before: readonly PlainOp[]): boolean {
+    if (this.store.get(key, this.#revision) === undefined) return false;
+    const last = before.findLast(
+      (op) => (op.kind === "put" && op.key === key) || (op.kind === "deleteRange" && inRange(key, op.key, op.rangeEnd)),
+    );
+    return last?.kind !== "deleteRange";
   }
 
   #txn(path: Path, isOutermost: boolean): TxnResponse {
@@ -192,7 +197,13 @@ export class Model {
 interface Path {
   readonly kind: "path";
   readonly succeeded: boolean;
-  readonly ops: readonly (Exclude<TxnOp, TxnRequest> | Path)[];
+  readonly ops: readonly (PlainOp | Path)[];
+}
+
+type PlainOp = Exclude<TxnOp, TxnRequest>;
+
+function flatten({ ops }: Path): PlainOp[] {
+  return ops.flatMap((op) => (op.kind === "path" ? flatten(op) : [op]));
 }
 
 function choose(store: ModelStore, txn: TxnRequest, revision: number): Path {

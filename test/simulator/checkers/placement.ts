@@ -128,7 +128,7 @@ function fits({ outcome }: Operation, { command, result }: Step): boolean {
     case "ok":
       return result.kind === "ok" && isSameResponse(command, result.response, outcome.response);
     case "refused":
-      return result.kind === "refused" && isReason(outcome.reason, result.reason);
+      return result.kind === "refused" && result.reasons.some((reason) => outcome.reason.includes(WORDS[reason]));
   }
 }
 
@@ -139,7 +139,3 @@ const WORDS = {
   compacted: "required revision has been compacted",
   future: "required revision is a future revision",
 } as const;
-
-function isReason(said: string, reason: keyof typeof WORDS): boolean {
-  return said.includes(WORDS[reason]);
-}
