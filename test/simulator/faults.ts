@@ -1,4 +1,5 @@
 import { unreachable } from "../../raft/assert.ts";
+import type { Message, MessageType } from "../../raft/types.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import type { Cluster } from "./cluster.ts";
@@ -31,11 +32,19 @@ export interface FaultDeps {
 /** What is undone when the fault's time is over, or all faults end. */
 type Undo = (() => void) | undefined;
 
+/** The power fails at whoever is the `left`th to send such a message, this long after it. */
+interface Trap {
+  readonly type: MessageType;
+  left: number;
+  readonly delayMs: number;
+}
+
 /** Lets the plan's faults come and go. Counts what was done to members, not what was merely possible. */
 export class Faults {
   readonly #plan: Plan;
   readonly #deps: FaultDeps;
   readonly #undos = new Set<() => void>();
+  #trap: Trap | undefined;
   #isOver = false;
 
   constructor(plan: Plan, deps: FaultDeps) {
@@ -71,6 +80,18 @@ export class Faults {
       if (life !== undefined) this.#deps.world.release(life);
     }
     this.#deps.onChange();
+  }
+
+  /** A member sends a message. */
+  sent(host: number, { type }: Message): void {
+    const trap = this.#trap;
+    if (trap?.type !== type || --trap.left > 0) return;
+    this.#trap = undefined;
+    const { world, cluster, counts } = this.#deps;
+    const life = cluster.machines[host - 1]?.life;
+    if (life === undefined) return;
+    counts.add(`crash after ${type}`);
+    world.schedule(undefined, trap.delayMs, "crash after a promise", () => life.end({ kind: "powerLoss" }));
   }
 
   /** How long a machine stays down. */
@@ -146,6 +167,18 @@ export class Faults {
           const left = random.between(1, kinds[0] === "write" || kinds[0] === "sync" ? 20 : 2);
           machine.diskState.crashAt = { kinds, left, crash: () => life?.end({ kind: "powerLoss" }) };
         });
+      case "crashAfterPromise": {
+        // Elections are rare, and what they promise is broken within the time of one write.
+        const type = random.pick(["MsgVoteResp", "MsgVoteResp", "MsgVote", "MsgAppResp", "MsgApp"] as const);
+        const delayMs = random.pick([0, random.real(0, 2), random.real(0, 20)]);
+        this.#trap = { type, left: random.between(1, 3), delayMs };
+        this.#note(kind, `${type} and ${delayMs.toFixed(2)} ms`);
+        return () => {
+          this.#trap = undefined;
+        };
+      }
+      case "transfer":
+        return this.#transfer(random);
       case "pause":
         return this.#hold(kind, random, random.logReal(100, 60_000));
       case "blockedLoop":
@@ -212,8 +245,13 @@ export class Faults {
         const at = random.between(1, members.length - 1);
         return this.#cut(kind, members.slice(0, at), members.slice(at), true);
       }
-      case "oneWay":
-        return this.#cut(kind, [a], random.chance(0.5) ? [b] : members.slice(1), false);
+      case "oneWay": {
+        const leader = this.#deps.cluster.leader()?.number;
+        const one = leader !== undefined && random.chance(0.3) ? leader : a;
+        const others = members.filter((member) => member !== one);
+        const some = random.chance(0.5) ? others.slice(0, 1) : others;
+        return random.chance(0.5) ? this.#cut(kind, [one], some, false) : this.#cut(kind, some, [one], false);
+      }
       case "partial":
         return this.#cut(kind, [a], [b], true);
       case "bridge": {
@@ -245,6 +283,16 @@ export class Faults {
     return () => {
       for (const [a, b] of links) network.mend(a, b);
     };
+  }
+
+  #transfer(random: Random): undefined {
+    const { network, cluster } = this.#deps;
+    const leader = cluster.leader()?.number;
+    const others = cluster.machines.filter(({ life, number }) => life !== undefined && number !== leader);
+    if (leader === undefined || others.length === 0) return;
+    const { number } = random.pick(others);
+    this.#note("transfer", `from ${leader} to ${number}`);
+    network.askForTransfer(number, leader);
   }
 
   #flap(random: Random): Undo {

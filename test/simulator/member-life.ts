@@ -10,6 +10,7 @@ import { guardHandlers } from "../../src/services/guard.ts";
 import { kvService } from "../../src/services/kv.ts";
 import { leaseService } from "../../src/services/lease.ts";
 import { maintenanceService } from "../../src/services/maintenance.ts";
+import type { ReadSlice } from "../../src/services/sliced-reader.ts";
 import { watchService } from "../../src/services/watch.ts";
 import type { WalBatch } from "../../storage/wal.ts";
 import type { FaultCounts } from "./fault-counts.ts";
@@ -42,6 +43,7 @@ export interface LifeDeps {
   readonly numberOf: (id: bigint) => number;
   /** Says every line of the members' logs. */
   readonly verbose: boolean;
+  readonly readSlice: ReadSlice;
   /** It has read its disk and is about to take part. What it throws ends this life. */
   readonly onBooted: (life: Life, booted: Booted) => void;
   /** A member now takes part, serves clients, leads, or leads no longer. */
@@ -257,7 +259,7 @@ export class Life implements Owner {
     const env = this.#env;
     const streams = { env, electionMs: config.electionMs, stopping: this.#stopping.signal };
     const handlers = guardHandlers(server, [
-      ...kvService(server, { env, maxTxnOps: config.maxTxnOps }),
+      ...kvService(server, { env, maxTxnOps: config.maxTxnOps, slice: this.#deps.readSlice }),
       ...watchService(server, { ...streams, progressNotifyMs: config.progressNotifyMs }),
       ...leaseService(server, streams),
       ...clusterService(server),

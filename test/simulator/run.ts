@@ -1,3 +1,4 @@
+import { DEFAULT_SLICE } from "../../src/services/sliced-reader.ts";
 import { WalDamagedError } from "../../storage/wal.ts";
 import { type Cluster, createCluster, memberId } from "./cluster.ts";
 import { FaultCounts } from "./fault-counts.ts";
@@ -108,6 +109,7 @@ class Run {
       onSend: (host, message) => {
         const life = this.#cluster.machines[host - 1]?.life;
         if (life !== undefined) observeMessage(message, life.observer);
+        this.#faults.sent(host, message);
       },
     });
     this.#network = network;
@@ -123,6 +125,7 @@ class Run {
       counts,
       numberOf: (id) => numbers.get(id) ?? 0,
       verbose: options.onLine !== undefined,
+      readSlice: { keys: plan.readSliceKeys, bytes: DEFAULT_SLICE.bytes },
       onBooted: (life, { restored, wal }) => this.#inspect(life, wal.lastIndex, restored.hardState),
       onChange: () => this.#changed(),
       onEnded: (life, ending) => {

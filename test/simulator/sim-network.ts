@@ -166,6 +166,15 @@ export class Network {
     return answer.body.toString("utf8");
   }
 
+  /** A member asks the leader to hand over to it. */
+  askForTransfer(from: number, leader: number): void {
+    const station = this.#stations.get(from);
+    const to = this.#stations.get(leader);
+    if (station === undefined || to === undefined) return;
+    const { memberId } = station.identity;
+    this.#send(station, { type: "MsgTransferLeader", from: memberId, to: to.identity.memberId, term: 0 });
+  }
+
   /** How long a message takes from one machine to another now; undefined: it never arrives. */
   transit(from: number, to: number): number | undefined {
     const { random } = this.#deps;

@@ -16,6 +16,7 @@ export const FAULT_CLASSES = [
   "powerLoss",
   "kill",
   "crashAtBoundary",
+  "crashAfterPromise",
   "stop",
   "pause",
   "blockedLoop",
@@ -28,6 +29,7 @@ export const FAULT_CLASSES = [
   "storeDamage",
   "lostDisk",
   "farBehind",
+  "transfer",
 ] as const;
 export type FaultClass = (typeof FAULT_CLASSES)[number];
 
@@ -85,6 +87,8 @@ export interface Plan {
   readonly windowEntries: number;
   readonly flushMs: number;
   readonly compactionBatch: number;
+  /** A range reads this many keys in a turn. */
+  readonly readSliceKeys: number;
   readonly progressNotifyMs: number;
   readonly workload: WorkloadPlan;
 }
@@ -119,6 +123,7 @@ export function drawPlan(seed: string): Plan {
     windowEntries: tinyLimits ? 5 : random.pick([50, 1_000]),
     flushMs: random.pick([1, 100, 1_000]),
     compactionBatch: random.pick([1, 10, 1_000]),
+    readSliceKeys: random.pick([1, 3, 1_000]),
     progressNotifyMs: random.pick([100, 1_000, 600_000]),
     workload: {
       clients: random.between(2, 6),
