@@ -217,7 +217,8 @@ export class Network {
       this.#lanes.set(lane, arrival);
     }
     this.#deliver(station, to, message.to, bytes, arrival - world.now);
-    if (duplicate > 0 && random.chance(duplicate)) {
+    // A proposal that comes twice is two: no transport repeats one by itself, and its proposer gives it away once (G-7).
+    if (duplicate > 0 && message.type !== "MsgProp" && random.chance(duplicate)) {
       counts.add("message duplicated");
       this.#deliver(station, to, message.to, bytes, arrival - world.now + random.real(0, 10 * this.weather.meanMs));
     }
