@@ -191,13 +191,21 @@ export class ClientPort {
     let lastSent = 0;
     const waiting: Response[] = [];
     const toClient = (kind: string, hash: number, run: () => void): void => {
+      if (isBroken) return;
       const transit = this.#transit(host, clientHost(client));
       if (transit === undefined || this.#isLost()) {
-        this.#breakLater(endpoint, entry, controller, () => serverClosed());
+        breakDown();
         return;
       }
       lastArrival = Math.max(lastArrival, world.now + transit);
       world.schedule(client, lastArrival - world.now, kind, run, hash);
+    };
+    /** A connection that lost something brings nothing more, in either direction. */
+    let isBroken = false;
+    const breakDown = (): void => {
+      if (isBroken) return;
+      isBroken = true;
+      this.#breakLater(endpoint, entry, controller, () => serverClosed());
     };
     let isServerOver = false;
     const serverClosed = (): void => {
@@ -252,9 +260,10 @@ export class ClientPort {
     };
     let isOpen = false;
     const toServer = (kind: string, hash: number, run: () => void): void => {
+      if (isBroken) return;
       const transit = this.#transit(clientHost(client), host);
       if (transit === undefined || this.#isLost()) {
-        this.#breakLater(endpoint, entry, controller, () => serverClosed());
+        breakDown();
         return;
       }
       lastSent = Math.max(lastSent, world.now + transit);
