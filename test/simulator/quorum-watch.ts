@@ -2,6 +2,7 @@ import type { Cluster } from "./cluster.ts";
 import type { History } from "./history.ts";
 import type { DiskState } from "./sim-disk.ts";
 import type { Network } from "./sim-network.ts";
+import type { Plan } from "./swarm.ts";
 import type { World } from "./world.ts";
 
 function isWell(disk: DiskState, now: number): boolean {
@@ -19,14 +20,16 @@ export class QuorumWatch {
   readonly #network: Network;
   readonly #history: History;
   readonly #heartbeatMs: number;
+  readonly #preVote: boolean;
   #last = "";
 
-  constructor(world: World, cluster: Cluster, network: Network, history: History, heartbeatMs: number) {
+  constructor(world: World, cluster: Cluster, network: Network, history: History, plan: Plan) {
     this.#world = world;
     this.#cluster = cluster;
     this.#network = network;
     this.#history = history;
-    this.#heartbeatMs = heartbeatMs;
+    this.#heartbeatMs = plan.heartbeatMs;
+    this.#preVote = plan.preVote;
   }
 
   update(): void {
@@ -42,6 +45,9 @@ export class QuorumWatch {
   #able(): number[] {
     const { drop, delay, meanMs } = this.#network.weather;
     if (drop > 0 || delay > 0 || 3 * meanMs > this.#heartbeatMs) return [];
+    // Without pre-vote a voter whose log is too short to win can, by standing, put off those who could: by chance more
+    // often than any fixed number of time-outs. The end of the run still demands that somebody leads.
+    if (!this.#preVote) return [];
     const { machines } = this.#cluster;
     const quorum = Math.floor(machines.length / 2) + 1;
     const { now } = this.#world;

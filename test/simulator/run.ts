@@ -137,7 +137,7 @@ class Run {
     };
     this.#cluster = createCluster(plan, random, lifeDeps);
     const members = this.#cluster.machines.map(({ number }) => number);
-    this.#quorum = new QuorumWatch(world, this.#cluster, network, history, plan.heartbeatMs);
+    this.#quorum = new QuorumWatch(world, this.#cluster, network, history, plan);
     network.onChange = () => this.#quorum.update();
     this.#workload = new Workload(plan, {
       world,
