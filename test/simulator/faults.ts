@@ -32,9 +32,10 @@ export interface FaultDeps {
 /** What is undone when the fault's time is over, or all faults end. */
 type Undo = (() => void) | undefined;
 
-/** The power fails at whoever is the `left`th to send such a message, this long after it. */
+/** The power fails at whoever is the `left`th to send such a message, this long after it; then again, counting anew. */
 interface Trap {
   readonly type: MessageType;
+  readonly every: number;
   left: number;
   readonly delayMs: number;
 }
@@ -86,7 +87,7 @@ export class Faults {
   sent(host: number, { type }: Message): void {
     const trap = this.#trap;
     if (trap?.type !== type || --trap.left > 0) return;
-    this.#trap = undefined;
+    trap.left = trap.every;
     const { world, cluster, counts } = this.#deps;
     const life = cluster.machines[host - 1]?.life;
     if (life === undefined) return;
@@ -171,7 +172,8 @@ export class Faults {
         // Elections are rare, and what they promise is broken within the time of one write.
         const type = random.pick(["MsgVoteResp", "MsgVoteResp", "MsgVote", "MsgAppResp", "MsgApp"] as const);
         const delayMs = random.pick([0, random.real(0, 2), random.real(0, 20)]);
-        this.#trap = { type, left: random.between(1, 3), delayMs };
+        const every = type === "MsgApp" || type === "MsgAppResp" ? random.between(1, 100) : random.between(1, 4);
+        this.#trap = { type, every, left: every, delayMs };
         this.#note(kind, `${type} and ${delayMs.toFixed(2)} ms`);
         return () => {
           this.#trap = undefined;

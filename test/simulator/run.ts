@@ -196,6 +196,8 @@ class Run {
       running.map(async (number) => {
         const wrote = await this.#workload.writeOne(number, RECOVERY_MS);
         const read = wrote && (await this.#workload.readAll(number, RECOVERY_MS));
+        // It may have met its damaged disk only now.
+        if (!this.#running().includes(number)) return;
         if (!wrote) this.#report("liveness", `healed, and member ${number} takes no write for ${RECOVERY_MS} ms`);
         else if (!read) this.#report("liveness", `healed, and member ${number} answers no read for ${RECOVERY_MS} ms`);
       }),
