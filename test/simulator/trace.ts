@@ -7,6 +7,9 @@ interface Line {
   readonly detail: string;
 }
 
+const timeBits = new Float64Array(1);
+const timeWords = new Int32Array(timeBits.buffer);
+
 const KEPT_LINES = 4_000;
 
 export class Trace {

@@ -13,7 +13,7 @@ export interface Owner {
 
 interface Event {
   time: number;
-  readonly sequence: number;
+  sequence: number;
   readonly owner: Owner | undefined;
   readonly kind: string;
   readonly hash: number;
@@ -86,6 +86,8 @@ export class World {
     this.#parked.delete(owner);
     for (const event of parked) {
       event.time = this.#now;
+      // They were parked in the order in which they were due.
+      event.sequence = this.#sequence++;
       this.#push(event);
     }
   }
