@@ -54,9 +54,9 @@ export class Trace {
   #mix(time: number, who: string, kind: string, hash: number): void {
     let a = this.#a;
     let b = this.#b;
-    const microseconds = time * 1_000;
-    a = Math.imul(a ^ ((microseconds % 4_294_967_296) | 0), 0x9e3779b1);
-    b = Math.imul(b ^ this.#code(who), 0x85ebca77);
+    timeBits[0] = time;
+    a = Math.imul(a ^ (timeWords[0] as number), 0x9e3779b1);
+    b = Math.imul(b ^ (timeWords[1] as number) ^ this.#code(who), 0x85ebca77);
     a = Math.imul((a ^ (a >>> 15) ^ this.#code(kind)) | 0, 0xc2b2ae3d);
     b = Math.imul((b ^ (b >>> 13) ^ hash) | 0, 0x27d4eb2f);
     this.#a = (a ^ (b >>> 16)) | 0;
