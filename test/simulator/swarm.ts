@@ -116,7 +116,7 @@ export function drawPlan(seed: string): Plan {
     drift: random.pick([0, 0.001, 0.05]),
     tellsLoss: random.pick([0, 0.5, 1]),
     faults,
-    faultEveryMs: random.logReal(2_000, 20_000),
+    faultEveryMs: random.logReal(400, 15_000),
     faultLastsMs: random.logReal(500, 15_000),
     tinyLimits,
     segmentBytes: tinyLimits ? 4_096 : random.pick([16_384, 65_536]),
