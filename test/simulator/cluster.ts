@@ -8,8 +8,15 @@ import type { Plan } from "./swarm.ts";
 
 const TOKEN = "simulated";
 
+const ids = new Map<number, bigint>();
+
 export function memberId(number: number): bigint {
-  return memberIdOf([peerUrl(number)], TOKEN);
+  let id = ids.get(number);
+  if (id === undefined) {
+    id = memberIdOf([peerUrl(number)], TOKEN);
+    ids.set(number, id);
+  }
+  return id;
 }
 
 /** All machines, and what the plan says of their members. */
@@ -27,10 +34,12 @@ export function createCluster(plan: Plan, random: Random, deps: LifeDeps): Clust
     const rate = 1 + plan.drift * own.real(-1, 1);
     machines.push(createMachine(number, { rate, wallOffsetMs: own.real(-500, 500) }, plan.syncMs, own));
   }
+  const configs = machines.map(({ number }) => configOf(number, plan));
   return {
     machines,
     start: (machine) => {
-      if (machine.life === undefined && !machine.retired) new Life(machine, configOf(machine.number, plan), deps);
+      const config = configs[machine.number - 1];
+      if (machine.life === undefined && !machine.retired && config !== undefined) new Life(machine, config, deps);
     },
     leader: () => {
       let found: { readonly machine: Machine; readonly term: number } | undefined;
