@@ -217,4 +217,6 @@ const REFUSALS: ReadonlySet<string> = new Set([
   "etcdserver: re-configuration failed due to not enough started members",
   "etcdserver: unhealthy cluster",
   "etcdserver: rpc not supported for learner",
+  // The client's own words: the request never left it.
+  "connection refused",
 ]);

@@ -3,7 +3,7 @@ import { type KeyEffect, type KeyOperation, type KeyState, keyHistories } from "
 import { Findings, show, type Verdict } from "./verdict.ts";
 
 /** Steps of the search, for one key and for all. A key that takes more is undecided, and counted as that. */
-const MAX_STEPS_PER_KEY = 50_000;
+const MAX_STEPS_PER_KEY = 200_000;
 const MAX_STEPS = 1_000_000;
 
 /**
@@ -19,15 +19,13 @@ export function checkGeneral(history: History): Verdict {
   let steps = 0;
   for (const [key, operations] of keyHistories(history)) {
     const budget = Math.min(MAX_STEPS_PER_KEY, MAX_STEPS - steps);
-    // Of unknown ones mostly those are needed that somebody saw something of. If these explain all, that is an answer;
-    // if not, the others may have had a part in it.
-    const few = new Search(seenOnly(operations), budget / 2);
-    let outcome = few.run();
-    steps += few.steps;
+    const quick = new Search(operations, budget / 2, "known");
+    let outcome = quick.run();
+    steps += quick.steps;
     if (outcome.kind !== "linearizable") {
-      const all = new Search(operations, budget / 2);
-      outcome = all.run();
-      steps += all.steps;
+      const whole = new Search(operations, budget / 2, "all");
+      outcome = whole.run();
+      steps += whole.steps;
     }
     if (outcome.kind === "undecided") {
       findings.count("undecided");
@@ -45,8 +43,10 @@ export function checkGeneral(history: History): Verdict {
   return findings.verdict();
 }
 
-/** Without those of unknown outcome whose values nobody ever saw. */
-function seenOnly(operations: readonly KeyOperation[]): readonly KeyOperation[] {
+/** Stands for every value that nobody ever saw: keys that hold one or the other cannot be told apart. */
+const UNSEEN = "\0unseen";
+
+function mergeUnseen(operations: readonly KeyOperation[]): readonly KeyOperation[] {
   const seen = new Set<string>();
   for (const { alternatives } of operations) {
     for (const { expect } of alternatives.flat()) {
@@ -54,13 +54,26 @@ function seenOnly(operations: readonly KeyOperation[]): readonly KeyOperation[] 
       if (typeof state === "object" && state?.value !== undefined) seen.add(state.value);
     }
   }
-  return operations.filter(
-    ({ returned, alternatives }) =>
-      returned !== Number.POSITIVE_INFINITY ||
-      alternatives
-        .flat()
-        .some(({ write }) => write?.kind === "put" && write.value !== undefined && seen.has(write.value)),
-  );
+  const merge = (effect: KeyEffect): KeyEffect => {
+    const { write } = effect;
+    if (write?.kind !== "put" || write.value === undefined || seen.has(write.value)) return effect;
+    return { ...effect, write: { ...write, value: UNSEEN } };
+  };
+  return operations.map((operation) => ({
+    ...operation,
+    alternatives: operation.alternatives.map((effects) => effects.map(merge)),
+  }));
+}
+
+function maxVersionSeen(operations: readonly KeyOperation[]): number {
+  let highest = 0;
+  for (const { alternatives } of operations) {
+    for (const { expect } of alternatives.flat()) {
+      const state = expect?.state;
+      if (typeof state === "object" && state?.version !== undefined) highest = Math.max(highest, state.version);
+    }
+  }
+  return highest;
 }
 
 type SearchOutcome =
@@ -79,34 +92,59 @@ interface Choice {
 
 interface Frame {
   readonly taken: number;
-  /** What may come next, and the states it may lead to. */
-  readonly choices: readonly Choice[];
+  /** What the key held when the frame was made. */
+  readonly state: State;
+  /** What may come next, and the states it may lead to: first operations of known outcome, then the others. */
+  choices: readonly Choice[];
   choice: number;
+  stage: "known" | "unknown";
 }
 
 class Search {
   readonly #operations: readonly KeyOperation[];
   readonly #budget: number;
+  /**
+   * Which operations the memory goes by. "all" is exact. "known" takes two ways for one that differ only in the unknown
+   * operations they used up: what it finds is found, but what it does not find may be there.
+   */
+  readonly #remembered: "all" | "known";
+  /** Higher versions than anybody saw are all the same. */
+  readonly #maxVersion: number;
   /** Doubly linked, in order of invocation; the head is at #operations.length. */
   readonly #next: number[];
   readonly #prev: number[];
   readonly #seen = new Map<string, Set<number>>();
+  /** Equal for operations of unknown outcome that do the same; -1 for known ones. */
+  readonly #kinds: number[] = [];
   #known = 0;
   #hashHigh = 0;
   #hashLow = 0;
   steps = 0;
 
-  constructor(operations: readonly KeyOperation[], budget: number) {
-    this.#operations = operations;
+  constructor(operations: readonly KeyOperation[], budget: number, remembered: "all" | "known") {
+    this.#operations = mergeUnseen(operations);
     this.#budget = budget;
+    this.#remembered = remembered;
+    this.#maxVersion = 1 + maxVersionSeen(operations);
     const head = operations.length;
+    const kinds = new Map<string, number>();
     this.#next = [];
     this.#prev = [];
     for (let at = 0; at <= head; at++) {
       this.#next.push(at === head ? 0 : at + 1);
       this.#prev.push(at === 0 ? head : at - 1);
     }
-    for (const { returned } of operations) if (returned !== Number.POSITIVE_INFINITY) this.#known++;
+    for (const { returned, alternatives } of this.#operations) {
+      if (returned !== Number.POSITIVE_INFINITY) {
+        this.#known++;
+        this.#kinds.push(-1);
+        continue;
+      }
+      const text = alternatives.map((effects) => effects.map(effectText).join(";")).join("|");
+      const kind = kinds.get(text) ?? kinds.size;
+      kinds.set(text, kind);
+      this.#kinds.push(kind);
+    }
   }
 
   run(): SearchOutcome {
@@ -117,15 +155,16 @@ class Search {
     let taken = -1;
     for (;;) {
       if (this.#known === 0) return { kind: "linearizable" };
-      if (this.steps > this.#budget) return { kind: "undecided" };
-      const choices = this.#isNew(state) ? this.#choices(state) : [];
+      const isNew = this.#isNew(state);
+      const choices = isNew ? this.#choices(state, "known") : [];
       if (choices.length === 0 && this.#known <= farthest) {
         farthest = this.#known;
         stuck = this.#candidates().filter(({ returned }) => returned !== Number.POSITIVE_INFINITY);
       }
-      frames.push({ taken, choices, choice: 0 });
+      frames.push({ taken, state, choices, choice: 0, stage: isNew ? "known" : "unknown" });
       // Back to the last frame that has a choice left.
       for (;;) {
+        if (this.steps > this.#budget) return { kind: "undecided" };
         const frame = frames.at(-1);
         if (frame === undefined) return { kind: "impossible", stuck: stuck.slice(0, 3) };
         const choice = frame.choices[frame.choice++];
@@ -134,6 +173,12 @@ class Search {
           taken = choice.at;
           state = choice.state;
           break;
+        }
+        if (frame.stage === "known") {
+          frame.stage = "unknown";
+          frame.choices = this.#choices(frame.state, "unknown");
+          frame.choice = 0;
+          continue;
         }
         frames.pop();
         if (frame.taken >= 0) this.#putBack(frame.taken);
@@ -174,28 +219,32 @@ class Search {
   }
 
   /**
-   * Those of known outcome first: of unknown ones, only what is needed to go on should be taken. A read that fits is taken
-   * at once and alone: it changes nothing, so whatever order there is from here also holds with the read in front.
+   * What may come next. Of unknown outcome: only what changes something, and of those that would do the same, one (none of
+   * them ever has to have happened, so one is as good as the other). A read that fits is taken at once and alone: it
+   * changes nothing, so whatever order there is from here also holds with the read in front.
    */
-  #choices(state: State): Choice[] {
-    const sure: Choice[] = [];
-    const unsure: Choice[] = [];
+  #choices(state: State, stage: Frame["stage"]): readonly Choice[] {
+    const found: Choice[] = [];
+    const tried = new Set<number>();
     for (const at of this.#candidatePositions()) {
-      const operation = this.#operations[at] as KeyOperation;
-      const isKnown = operation.returned !== Number.POSITIVE_INFINITY;
-      for (const effects of operation.alternatives) {
+      const kind = this.#kinds[at] as number;
+      if (kind < 0 !== (stage === "known") || tried.has(kind)) continue;
+      if (kind >= 0) tried.add(kind);
+      for (const effects of (this.#operations[at] as KeyOperation).alternatives) {
         // A lease may have ended just before.
         const starts = state !== undefined && state.lease !== 0n ? [state, undefined] : [state];
         for (const start of starts) {
           this.steps++;
-          const after = follow(effects, start);
+          const after = follow(effects, start, this.#maxVersion);
           if (after.kind === "impossible") continue;
-          if (after.state !== state) (isKnown ? sure : unsure).push({ at, state: after.state });
-          else if (isKnown) return [{ at, state }];
+          const isRead = effects.every(({ write }) => write === undefined);
+          if (kind < 0 && isRead && start === state) return [{ at, state }];
+          if (kind < 0 || !isSameState(after.state, state)) found.push({ at, state: after.state });
         }
       }
     }
-    return [...sure, ...unsure];
+    // The latest of unknown ones first: what is missing was most likely done just now.
+    return stage === "known" ? found : found.reverse();
   }
 
   #take(at: number): void {
@@ -213,7 +262,9 @@ class Search {
   }
 
   #flip(at: number, known: 1 | -1): void {
-    if ((this.#operations[at] as KeyOperation).returned !== Number.POSITIVE_INFINITY) this.#known += known;
+    const isKnown = (this.#operations[at] as KeyOperation).returned !== Number.POSITIVE_INFINITY;
+    if (isKnown) this.#known += known;
+    if (!isKnown && this.#remembered === "known") return;
     this.#hashHigh ^= mix(at * 2 + 1) >>> 6;
     this.#hashLow ^= mix(at * 2 + 2) >>> 6;
   }
@@ -227,9 +278,15 @@ function mix(value: number): number {
   return (bits ^ (bits >>> 15)) >>> 0;
 }
 
+function effectText({ expect, write }: KeyEffect): string {
+  const wanted = expect === undefined ? "" : `${expect.isMet}${show(expect.state)}`;
+  return `${wanted}>${write === undefined ? "" : show(write)}`;
+}
+
 function follow(
   effects: readonly KeyEffect[],
   start: State,
+  maxVersion: number,
 ): { readonly kind: "state"; readonly state: State } | { readonly kind: "impossible" } {
   let state = start;
   for (const { expect, write } of effects) {
@@ -242,11 +299,16 @@ function follow(
       state = {
         value: write.value ?? state?.value ?? "",
         lease: write.lease ?? state?.lease ?? 0n,
-        version: (state?.version ?? 0) + 1,
+        version: Math.min(maxVersion, (state?.version ?? 0) + 1),
       };
     }
   }
   return { kind: "state", state };
+}
+
+function isSameState(a: State, b: State): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.value === b.value && a.version === b.version && a.lease === b.lease;
 }
 
 function meets(state: State, wanted: Partial<KeyState> | "present" | null): boolean {

@@ -379,6 +379,16 @@ describe("general linearizability", () => {
     expect(messages(checkGeneral(history))).toBe("");
   });
 
+  test("a delete that finds nothing may also have come later, and found something", () => {
+    const cluster = new FakeCluster();
+    const { history } = cluster;
+    const removal = history.invoke(1, 1, del("k", "l"));
+    cluster.ask(put("k", "1"), undefined, 2);
+    history.settle(removal, cluster.execute(del("k", "l")).outcome);
+    cluster.ask(get("k"));
+    expect(messages(checkGeneral(history))).toBe("");
+  });
+
   test("says so when it cannot decide in time", () => {
     const cluster = new FakeCluster();
     for (let i = 0; i < 40; i++) {
