@@ -8,7 +8,8 @@ export const membershipMutants: readonly Mutant[] = [
     from: `return Math.floor(voters / 2) + 1;`,
     to: `return Math.ceil(voters / 2);`,
     why: "Right for every odd number. While members are changed there are even ones, and two halves need not meet.",
-    seenBy: ["one-leader", "log-matching", "durability"],
+    seenBy: ["leader-per-term", "log-matching", "durability"],
+    needs: "membership",
   },
   {
     name: "learner-counts-for-commit",
@@ -17,6 +18,7 @@ export const membershipMutants: readonly Mutant[] = [
     to: `for (const pr of leadership.progress) matches.push(pr.match);`,
     why: "An entry on the leader and a learner may be on a minority of the voters.",
     seenBy: ["durability", "log-matching"],
+    needs: "membership",
   },
   {
     name: "two-changes-at-once",
@@ -24,7 +26,8 @@ export const membershipMutants: readonly Mutant[] = [
     from: `const refused = type !== ENTRY_NORMAL && leadership.pendingConfIndex > log.applied;`,
     to: `const refused = type !== ENTRY_NORMAL && leadership.pendingConfIndex > lastIndex(log);`,
     why: "Two unapplied changes make majorities that do not meet.",
-    seenBy: ["one-leader", "log-matching", "durability"],
+    seenBy: ["leader-per-term", "log-matching", "durability"],
+    needs: "membership",
   },
   {
     name: "stands-before-applying-the-change",
@@ -32,7 +35,8 @@ export const membershipMutants: readonly Mutant[] = [
     from: ` &&\n    lastConfChangeBetween(log, log.applied + 1, log.commit) === 0`,
     to: "",
     why: "A candidate counts votes by a membership that is two changes behind the real one.",
-    seenBy: ["one-leader", "durability"],
+    seenBy: ["leader-per-term", "durability"],
+    needs: "membership",
   },
   {
     name: "removed-leader-goes-on",
@@ -41,5 +45,6 @@ export const membershipMutants: readonly Mutant[] = [
     to: "",
     why: "A leader that applied its own removal takes proposals no more, and keeps everybody from electing another.",
     seenBy: ["liveness"],
+    needs: "membership",
   },
 ];

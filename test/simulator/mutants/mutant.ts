@@ -13,11 +13,13 @@ export interface Mutant {
   readonly why: string;
   /** Who should see it. Another checker may come first. */
   readonly seenBy: readonly Checker[];
+  /** What simulated clients cannot do yet, and would have to for this to be seen: nobody looks for it until then. */
+  readonly needs?: "membership";
 }
 
-/** Names of checkers, as they stand in a failure. */
+/** Names of checkers, as they stand in a failure; `member`: one ended itself, and no fault had given it a reason. */
 export type Checker =
-  | "one-leader"
+  | "leader-per-term"
   | "log-matching"
   | "durability"
   | "state-hash"
@@ -25,6 +27,9 @@ export type Checker =
   | "linearizability"
   | "serializable"
   | "watch"
-  | "lease"
+  | "leases"
   | "liveness"
-  | "no-unforced-end";
+  | "progress"
+  | "second life"
+  | "damaged log"
+  | "member";

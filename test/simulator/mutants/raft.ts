@@ -9,7 +9,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `raft.afterPersist.push({ type: "MsgVoteResp"`,
     to: `raft.outbox.push({ type: "MsgVoteResp"`,
     why: "A voter that crashes before its vote is on disk comes back and votes for somebody else in the same term.",
-    seenBy: ["one-leader", "durability"],
+    seenBy: ["leader-per-term", "durability"],
   },
   {
     name: "vote-request-before-disk",
@@ -19,7 +19,7 @@ export const raftMutants: readonly Mutant[] = [
     why:
       "A candidate wins with the votes of others before its own term is on disk; after a crash it stands in that very " +
       "term again, its voters repeat their votes, and it writes another entry at an index it has used.",
-    seenBy: ["one-leader", "log-matching", "durability"],
+    seenBy: ["leader-per-term", "log-matching", "durability"],
   },
   {
     name: "vote-without-sync",
@@ -27,7 +27,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `mustSync: voted || entries.length > 0 || snapshot !== undefined,`,
     to: `mustSync: entries.length > 0 || snapshot !== undefined,`,
     why: "Term and vote are written but not synced before the vote is answered: a power cut takes them back.",
-    seenBy: ["one-leader", "durability"],
+    seenBy: ["leader-per-term", "durability"],
   },
   {
     name: "vote-not-replayed",
@@ -35,7 +35,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `this.#hardState = { term: state.term, vote: state.vote, commit: state.commit };`,
     to: `this.#hardState = { term: state.term, vote: 0n, commit: state.commit };`,
     why: "After a restart a member does not know whom it voted for, and votes again in the same term.",
-    seenBy: ["one-leader", "durability"],
+    seenBy: ["leader-per-term", "durability"],
   },
   {
     name: "votes-for-whoever-asks",
@@ -43,7 +43,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `const free = raft.vote === from || (raft.vote === NONE && raft.leader === NONE) || future;`,
     to: `const free = raft.leader === NONE || future;`,
     why: "A member that has voted votes for the next candidate of the term, too.",
-    seenBy: ["one-leader"],
+    seenBy: ["leader-per-term"],
   },
   {
     name: "vote-without-looking-at-the-log",
@@ -75,7 +75,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `  raft.votes.clear();\n`,
     to: "",
     why: "The answers to the pre-vote are still there when the candidate counts: it wins as soon as its own vote is written.",
-    seenBy: ["one-leader"],
+    seenBy: ["leader-per-term"],
   },
   {
     name: "vote-outlives-its-term",
@@ -95,7 +95,7 @@ export const raftMutants: readonly Mutant[] = [
   return true;`,
     to: `  return true;`,
     why: "A deposed leader's entries are taken, and old acknowledgements counted.",
-    seenBy: ["log-matching", "durability", "no-unforced-end"],
+    seenBy: ["log-matching", "durability", "member"],
   },
   {
     name: "no-answer-to-an-older-term",
@@ -141,7 +141,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `    if (term === entry.term) continue;\n`,
     to: "",
     why: "A MsgApp that was overtaken by a longer one cuts off what the follower has acknowledged since.",
-    seenBy: ["durability", "log-matching", "liveness", "no-unforced-end"],
+    seenBy: ["durability", "log-matching", "liveness", "member"],
   },
   {
     name: "acknowledged-before-disk",
@@ -260,7 +260,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `log.stable = Math.max(log.stable, done.through);`,
     to: `log.stable = Math.max(log.stable, log.taken);`,
     why: "One write that is done vouches for those that were begun after it.",
-    seenBy: ["durability", "log-matching", "no-unforced-end"],
+    seenBy: ["durability", "log-matching", "member"],
   },
   {
     name: "claims-survive-replacement",
@@ -270,7 +270,7 @@ export const raftMutants: readonly Mutant[] = [
     why:
       "A write that was under way when its entries were replaced vouches for the ones that replaced them (the ABA " +
       "schedule at the top of log.ts).",
-    seenBy: ["durability", "no-unforced-end"],
+    seenBy: ["durability", "member"],
   },
   {
     name: "applies-before-its-own-disk",
@@ -278,7 +278,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `const entries = entriesBetween(log, log.handed + 1, Math.min(log.commit, log.stable), maxBytes);`,
     to: `const entries = entriesBetween(log, log.handed + 1, log.commit, maxBytes);`,
     why: "The state store gets ahead of the log that it is recovered from.",
-    seenBy: ["durability", "no-unforced-end"],
+    seenBy: ["durability", "member"],
   },
   {
     name: "promises-sent-with-the-write",
@@ -289,7 +289,7 @@ export const raftMutants: readonly Mutant[] = [
     const append = this.#deps.wal
       .append(`,
     why: "Votes and acknowledgements leave while what they promise is still being written.",
-    seenBy: ["durability", "one-leader"],
+    seenBy: ["durability", "leader-per-term"],
   },
 
   // Reads.

@@ -45,7 +45,7 @@ export const serverMutants: readonly Mutant[] = [
     to: `    }
   }`,
     why: "A lost wake-up: reads that came during a round wait until somebody else asks.",
-    seenBy: ["liveness"],
+    seenBy: ["progress", "liveness"],
   },
   {
     name: "read-transaction-without-round",
@@ -69,7 +69,7 @@ export const serverMutants: readonly Mutant[] = [
     from: `if (member.id === id && member.clientURLs.length > 0) {`,
     to: `if (member.id === id && member.name === "") {`,
     why: "A member that lost its disk comes back empty under its old id and has forgotten what it acknowledged.",
-    seenBy: ["durability", "one-leader", "no-unforced-end"],
+    seenBy: ["second life", "durability"],
   },
 
   // Lease time.
@@ -85,7 +85,7 @@ export const serverMutants: readonly Mutant[] = [
     why:
       "A leader that was paused wakes up and finds a lease due that was renewed at its successor; it proposes the revoke " +
       "in the turn in which it learns of the successor, and the revoke goes there.",
-    seenBy: ["lease"],
+    seenBy: ["leases"],
   },
   {
     name: "keep-alive-by-a-deposed-leader",
@@ -94,7 +94,7 @@ export const serverMutants: readonly Mutant[] = [
       await this.#deps.confirmLeadership();`,
     to: `      const startedAt = env.now();`,
     why: "A leader that was paused acknowledges a renewal that its successor knows nothing of.",
-    seenBy: ["lease"],
+    seenBy: ["leases"],
   },
   {
     name: "new-leader-counts-from-zero",
@@ -102,7 +102,7 @@ export const serverMutants: readonly Mutant[] = [
     from: `const seconds = lease.remainingSeconds > 0 ? lease.remainingSeconds : lease.ttlSeconds;`,
     to: `const seconds = lease.remainingSeconds;`,
     why: "Under a new leader every lease ends after an election timeout.",
-    seenBy: ["lease"],
+    seenBy: ["leases"],
   },
   {
     name: "due-lease-renewed",
@@ -110,7 +110,7 @@ export const serverMutants: readonly Mutant[] = [
     from: `if (env.now() < deadline.expiresAt) {`,
     to: `if (env.now() < deadline.expiresAt || deadline.retryAt > 0) {`,
     why: "A renewal is acknowledged while the revoke of the lease is on its way through the log.",
-    seenBy: ["lease"],
+    seenBy: ["leases"],
   },
   {
     name: "expiry-scan-stuck",
@@ -120,7 +120,7 @@ export const serverMutants: readonly Mutant[] = [
     to: `    } finally {
       this.#scanning = this.#deadlines === undefined;`,
     why: "A scan that is interrupted by the loss of leadership is the last one of this member.",
-    seenBy: ["lease"],
+    seenBy: ["leases"],
   },
   {
     name: "trouble-answered-as-lease-gone",
@@ -129,6 +129,6 @@ export const serverMutants: readonly Mutant[] = [
         if (answer.status !== 200) throw errors.notLeader;`,
     to: `        if (answer.status !== 200) return 0;`,
     why: "A client of a follower is told that its lease is gone when the leader has merely changed.",
-    seenBy: ["lease"],
+    seenBy: ["leases"],
   },
 ];

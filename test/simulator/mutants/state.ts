@@ -24,7 +24,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `          if (lease !== 0n && lessor.get(lease) === undefined) return errors.leaseNotFound;\n`,
     to: "",
     why: "The key stays for ever, although its lease is gone.",
-    seenBy: ["lease", "linearizability"],
+    seenBy: ["leases", "linearizability"],
   },
   {
     name: "count-stops-at-the-limit",
@@ -53,7 +53,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `    before?.keys.delete(key);\n`,
     to: "",
     why: "A key that was put again, without a lease or with another, is deleted with its former one.",
-    seenBy: ["lease", "linearizability", "no-unforced-end"],
+    seenBy: ["leases", "linearizability", "member"],
   },
   {
     name: "grant-not-stored",
@@ -62,15 +62,15 @@ export const stateMutants: readonly Mutant[] = [
     return record;`,
     to: `    return record;`,
     why: "After a restart the lease is unknown to that member, and its applies come out otherwise.",
-    seenBy: ["state-hash", "lease", "no-unforced-end"],
+    seenBy: ["state-hash", "leases", "member"],
   },
   {
     name: "revoked-lease-comes-back",
     file: "src/state/lessor.ts",
-    from: `    this.#backend.delete("lease", leaseKey(id));\n`,
+    from: `    this.#backend.delete("leases", leaseKey(id));\n`,
     to: "",
     why: "After a restart a revoked lease is there again, on that member alone.",
-    seenBy: ["state-hash", "lease"],
+    seenBy: ["state-hash", "leases"],
   },
   {
     name: "attachments-lost-at-restart",
@@ -78,7 +78,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `    for (const [key, id] of leased) this.attach(key, id);\n`,
     to: "",
     why: "A restarted member knows the leases and not their keys: a revoke deletes nothing there.",
-    seenBy: ["state-hash", "revisions", "lease"],
+    seenBy: ["state-hash", "revisions", "leases"],
   },
   {
     name: "detachments-lost-at-restart",
@@ -86,7 +86,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `    else this.#leased.delete(key);\n`,
     to: "",
     why: "A restarted member hangs keys on leases that they have left: a revoke deletes too much there, or finds no key.",
-    seenBy: ["state-hash", "no-unforced-end"],
+    seenBy: ["state-hash", "member"],
   },
   {
     name: "revoke-in-the-order-of-attaching",
@@ -102,6 +102,6 @@ export const stateMutants: readonly Mutant[] = [
     from: `      this.#backend.put("meta", CONF_STATE, Buffer.from(confStateJson(confState)));\n`,
     to: "",
     why: "A restarted member knows of no voters, and never votes or leads again.",
-    seenBy: ["liveness", "no-unforced-end"],
+    seenBy: ["liveness", "member"],
   },
 ];

@@ -34,7 +34,7 @@ export const storageMutants: readonly Mutant[] = [
     await this.#sync();`,
     to: `  async #cut(): Promise<void> {`,
     why: "A segment that is not the last has a tail that a crash can tear: the member refuses its own log.",
-    seenBy: ["no-unforced-end", "durability"],
+    seenBy: ["member", "durability"],
   },
   {
     name: "segment-named-before-its-head-is-synced",
@@ -43,7 +43,7 @@ export const storageMutants: readonly Mutant[] = [
     const sequence = this.#tail.segment.sequence + 1;`,
     to: `    const sequence = this.#tail.segment.sequence + 1;`,
     why: "A crash leaves a segment in the log that has no head.",
-    seenBy: ["no-unforced-end"],
+    seenBy: ["member"],
   },
   {
     name: "segment-name-not-synced",
@@ -60,7 +60,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `this.#writer = new RecordWriter(state.crc);`,
     to: `this.#writer = new RecordWriter(0);`,
     why: "What a member writes in its second life its third one cannot read.",
-    seenBy: ["no-unforced-end", "durability"],
+    seenBy: ["member", "durability"],
   },
 
   // Reading it back.
@@ -70,7 +70,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `if (frame.kind !== "record" || checksum(bytes, frame, crc) !== frame.crc) {`,
     to: `if (frame.kind !== "record") {`,
     why: "A record of which a crash left a part, or in which a bit turned, is taken for what was written.",
-    seenBy: ["log-matching", "state-hash", "durability", "no-unforced-end"],
+    seenBy: ["log-matching", "state-hash", "durability", "member"],
   },
   {
     name: "torn-write-left-behind",
@@ -78,7 +78,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `const tornEnd = end.offset + end.tornBytes;`,
     to: `const tornEnd = end.offset;`,
     why: "The remains of a torn write stay behind the end of the log, and the next start finds them behind newer records.",
-    seenBy: ["no-unforced-end"],
+    seenBy: ["member"],
   },
   {
     name: "damage-taken-for-a-torn-write",
@@ -89,7 +89,7 @@ export const storageMutants: readonly Mutant[] = [
   const { bytes, contentEnd, fileEnd } = tail;
   if (contentEnd >= 0) return undefined;`,
     why: "A flipped bit makes the member cut off, without a word, all that it acknowledged behind it.",
-    seenBy: ["durability"],
+    seenBy: ["damaged log", "durability"],
   },
   {
     name: "replay-keeps-replaced-entries",
@@ -97,7 +97,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `    if (kept < this.#entries.length) this.#entries.length = Math.max(kept, 0);\n`,
     to: "",
     why: "Entries that a later leader replaced come back at the start.",
-    seenBy: ["no-unforced-end", "log-matching"],
+    seenBy: ["member", "log-matching"],
   },
   {
     name: "replayed-log-not-synced",
@@ -108,7 +108,7 @@ export const storageMutants: readonly Mutant[] = [
     why:
       "A process is killed between write and sync; its successor reads the bytes, takes them for durable and acknowledges " +
       "them; then the power goes.",
-    seenBy: ["durability", "no-unforced-end"],
+    seenBy: ["durability", "member"],
   },
   {
     name: "log-reads-miss-replacements",
@@ -116,7 +116,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `      replaces ||\n`,
     to: "",
     why: "A member that serves a follower from its disk meets entries that were replaced.",
-    seenBy: ["no-unforced-end"],
+    seenBy: ["member"],
   },
   {
     name: "log-reads-with-the-wrong-previous-term",
@@ -142,7 +142,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `for (const layer of this.#closed.splice(0, this.#flushing)) this.#closedBytes -= layer.bytes;`,
     to: `for (const layer of this.#closed.splice(0)) this.#closedBytes -= layer.bytes;`,
     why: "A layer that a snapshot closed while a flush ran is forgotten with the ones that the flush made durable.",
-    seenBy: ["no-unforced-end", "state-hash", "linearizability"],
+    seenBy: ["member", "state-hash", "linearizability"],
   },
   {
     name: "index-staged-before-its-effect",
@@ -152,7 +152,7 @@ export const storageMutants: readonly Mutant[] = [
     to: `    this.#backend.put("meta", CONSISTENT_INDEX, encodeUint64(this.#point.index));
     this.#point = { ...this.#point, index: entry.index, term: entry.term };`,
     why: "The batch holds an entry's effect and the index of the one before: a restart applies the entry twice.",
-    seenBy: ["state-hash", "revisions", "no-unforced-end"],
+    seenBy: ["state-hash", "revisions", "member"],
   },
 
   // Keys and revisions.
@@ -162,7 +162,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `return newestUpTo(generation.revisions, target);`,
     to: `return newestUpTo(generation.revisions, target) + 1;`,
     why: "The version that a read at the compact revision finds is dropped, too.",
-    seenBy: ["linearizability", "state-hash", "no-unforced-end"],
+    seenBy: ["linearizability", "state-hash", "member"],
   },
   {
     name: "compaction-takes-the-tombstone-at-its-revision",
@@ -230,6 +230,6 @@ export const storageMutants: readonly Mutant[] = [
     from: `(request.revision > 0 ? request.revision : result.revision)`,
     to: `result.revision`,
     why: "A read of an old revision that takes several turns loses what it reads to a compaction.",
-    seenBy: ["linearizability", "no-unforced-end"],
+    seenBy: ["linearizability", "member"],
   },
 ];

@@ -66,7 +66,7 @@ export const watchMutants: readonly Mutant[] = [
     from: `      else if (watcher.next < compactRevision) this.#kill(watcher);\n`,
     to: "",
     why: "History is asked for what a compaction has taken since the watch was created.",
-    seenBy: ["no-unforced-end", "watch"],
+    seenBy: ["member", "watch"],
   },
   {
     name: "filters-swapped",
