@@ -298,6 +298,8 @@ export type WorldEvent =
   | { readonly kind: "quorum"; readonly members: readonly number[] }
   /** Injecting ends: links are healed, stopped members come back, clients go on. */
   | { readonly kind: "healed" }
+  /** Since then every member that runs has served a write and a read: from here on everything is answered. */
+  | { readonly kind: "recovered" }
   /** Clients have had their last answers and watchers their time: the final checks may be strict. */
   | { readonly kind: "settled" };
 

@@ -1,6 +1,7 @@
 /** Every checker, joined. */
 import { createDurability } from "./checkers/durability.ts";
 import { checkGeneral } from "./checkers/general.ts";
+import { checkHashKv } from "./checkers/hash-kv.ts";
 import { createLeaderPerTerm } from "./checkers/leader-per-term.ts";
 import { checkLeases } from "./checkers/leases.ts";
 import { checkLinearizability } from "./checkers/linearizability.ts";
@@ -50,6 +51,7 @@ function verdicts(history: History): readonly (readonly [string, Verdict])[] {
     ["revisions", checkRevisions(history, truth)],
     ["linearizability", checkLinearizability(history, truth, placement)],
     ["serializable", checkSerializable(history, truth)],
+    ["hash-kv", checkHashKv(history, truth)],
     ["watch", checkWatches(history, truth)],
     ["leases", checkLeases(history, truth, placement)],
     ["general-linearizability", checkGeneral(history)],

@@ -340,8 +340,7 @@ describe("progress after healing", () => {
       firstIndex: 1,
       log: [],
     });
-    cluster.history.world({ kind: "healed" });
-    cluster.now = 30_000;
+    cluster.history.world({ kind: "recovered" });
     act(cluster);
     cluster.now += 30_000;
     cluster.history.world({ kind: "settled" });

@@ -49,33 +49,29 @@ export function createLeaderLiveness(history: Pick<History, "report" | "facts">)
   };
 }
 
-/** After faults have ended, so many election timeouts are for finding a leader and for what is stuck to run into its time. */
-const ELECTIONS_TO_RECOVER = 10;
-
 /** G-6. */
 function requestTimeoutMs(electionMs: number): number {
   return 5_000 + 2 * electionMs;
 }
 
 /**
- * After faults have ended and the cluster had time to recover, every request to a member that runs is answered, and in
- * time. What was asked while leadership or membership was being changed on purpose may still hear that nobody knows.
+ * Once faults have ended and the cluster has recovered (which the run bounds), every request to a member that runs is
+ * answered, and in time. What was asked while leadership or membership was being changed on purpose may still hear that nobody knows.
  */
 export function checkProgress(history: History): Verdict {
   const findings = new Findings("progress", ["answered after healing"]);
-  const healed = history.worldEvents.find(({ event }) => event.kind === "healed");
+  const recovered = history.worldEvents.find(({ event }) => event.kind === "recovered");
   const settled = history.worldEvents.find(({ event }) => event.kind === "settled");
-  if (healed === undefined || settled === undefined) return findings.verdict();
+  if (recovered === undefined || settled === undefined) return findings.verdict();
   const { electionMs, maxDrift } = history.facts;
   const timeoutMs = requestTimeoutMs(electionMs) / (1 - maxDrift);
-  const from = healed.at + ELECTIONS_TO_RECOVER * electionMs + timeoutMs;
   const upheavals = history.operations.filter(
     ({ request }) => request.kind === "moveLeader" || request.kind === "members",
   );
 
   for (const operation of history.operations) {
     const { invoked, returned, outcome, request, client, member } = operation;
-    if (invoked.at < from || !runsThroughout(history, operation, settled)) continue;
+    if (invoked.seq < recovered.seq || !runsThroughout(history, operation, settled)) continue;
     if (outcome.kind !== "unknown") {
       findings.count("answered after healing");
       continue;
