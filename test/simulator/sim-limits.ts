@@ -26,7 +26,15 @@ export function setLimits(plan: Plan): void {
     flushAtBytes: 500,
     stagedBytes: 2_000,
     pendingHashes: 2,
-    leaseExpiriesPerScan: 1,
+    watchStreamBytes: 1_000,
+    watchStreamResponses: 6,
+    watchQueuedBytes: 3_000,
+    watchSliceRevisions: 2,
+    watchSliceBytes: 300,
+    watchSliceWatchers: 2,
+    // With the tiny requests of cluster.ts: fragments of 400 bytes.
+    watchFragmentOverheadBytes: -2_600,
+    leaseExpiriesPerScan: 5,
     leaseRevokesInFlight: 1,
   } satisfies Partial<Limits>);
 }
