@@ -39,7 +39,7 @@ export class Keeper {
   /** One stream, until it ends. Answers come in the order of the requests (L-4). */
   async #keep(member: number): Promise<void> {
     const { world, port, history } = this.#deps;
-    const { owner, number } = this.#client;
+    const { owner, number, random } = this.#client;
     const open: Operation[] = [];
     let isOver = false;
     const stream: ClientStream<{ readonly ID: bigint }> = port.stream(
@@ -61,13 +61,15 @@ export class Keeper {
         for (const operation of open.splice(0)) history.settle(operation, outcomeOfError(code, message));
       },
     );
+    // Often enough, as clients do; or about as often as leases run out, so that renewals and revokes meet.
+    const periodMs = random.chance(0.7) ? PERIOD_MS : random.real(PERIOD_MS, 8 * PERIOD_MS);
     for (let round = 0; round < ROUNDS && !isOver && !this.#isStopping(); round++) {
       if (open.length > 3 * LEASES) break;
       for (const ID of this.#knowledge.leases.slice(-LEASES)) {
         open.push(history.invoke(number, member, { kind: "leaseKeepAlive", id: ID }));
         stream.send({ ID });
       }
-      await world.delay(owner, PERIOD_MS, "keeper");
+      await world.delay(owner, periodMs * random.real(0.9, 1.1), "keeper");
     }
     stream.close();
   }

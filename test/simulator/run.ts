@@ -43,6 +43,8 @@ const FAULTS_FROM_MS = 2_000;
 /** Healed, every member that runs must serve within this time, and the election time-outs that it takes. */
 const RECOVERY_MS = 30_000;
 const POLL_MS = 50;
+/** The longest time-to-live of the workload, and what the checker of leases gives expiry on top. */
+const LEASES_MS = 40_000;
 const TICK_MS = 1_000;
 
 /** One seed, from the first start to the last check. */
@@ -182,6 +184,8 @@ class Run {
     world.trace.note(world.now, "world", "healed", "");
     history.world({ kind: "healed" });
     await this.#demandProgress();
+    history.world({ kind: "recovered" });
+    await this.#sleep(this.#plan.calmMs);
 
     this.#workload.stop();
     await this.#until(RECOVERY_MS, () => this.#workload.busy === 0, "requests never come back");
@@ -215,6 +219,7 @@ class Run {
       () => `members stay apart: ${applied().join()}`,
     );
     for (const { life } of machines) life?.look();
+    await this.#outliveLeases();
     this.#workload.askProgress();
     await this.#sleep(1_000 + 40 * this.#plan.meanLatencyMs);
     for (const { life } of machines) life?.look();
@@ -222,6 +227,14 @@ class Run {
     world.trace.note(world.now, "world", "settled", "");
     history.world({ kind: "settled" });
     history.tick();
+  }
+
+  /** Nobody renews any more: all leases go, or have had the time to. */
+  async #outliveLeases(): Promise<void> {
+    const left = (): number =>
+      Math.max(...this.#cluster.machines.map(({ life }) => life?.booted?.machine.leases.size ?? 0));
+    const end = this.world.now + LEASES_MS;
+    while (left() > 0 && this.world.now < end) await this.#sleep(TICK_MS);
   }
 
   #running(): number[] {

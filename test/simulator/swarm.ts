@@ -72,6 +72,8 @@ export interface Plan {
   readonly preVote: boolean;
   /** Simulated time under faults. */
   readonly safetyMs: number;
+  /** From then on, faults having ended, clients go on this long: nothing may time out any more. */
+  readonly calmMs: number;
   readonly meanLatencyMs: number;
   readonly syncMs: number;
   /** Machine clocks run up to this much too fast or too slow. */
@@ -110,6 +112,7 @@ export function drawPlan(seed: string): Plan {
     heartbeatMs,
     electionMs: heartbeatMs * random.pick([5, 10, 10]),
     preVote: random.chance(0.9),
+    calmMs: random.chance(0.4) ? 18_000 + 15 * heartbeatMs * 10 : 0,
     safetyMs: random.pick([20_000, 40_000, 60_000, 120_000]),
     meanLatencyMs: random.logReal(0.2, 8),
     syncMs: random.logReal(0.3, 12),

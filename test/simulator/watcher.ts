@@ -29,6 +29,8 @@ export class Watcher {
   #isSettling = false;
   #stream: ClientStream<WatchRequest> | undefined;
   #record: WatchStream | undefined;
+  /** Answered in the order in which they were asked for (W-2). */
+  #unanswered: Watch[] = [];
 
   constructor(client: Client, knowledge: Knowledge, deps: WorkloadDeps) {
     this.#client = client;
@@ -44,6 +46,21 @@ export class Watcher {
   settle(): void {
     this.#isSettling = true;
     this.#stream?.setReading(true);
+    this.#lookBack();
+  }
+
+  /** Nobody writes any more, and so no event helps a watch of the past along. */
+  #lookBack(): void {
+    const stream = this.#stream;
+    const record = this.#record;
+    if (stream === undefined || record === undefined) return;
+    const startRevision = Math.max(1, this.#knowledge.revision - this.#client.random.below(40));
+    const request = WatchCreateRequest.create({ key: "\0", rangeEnd: "\0", startRevision });
+    const watch: Watch = { request, next: startRevision, watchId: undefined };
+    this.#watches.push(watch);
+    this.#unanswered.push(watch);
+    this.#deps.history.watchCreate(record, watchRequestOf(request));
+    stream.send({ requestUnion: { kind: "createRequest", value: request } });
   }
 
   askProgress(): void {
@@ -85,8 +102,8 @@ export class Watcher {
     const { world, port, history } = this.#deps;
     const { random, owner, number } = this.#client;
     const record = history.openStream(number, member);
-    /** Answered in the order in which they were asked for (W-2). */
     const unanswered: Watch[] = [];
+    this.#unanswered = unanswered;
     let isOver = false;
     const stream = port.stream(
       owner,
@@ -113,6 +130,8 @@ export class Watcher {
       history.watchCreate(record, watchRequestOf(request));
       stream.send({ requestUnion: { kind: "createRequest", value: request } });
     }
+    // At once, while those that begin in the past have not caught up.
+    if (random.chance(0.4)) this.askProgress();
     const until = world.now + random.real(0, STREAM_MS);
     while (!isOver && (this.#isSettling || world.now < until) && this.#watches.length > 0) {
       await world.delay(owner, random.real(50, 600), "watching");
