@@ -10,13 +10,17 @@ export interface Flip {
 
 const HEADER_BYTES = 64;
 
-/** Turns one bit of the log of a machine that is down. Undefined: there is no log to damage. */
+/**
+ * Turns one bit of the machine's log: anywhere while it is down, in a segment that is full while its member runs.
+ * Undefined: there is no such log.
+ */
 export function flipBit(machine: Machine, random: Random): Flip | undefined {
-  const segments = machine.disk.paths().filter((path) => path.endsWith(".wal"));
-  const last = segments.at(-1);
-  if (last === undefined) return undefined;
+  const all = machine.disk.paths().filter((path) => path.endsWith(".wal"));
+  const last = all.at(-1);
+  const segments = machine.life === undefined ? all : all.slice(0, -1);
+  if (last === undefined || segments.length === 0) return undefined;
   const where = random.pick(["header", "middle", "tail"] as const);
-  const path = where === "tail" ? last : random.pick(segments);
+  const path = where === "tail" ? (segments.at(-1) ?? last) : random.pick(segments);
   const content = machine.disk.peek(path);
   let used = content.length;
   while (used > 0 && content[used - 1] === 0) used--;

@@ -205,6 +205,7 @@ export class Faults {
       case "diskFull":
         return this.#onDisk(kind, random, () => ({ full: true, fullForStore: random.chance(0.3) }));
       case "logDamage":
+      case "logRot":
       case "storeDamage":
       case "lostDisk":
         return this.#damage(kind, random);
@@ -378,7 +379,7 @@ export class Faults {
   }
 
   /** Only ever on a minority of machines: beyond it no promise holds. */
-  #damage(kind: "logDamage" | "storeDamage" | "lostDisk", random: Random): undefined {
+  #damage(kind: "logDamage" | "logRot" | "storeDamage" | "lostDisk", random: Random): undefined {
     const { cluster, history } = this.#deps;
     const { machines } = cluster;
     const harmed = machines.filter(({ damage }) => damage !== "none").length;
@@ -389,10 +390,12 @@ export class Faults {
     const { life } = machine;
     if (life === undefined) return;
     const { number } = machine;
-    life.end({ kind: random.pick(["powerLoss", "kill"]) });
+    // What rots under a running member is found when it reads it: for others, or at its next start.
+    if (kind !== "logRot") life.end({ kind: random.pick(["powerLoss", "kill"]) });
     const probe = { member: number, life: life.number, kind: "damaged" } as const;
     switch (kind) {
-      case "logDamage": {
+      case "logDamage":
+      case "logRot": {
         const flipped = flipBit(machine, random);
         if (flipped === undefined) return;
         machine.damage = "log";

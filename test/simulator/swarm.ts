@@ -26,6 +26,7 @@ export const FAULT_CLASSES = [
   "failingSync",
   "diskFull",
   "logDamage",
+  "logRot",
   "storeDamage",
   "lostDisk",
   "farBehind",
