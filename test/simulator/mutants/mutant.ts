@@ -11,7 +11,7 @@ export interface Mutant {
   readonly to: string;
   /** What the mistake breaks, and where it is not plain to see, the schedule that shows it. */
   readonly why: string;
-  /** Who should see it. Another checker may come first. */
+  /** Who can see it. What another checker says is not taken for it. */
   readonly seenBy: readonly Checker[];
   /** What simulated clients cannot do yet, and would have to for this to be seen: nobody looks for it until then. */
   readonly needs?: "membership";
@@ -28,6 +28,7 @@ export type Checker =
   | "serializable"
   | "watch"
   | "leases"
+  | "hash-kv"
   | "liveness"
   | "progress"
   | "second life"

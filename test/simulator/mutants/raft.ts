@@ -43,7 +43,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `const free = raft.vote === from || (raft.vote === NONE && raft.leader === NONE) || future;`,
     to: `const free = raft.leader === NONE || future;`,
     why: "A member that has voted votes for the next candidate of the term, too.",
-    seenBy: ["leader-per-term"],
+    seenBy: ["leader-per-term", "member", "durability"],
   },
   {
     name: "vote-without-looking-at-the-log",
@@ -51,7 +51,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `const granted = free && isUpToDate(raft.log, message.index, message.logTerm);`,
     to: `const granted = free;`,
     why: "A member without the committed entries is elected and replaces them.",
-    seenBy: ["durability", "log-matching"],
+    seenBy: ["durability", "log-matching", "member"],
   },
   {
     name: "up-to-date-by-length",
@@ -59,7 +59,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `return term > own || (term === own && index >= lastIndex(log));`,
     to: `return index >= lastIndex(log);`,
     why: "A long log of an old term, never committed, wins over a shorter one of a newer term that was.",
-    seenBy: ["durability", "log-matching"],
+    seenBy: ["durability", "log-matching", "member"],
   },
   {
     name: "up-to-date-by-term",
@@ -67,7 +67,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `return term > own || (term === own && index >= lastIndex(log));`,
     to: `return term >= own;`,
     why: "A member that lacks the last committed entries of the term is elected.",
-    seenBy: ["durability", "log-matching"],
+    seenBy: ["durability", "log-matching", "member"],
   },
   {
     name: "prevotes-counted-as-votes",
@@ -75,7 +75,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `  raft.votes.clear();\n`,
     to: "",
     why: "The answers to the pre-vote are still there when the candidate counts: it wins as soon as its own vote is written.",
-    seenBy: ["leader-per-term"],
+    seenBy: ["leader-per-term", "log-matching", "member"],
   },
   {
     name: "vote-outlives-its-term",
@@ -95,7 +95,7 @@ export const raftMutants: readonly Mutant[] = [
   return true;`,
     to: `  return true;`,
     why: "A deposed leader's entries are taken, and old acknowledgements counted.",
-    seenBy: ["log-matching", "durability", "member"],
+    seenBy: ["log-matching", "durability", "member", "liveness"],
   },
   {
     name: "no-answer-to-an-older-term",
@@ -125,7 +125,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `if (termAt(log, index) !== logTerm) {`,
     to: `if (termAt(log, index) === undefined) {`,
     why: "Entries are put behind one of another term: two logs agree at an index and not before it.",
-    seenBy: ["log-matching", "state-hash", "durability"],
+    seenBy: ["log-matching", "state-hash", "durability", "member"],
   },
   {
     name: "conflicting-entry-kept",
@@ -133,7 +133,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `if (term === entry.term) continue;`,
     to: `if (term !== undefined) continue;`,
     why: "What a deposed leader left in the log stays there, and is committed with the new leader's index.",
-    seenBy: ["log-matching", "state-hash"],
+    seenBy: ["log-matching", "state-hash", "durability", "member"],
   },
   {
     name: "old-append-truncates",
@@ -159,7 +159,7 @@ export const raftMutants: readonly Mutant[] = [
     term: raft.term,
     index: furthest,`,
     why: "A follower acknowledges entries that a power cut can still take from it.",
-    seenBy: ["durability"],
+    seenBy: ["durability", "member", "log-matching"],
   },
   {
     name: "acknowledges-its-own-end",
@@ -167,7 +167,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `  acknowledge(raft, message.from, last);`,
     to: `  acknowledge(raft, message.from, lastIndex(log));`,
     why: "A follower acknowledges what an old leader left behind the message's entries as if it were this leader's.",
-    seenBy: ["log-matching", "durability", "state-hash"],
+    seenBy: ["log-matching", "durability", "state-hash", "member", "liveness"],
   },
   {
     name: "commit-beyond-the-message",
@@ -175,7 +175,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `commitTo(log, Math.min(message.commit, last));`,
     to: `commitTo(log, Math.min(message.commit, lastIndex(log)));`,
     why: "What stands behind the message's entries may be an old leader's, and is taken for committed.",
-    seenBy: ["log-matching", "state-hash", "durability"],
+    seenBy: ["log-matching", "state-hash", "durability", "member", "liveness"],
   },
   {
     name: "heartbeat-commit-not-bounded",
@@ -183,7 +183,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `const commit = Math.min(pr.match, raft.log.commit);`,
     to: `const commit = raft.log.commit;`,
     why: "A heartbeat commits entries that the follower has from an old leader and that were replaced elsewhere.",
-    seenBy: ["log-matching", "state-hash", "durability"],
+    seenBy: ["log-matching", "state-hash", "durability", "member", "liveness"],
   },
   {
     name: "lost-probe-never-repeated",
@@ -236,7 +236,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `if (index <= log.commit || termAt(log, index) !== raft.term) return;`,
     to: `if (index <= log.commit) return;`,
     why: "An entry of an older term on a majority can still be replaced (figure 8 of the Raft paper).",
-    seenBy: ["log-matching", "durability"],
+    seenBy: ["log-matching", "durability", "member"],
   },
   {
     name: "commits-what-its-own-disk-has",
@@ -244,7 +244,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `const index = majorityIndex(matches);`,
     to: `const index = progressOf(leadership, raft.id)?.match ?? majorityIndex(matches);`,
     why: "The leader answers before a quorum holds the write.",
-    seenBy: ["durability", "log-matching"],
+    seenBy: ["durability", "log-matching", "member"],
   },
   {
     name: "leader-counts-itself-before-disk",
@@ -252,7 +252,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `onAcknowledged(own, raft.log.stable);`,
     to: `onAcknowledged(own, lastIndex(raft.log));`,
     why: "With one follower an entry counts as committed while the leader's own write is still under way, and can be lost.",
-    seenBy: ["durability", "log-matching"],
+    seenBy: ["durability", "log-matching", "member"],
   },
   {
     name: "persisted-covers-later-writes",

@@ -8,7 +8,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `const succeeded = request.compare.every((compare) => holds(mvcc, compare));`,
     to: `const succeeded = request.compare.length === 0 || request.compare.some((compare) => holds(mvcc, compare));`,
     why: "Of several compares one is enough.",
-    seenBy: ["linearizability"],
+    seenBy: ["linearizability", "revisions"],
   },
   {
     name: "transaction-does-not-see-itself",
@@ -16,7 +16,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `mvcc.currentRevision + (progress.changed ? 1 : 0), answer);`,
     to: `mvcc.currentRevision, answer);`,
     why: "A range behind a put of the same transaction finds what was there before.",
-    seenBy: ["linearizability"],
+    seenBy: ["linearizability", "revisions"],
   },
   {
     name: "transaction-puts-to-a-lease-that-is-gone",
@@ -24,7 +24,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `          if (lease !== 0n && lessor.get(lease) === undefined) return errors.leaseNotFound;\n`,
     to: "",
     why: "The key stays for ever, although its lease is gone.",
-    seenBy: ["leases", "linearizability"],
+    seenBy: ["leases", "linearizability", "revisions"],
   },
   {
     name: "count-stops-at-the-limit",
@@ -53,7 +53,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `    before?.keys.delete(key);\n`,
     to: "",
     why: "A key that was put again, without a lease or with another, is deleted with its former one.",
-    seenBy: ["leases", "linearizability", "member"],
+    seenBy: ["leases", "linearizability", "member", "revisions"],
   },
   {
     name: "grant-not-stored",
@@ -62,7 +62,7 @@ export const stateMutants: readonly Mutant[] = [
     return record;`,
     to: `    return record;`,
     why: "After a restart the lease is unknown to that member, and its applies come out otherwise.",
-    seenBy: ["state-hash", "leases", "member"],
+    seenBy: ["state-hash", "leases", "member", "revisions", "linearizability"],
   },
   {
     name: "revoked-lease-comes-back",
@@ -70,7 +70,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `    this.#backend.delete("leases", leaseKey(id));\n`,
     to: "",
     why: "After a restart a revoked lease is there again, on that member alone.",
-    seenBy: ["state-hash", "leases"],
+    seenBy: ["state-hash", "leases", "member", "revisions", "linearizability"],
   },
   {
     name: "attachments-lost-at-restart",
@@ -78,7 +78,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `    for (const [key, id] of leased) this.attach(key, id);\n`,
     to: "",
     why: "A restarted member knows the leases and not their keys: a revoke deletes nothing there.",
-    seenBy: ["state-hash", "revisions", "leases"],
+    seenBy: ["state-hash", "revisions", "leases", "hash-kv", "member", "linearizability"],
   },
   {
     name: "detachments-lost-at-restart",
@@ -86,7 +86,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `    else this.#leased.delete(key);\n`,
     to: "",
     why: "A restarted member hangs keys on leases that they have left: a revoke deletes too much there, or finds no key.",
-    seenBy: ["state-hash", "member"],
+    seenBy: ["state-hash", "member", "hash-kv", "linearizability", "revisions"],
   },
   {
     name: "revoke-in-the-order-of-attaching",
@@ -94,7 +94,7 @@ export const stateMutants: readonly Mutant[] = [
     from: `const keys = [...lease.keys].sort();`,
     to: `const keys = [...lease.keys];`,
     why: "The order of attaching is another one after a restart, and so are the sub-revisions of the deletes.",
-    seenBy: ["state-hash", "watch"],
+    seenBy: ["state-hash", "watch", "hash-kv"],
   },
   {
     name: "members-not-stored-for-raft",

@@ -152,7 +152,7 @@ export const storageMutants: readonly Mutant[] = [
     to: `    this.#backend.put("meta", CONSISTENT_INDEX, encodeUint64(this.#point.index));
     this.#point = { ...this.#point, index: entry.index, term: entry.term };`,
     why: "The batch holds an entry's effect and the index of the one before: a restart applies the entry twice.",
-    seenBy: ["state-hash", "revisions", "member"],
+    seenBy: ["state-hash", "revisions", "member", "durability"],
   },
 
   // Keys and revisions.
@@ -162,7 +162,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `return newestUpTo(generation.revisions, target);`,
     to: `return newestUpTo(generation.revisions, target) + 1;`,
     why: "The version that a read at the compact revision finds is dropped, too.",
-    seenBy: ["linearizability", "state-hash", "member"],
+    seenBy: ["linearizability", "state-hash", "member", "hash-kv", "watch"],
   },
   {
     name: "compaction-takes-the-tombstone-at-its-revision",
@@ -170,7 +170,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `  if (generation.closed && lastMain(generation) === target) return count - 1;\n`,
     to: `  if (generation.closed && lastMain(generation) === target) return count;\n`,
     why: "A watch from exactly the compact revision misses the deletes made there (C-2).",
-    seenBy: ["watch", "state-hash"],
+    seenBy: ["watch", "state-hash", "hash-kv", "member"],
   },
   {
     name: "tombstone-before-its-puts",
@@ -178,7 +178,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `removed(revisions[i * 2] as number, revisions[i * 2 + 1] as number, closed && i === count - 1);`,
     to: `removed(revisions[i * 2] as number, revisions[i * 2 + 1] as number, closed && i === take - 1);`,
     why: "The last row taken in a slice is taken for the tombstone: its put stays in the store, and a restart finds it.",
-    seenBy: ["state-hash", "linearizability"],
+    seenBy: ["state-hash", "linearizability", "hash-kv", "member", "watch"],
   },
   {
     name: "re-created-key-keeps-its-age",
@@ -198,7 +198,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `(keys[count - 1] as string) >= to;`,
     to: `(keys[count - 1] as string) > to;`,
     why: "A range, or a delete, takes the key at its end along when that is the last of its leaf.",
-    seenBy: ["linearizability"],
+    seenBy: ["linearizability", "revisions", "state-hash"],
   },
   {
     name: "read-at-the-compact-revision-refused",
