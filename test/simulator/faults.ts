@@ -58,7 +58,10 @@ export class Faults {
   }
 
   start(): void {
-    for (const kind of this.#plan.faults) this.#schedule(kind, this.#deps.random.split(kind));
+    for (const kind of this.#plan.faults) {
+      const random = this.#deps.random.split(kind);
+      this.#schedule(kind, random, this.#plan.faultEveryMs * random.logReal(0.3, 5));
+    }
   }
 
   /** Everything that faults hold back is let go; stopped members are for the caller to start. */
@@ -101,14 +104,14 @@ export class Faults {
     return machine.random.logReal(5, this.#plan.faultLastsMs);
   }
 
-  #schedule(kind: FaultClass, random: Random): void {
+  #schedule(kind: FaultClass, random: Random, everyMs: number): void {
     const { world } = this.#deps;
-    world.schedule(undefined, -Math.log(1 - random.fraction()) * this.#plan.faultEveryMs, "fault", () => {
+    world.schedule(undefined, -Math.log(1 - random.fraction()) * everyMs, "fault", () => {
       if (this.#isOver) return;
       const undo = this.#inflict(kind, random);
       if (undo !== undefined) this.#lasts(undo, random.logReal(50, this.#plan.faultLastsMs));
       this.#deps.onChange();
-      this.#schedule(kind, random);
+      this.#schedule(kind, random, everyMs);
     });
   }
 
@@ -250,7 +253,7 @@ export class Faults {
       }
       case "oneWay": {
         const leader = this.#deps.cluster.leader()?.number;
-        const one = leader !== undefined && random.chance(0.3) ? leader : a;
+        const one = leader !== undefined && random.chance(0.5) ? leader : a;
         const others = members.filter((member) => member !== one);
         const some = random.chance(0.5) ? others.slice(0, 1) : others;
         return random.chance(0.5) ? this.#cut(kind, [one], some, false) : this.#cut(kind, some, [one], false);
@@ -288,14 +291,16 @@ export class Faults {
     };
   }
 
-  #transfer(random: Random): undefined {
+  /** Sometimes the leader's last word to its successor is lost. */
+  #transfer(random: Random): Undo {
     const { network, cluster } = this.#deps;
     const leader = cluster.leader()?.number;
     const others = cluster.machines.filter(({ life, number }) => life !== undefined && number !== leader);
-    if (leader === undefined || others.length === 0) return;
+    if (leader === undefined || others.length === 0) return undefined;
     const { number } = random.pick(others);
     this.#note("transfer", `from ${leader} to ${number}`);
     network.askForTransfer(number, leader);
+    return random.chance(0.5) ? this.#cut("transfer", [leader], [number], false) : undefined;
   }
 
   #flap(random: Random): Undo {

@@ -13,10 +13,11 @@ export function setLimits(plan: Plan): void {
   if (!plan.tinyLimits) return;
   Object.assign(writable, {
     raftMessageBytes: 1,
-    raftInflight: 2,
+    raftInflight: 1,
     raftInflightBytes: 400,
     raftCommittedBytes: 1,
-    raftUncommittedBytes: 4_000,
+    // What all members may have submitted fits in: beyond it forwarded proposals are dropped, and their callers wait in vain.
+    raftUncommittedBytes: 12_000,
     windowBytes: 1_000,
     applyTurnMs: 0,
     backlogEntries: 20,

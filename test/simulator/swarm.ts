@@ -98,7 +98,7 @@ export interface Plan {
 
 export function drawPlan(seed: string): Plan {
   const random = new Random(seed).split("plan");
-  const share = random.pick([0, 0.15, 0.3, 0.5, 0.8]);
+  const share = random.pick([0, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.8]);
   const faults = FAULT_CLASSES.filter(() => random.chance(share));
   const tinyLimits = random.chance(0.3);
   const heartbeatMs = random.pick([50, 100, 100, 100]);
@@ -112,7 +112,7 @@ export function drawPlan(seed: string): Plan {
     ]),
     heartbeatMs,
     electionMs: heartbeatMs * random.pick([5, 10, 10]),
-    preVote: random.chance(0.9),
+    preVote: random.chance(0.8),
     calmMs: random.chance(0.4) ? 18_000 + 15 * heartbeatMs * 10 : 0,
     safetyMs: random.pick([20_000, 40_000, 60_000, 120_000]),
     meanLatencyMs: random.logReal(0.2, 8),

@@ -9,7 +9,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();`,
     to: `if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) void this.#sync();`,
     why: "A forgotten await: what was acknowledged is still on its way to the disk.",
-    seenBy: ["durability"],
+    seenBy: ["durability", "member", "log-matching"],
   },
   {
     name: "group-synced-when-all-want-it",
@@ -17,7 +17,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();`,
     to: `if (group.every(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();`,
     why: "One batch that needs no sync (a commit index alone) takes the sync from all that were written with it.",
-    seenBy: ["durability"],
+    seenBy: ["durability", "member", "log-matching"],
   },
   {
     name: "failed-sync-retried",
@@ -25,7 +25,7 @@ export const storageMutants: readonly Mutant[] = [
     from: `await this.#tail.file.sync();`,
     to: `await this.#tail.file.sync().catch(() => this.#tail.file.sync());`,
     why: "After a failed fsync the kernel may have dropped what was not written: a second one that succeeds says nothing.",
-    seenBy: ["durability"],
+    seenBy: ["durability", "member", "log-matching"],
   },
   {
     name: "segment-cut-without-sync",
@@ -52,7 +52,7 @@ export const storageMutants: readonly Mutant[] = [
     this.#prepared = undefined;`,
     to: `    this.#prepared = undefined;`,
     why: "A power cut takes the new segment's name back, and with it everything acknowledged since the cut.",
-    seenBy: ["durability"],
+    seenBy: ["durability", "member", "log-matching"],
   },
   {
     name: "checksum-not-continued-after-a-restart",
