@@ -67,7 +67,7 @@ export const stateMutants: readonly Mutant[] = [
   {
     name: "revoked-lease-comes-back",
     file: "src/state/lessor.ts",
-    from: `    this.#backend.delete("leases", leaseKey(id));\n`,
+    from: `    this.#backend.delete("lease", leaseKey(id));\n`,
     to: "",
     why: "After a restart a revoked lease is there again, on that member alone.",
     seenBy: ["state-hash", "leases", "member", "revisions", "linearizability"],
