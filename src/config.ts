@@ -84,6 +84,20 @@ export const limits = {
   readRetryMs: 500,
   /** Bodies of peer HTTP requests other than raft's (P-36). */
   peerBodyBytes: 64 << 10,
+  /** One watch stream: a client that reads at all empties 4 MiB in well under a second; others cost no more than this. */
+  watchStreamBytes: 4 << 20,
+  /** Ten thousand watches of one key on one stream get one event each without anybody reading history. */
+  watchStreamResponses: 16_384,
+  watchQueuedBytes: 256 << 20,
+  watchers: 1_000_000,
+  watcherKeyBytes: 256 << 20,
+  /** W-7. */
+  watchSliceRevisions: 1_000,
+  /** etcd answers 6 MB of history in one response (V-6); more would hold the loop for too long. */
+  watchSliceBytes: 8 << 20,
+  watchSliceWatchers: 512,
+  /** Responses this much larger than a request are split for watches that asked for fragments (W-13). */
+  watchFragmentOverheadBytes: 512 << 10,
   /** Client connections of this member. */
   clientConnections: 10_000,
   /** gRPC receive limit above maxRequestBytes (G-9). */

@@ -29,6 +29,7 @@ import { createPeerRoutes } from "./peer-routes.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import type { CallLimits, Server, ServerStatus } from "./server.ts";
+import { watchLimits } from "./watch-limits.ts";
 
 export interface MemberDeps {
   readonly env: Env;
@@ -111,7 +112,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       }
     });
   };
-  const hub = createWatchHub(mvcc, { maxRequestBytes: config.maxRequestBytes }, catchUpWatchers);
+  const hub = createWatchHub(mvcc, watchLimits(config.maxRequestBytes), catchUpWatchers);
 
   const confirmLeadership = async (): Promise<void> => {
     const { role, term } = node.softState;

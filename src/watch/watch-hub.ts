@@ -46,36 +46,12 @@ export interface WatchLimits extends StreamLimits {
   readonly fragmentBytes: number;
 }
 
-/** Limits as they are in production, unless told otherwise. */
-export interface WatchHubOptions extends Partial<WatchLimits> {
-  readonly maxRequestBytes: number;
-}
-
-function watchLimits({ maxRequestBytes, ...changed }: WatchHubOptions): WatchLimits {
-  return {
-    // A client that reads at all empties 4 MiB in well under a second; one that does not costs no more than this.
-    maxStreamBytes: 4 << 20,
-    // Ten thousand watches of one key on one stream get one event each without anybody reading history.
-    maxStreamResponses: 16_384,
-    maxQueuedBytes: 256 << 20,
-    maxWatchers: 1_000_000,
-    maxWatcherKeyBytes: 256 << 20,
-    // W-7.
-    sliceRevisions: 1_000,
-    // etcd answers 6 MB of history in one response (V-6); more would hold the loop for too long.
-    sliceBytes: 8 << 20,
-    sliceWatchers: 512,
-    fragmentBytes: maxRequestBytes + (512 << 10),
-    ...changed,
-  };
-}
-
 /**
  * `onWork` is called when `catchUp` has something to do after it had nothing: at the start, or after it returned false.
  * It must only schedule; then `catchUp` is to be called until it returns false.
  */
-export function createWatchHub(source: WatchSource, options: WatchHubOptions, onWork: () => void): WatchHub {
-  return new Hub(source, watchLimits(options), onWork);
+export function createWatchHub(source: WatchSource, limits: WatchLimits, onWork: () => void): WatchHub {
+  return new Hub(source, limits, onWork);
 }
 
 /** What becomes of a create request (W-4). */

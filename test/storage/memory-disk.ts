@@ -39,6 +39,12 @@ type DiskNode = FileNode | DirectoryNode;
  */
 export class MemoryDisk implements Disk {
   before: (operation: DiskOperation) => void | Promise<void> = () => undefined;
+  /**
+   * What a failed sync leaves of its file: of the n writes to a sector that were not synced, the first `failedSync(n)` are
+   * on the disk, and the others never will be, whatever is synced later. Reads go on to see them all. Undefined: a later
+   * sync makes up for it.
+   */
+  failedSync: ((n: number) => number) | undefined;
   operations = 0;
   readonly #root: DirectoryNode;
   readonly #locks = new Set<string>();
@@ -53,6 +59,16 @@ export class MemoryDisk implements Disk {
    */
   crash(choose: (n: number) => number): MemoryDisk {
     return new MemoryDisk(survivingDirectory(this.#root, choose));
+  }
+
+  /** The disk as the next process finds it when only the process died: nothing is lost, and nothing more is durable. */
+  restart(): MemoryDisk {
+    return new MemoryDisk(this.#root);
+  }
+
+  /** Paths of all files, sorted. */
+  paths(): string[] {
+    return filesOf(this.#root, "").sort();
   }
 
   /** The content of a file as reads see it. */
@@ -209,7 +225,13 @@ class MemoryFile implements DiskFile {
   }
 
   async sync(): Promise<void> {
-    await this.#enter("sync");
+    try {
+      await this.#enter("sync");
+    } catch (error) {
+      const { failedSync } = this.#disk;
+      if (failedSync !== undefined) lose(this.#node, failedSync);
+      throw error;
+    }
     settle(this.#node);
   }
 
@@ -222,9 +244,20 @@ class MemoryFile implements DiskFile {
   }
 }
 
+function filesOf({ names }: DirectoryNode, path: string): string[] {
+  return [...names].flatMap(([name, node]) =>
+    node.kind === "file" ? [`${path}/${name}`] : filesOf(node, `${path}/${name}`),
+  );
+}
+
 function settle(node: FileNode): void {
   if (node.durable.length !== node.content.length) node.durable = Buffer.from(node.content);
   for (const { at, bytes } of node.unsynced) bytes.copy(node.durable, at);
+  node.unsynced = [];
+}
+
+function lose(node: FileNode, choose: (n: number) => number): void {
+  node.durable = written(survivingFile(node, choose).content, node.content.length, Buffer.alloc(0));
   node.unsynced = [];
 }
 

@@ -1,6 +1,7 @@
 import { decode, encode } from "../../proto/codec.ts";
 import { WatchCreateRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import { Event, KeyValue } from "../../proto/generated/mvccpb.ts";
+import { watchLimits } from "../../src/server/watch-limits.ts";
 import type { WatchHub, WatchStream } from "../../src/watch/hub.ts";
 import { createWatchHub, type WatchLimits, type WatchSource } from "../../src/watch/watch-hub.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
@@ -29,7 +30,7 @@ export function createBench(
   watched: (store: Mvcc) => WatchSource = (store) => store,
 ): Bench {
   const store = createMvccRestore(createMemoryBackend()).finish().mvcc;
-  const hub = createWatchHub(watched(store), { maxRequestBytes: 1_572_864, ...changed }, () => bench.workCalls++);
+  const hub = createWatchHub(watched(store), { ...watchLimits(1_572_864), ...changed }, () => bench.workCalls++);
   const bench: Bench = {
     store,
     hub,

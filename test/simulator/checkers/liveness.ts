@@ -1,0 +1,101 @@
+import type { History, Operation, Probe, ProbeChecker, Stamp } from "../history.ts";
+import { Findings, type Verdict } from "./verdict.ts";
+
+/** The issue's bound: election timeouts from the moment that a quorum is connected. */
+const ELECTIONS_TO_A_LEADER = 5;
+
+/** While a quorum is connected, no span of five election timeouts passes without a leader in it. */
+export function createLeaderLiveness(history: Pick<History, "report" | "facts">): ProbeChecker {
+  const name = "liveness";
+  const { electionMs, maxDrift } = history.facts;
+  const boundMs = (ELECTIONS_TO_A_LEADER * electionMs) / (1 - maxDrift);
+  const leading = new Set<number>();
+  let quorum: readonly number[] = [];
+  /** The latest moment that the quorum had a leader or began to be one. */
+  let since = 0;
+  let spans = 0;
+  let reported = false;
+
+  const look = ({ at }: Stamp): void => {
+    if (quorum.length === 0) return;
+    if (quorum.some((member) => leading.has(member))) {
+      if (since < at) spans++;
+      since = at;
+      reported = false;
+    } else if (at - since > boundMs && !reported) {
+      reported = true;
+      history.report(name, `members ${quorum.join(", ")} reach a quorum since ${since}, and no one of them leads`, at);
+    }
+  };
+
+  return {
+    name,
+    probe(probe: Probe, stamp: Stamp) {
+      if (probe.kind !== "leader" && probe.kind !== "deposed" && probe.kind !== "ended") return;
+      look(stamp);
+      if (probe.kind === "leader") leading.add(probe.member);
+      else leading.delete(probe.member);
+      look(stamp);
+    },
+    world(event, stamp) {
+      look(stamp);
+      if (event.kind !== "quorum") return;
+      quorum = event.members;
+      since = stamp.at;
+      look(stamp);
+    },
+    tick: look,
+    counts: () => ({ "looks at a quorum with a leader": spans }),
+  };
+}
+
+/** G-6. */
+function requestTimeoutMs(electionMs: number): number {
+  return 5_000 + 2 * electionMs;
+}
+
+/**
+ * Once faults have ended and the cluster has recovered (which the run bounds), every request to a member that runs is
+ * answered, and in time. What was asked while leadership or membership was being changed on purpose may still hear that nobody knows.
+ */
+export function checkProgress(history: History): Verdict {
+  const findings = new Findings("progress", ["answered after healing"]);
+  const recovered = history.worldEvents.find(({ event }) => event.kind === "recovered");
+  const settled = history.worldEvents.find(({ event }) => event.kind === "settled");
+  if (recovered === undefined || settled === undefined) return findings.verdict();
+  const { electionMs, maxDrift } = history.facts;
+  const timeoutMs = requestTimeoutMs(electionMs) / (1 - maxDrift);
+  const upheavals = history.operations.filter(
+    ({ request }) => request.kind === "moveLeader" || request.kind === "members",
+  );
+
+  for (const operation of history.operations) {
+    const { invoked, returned, outcome, request, client, member } = operation;
+    if (invoked.seq < recovered.seq || !runsThroughout(history, operation, settled)) continue;
+    if (outcome.kind !== "unknown") {
+      findings.count("answered after healing");
+      continue;
+    }
+    if (returned === undefined && invoked.at + timeoutMs > settled.at) continue;
+    if (upheavals.some((other) => overlap(operation, other))) continue;
+    findings.report(
+      `client ${client} asked member ${member} for ${request.kind} at ${invoked.at}, long after faults had ended: ${outcome.reason}`,
+      invoked.at,
+    );
+  }
+  return findings.verdict();
+}
+
+function runsThroughout({ lives }: History, { member, invoked, returned }: Operation, settled: Stamp): boolean {
+  const end = returned?.seq ?? settled.seq;
+  return lives.some(
+    (life) =>
+      life.member === member && life.started.seq < invoked.seq && (life.ended === undefined || life.ended.seq > end),
+  );
+}
+
+function overlap(a: Operation, b: Operation): boolean {
+  const endA = a.returned?.seq ?? Number.POSITIVE_INFINITY;
+  const endB = b.returned?.seq ?? Number.POSITIVE_INFINITY;
+  return a.invoked.seq < endB && b.invoked.seq < endA;
+}

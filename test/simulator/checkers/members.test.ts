@@ -1,0 +1,254 @@
+import { describe, expect, test } from "vitest";
+import { History, type LogEntry, type Probe, type ProbeChecker, type WorldEvent } from "../history.ts";
+import { createDurability } from "./durability.ts";
+import { createLeaderPerTerm } from "./leader-per-term.ts";
+import { createLeaderLiveness } from "./liveness.ts";
+import { createLogMatching } from "./log-matching.ts";
+import { createStateHash } from "./state-hash.ts";
+
+type Body = Probe extends infer P ? (P extends Probe ? Omit<P, "member" | "life"> : never) : never;
+
+const e = (index: number, term: number, hash = index * 100 + term): LogEntry => ({ index, term, hash });
+
+/** One checker, told what members do. */
+class Stage {
+  now = 0;
+  readonly history = new History({ electionMs: 1000, heartbeatMs: 100, maxDrift: 0 }, () => this.now);
+  readonly checker: ProbeChecker;
+  readonly #lives = new Map<number, number>();
+
+  constructor(create: (history: History) => ProbeChecker) {
+    this.checker = create(this.history);
+    this.history.attach(this.checker);
+  }
+
+  tell(member: number, ...bodies: readonly Body[]): this {
+    for (const body of bodies) {
+      if (body.kind === "started") this.#lives.set(member, (this.#lives.get(member) ?? 0) + 1);
+      this.history.probe({ ...body, member, life: this.#lives.get(member) ?? 1 } as Probe);
+    }
+    return this;
+  }
+
+  world(event: WorldEvent): this {
+    this.history.world(event);
+    return this;
+  }
+
+  get messages(): string {
+    return this.history.violations.map(({ message }) => message).join("\n");
+  }
+}
+
+const started = (log: readonly LogEntry[] = [], more: Partial<Probe & { readonly kind: "started" }> = {}): Body => ({
+  kind: "started",
+  term: 1,
+  vote: 0,
+  commit: 0,
+  appliedIndex: 0,
+  firstIndex: 1,
+  log,
+  ...more,
+});
+const persist = (...entries: readonly LogEntry[]): Body => ({ kind: "persist", hardState: undefined, entries });
+const acknowledged = (index: number, term: number): Body => ({ kind: "acknowledged", term, index, to: 1 });
+const committed = (entry: LogEntry): Body => ({ kind: "committed", entry });
+const leader = (term: number): Body => ({ kind: "leader", term });
+const applied = (entry: LogEntry, revision = 1): Body => ({ kind: "applied", entry, command: undefined, revision });
+const crash: Body = { kind: "ended", how: "crash" };
+
+describe("leader-per-term", () => {
+  const stage = (): Stage => new Stage(createLeaderPerTerm);
+
+  test("one leader a term, over lives, and one vote", () => {
+    const good = stage()
+      .tell(1, started(), { kind: "voted", term: 2, vote: 1 }, leader(2), crash, started(), leader(3))
+      .tell(2, { kind: "voted", term: 2, vote: 1 }, { kind: "voted", term: 2, vote: 1 }, leader(4));
+    expect(good.messages).toBe("");
+    expect(good.checker.counts()).toEqual({ leaders: 3, votes: 3 });
+  });
+
+  test("refuses two leaders and two votes", () => {
+    expect(stage().tell(1, leader(2)).tell(2, leader(2)).messages).toContain("two leaders");
+    const voted = (vote: number): Body => ({ kind: "voted", term: 2, vote });
+    expect(stage().tell(1, voted(1), crash, started(), voted(2)).messages).toContain("voted for 1 and for 2");
+    expect(stage().tell(1, voted(1), { kind: "damaged", what: "lost" }, voted(2)).messages).toBe("");
+  });
+});
+
+describe("log-matching", () => {
+  const stage = (): Stage => new Stage(createLogMatching);
+
+  test("replication, conflicts and elections that are right", () => {
+    const good = stage()
+      .tell(1, started(), leader(2), persist(e(1, 2)), persist(e(2, 2), e(3, 2)), committed(e(1, 2)))
+      .tell(2, started(), persist(e(1, 2)), persist(e(2, 2)), committed(e(1, 2)))
+      // Member 1 is cut off with entry 3; member 2 takes over and replaces it there.
+      .tell(2, leader(3), persist(e(3, 3)), committed(e(2, 2)), committed(e(3, 3)))
+      .tell(1, { kind: "deposed", term: 2 }, persist(e(3, 3)), committed(e(2, 2)), committed(e(3, 3)))
+      .tell(1, crash, started([e(1, 2), e(2, 2), e(3, 3)]), leader(4));
+    expect(good.messages).toBe("");
+    expect(good.checker.counts()).toMatchObject({ commits: 6, elections: 3 });
+  });
+
+  test("an old leader may append what others commit differently, while it does not know", () => {
+    const good = stage()
+      .tell(1, started(), leader(2), persist(e(1, 2)), committed(e(1, 2)))
+      .tell(2, started(), persist(e(1, 2)), leader(3), persist(e(2, 3)), committed(e(1, 2)), committed(e(2, 3)))
+      .tell(1, persist(e(2, 2)));
+    expect(good.messages).toBe("");
+  });
+
+  test("refuses what must not be", () => {
+    const other = stage()
+      .tell(1, persist(e(1, 2)))
+      .tell(2, persist(e(1, 2, 77)));
+    expect(other.messages).toContain("different entries");
+
+    const prefix = stage()
+      .tell(1, persist(e(1, 1), e(2, 2)))
+      .tell(2, persist(e(1, 2, 9), e(2, 2)));
+    expect(prefix.messages).toContain("stands behind one of term 1");
+
+    const own = stage().tell(1, leader(2), persist(e(1, 2), e(2, 2)), persist(e(2, 2)));
+    expect(own.messages).toContain("replaces its own log");
+
+    const twice = stage()
+      .tell(1, persist(e(1, 1)), committed(e(1, 1)))
+      .tell(2, persist(e(1, 2)), committed(e(1, 2)));
+    expect(twice.messages).toContain("committed in term 1");
+
+    const over = stage().tell(1, persist(e(1, 1)), committed(e(1, 1)), persist(e(1, 2)));
+    expect(over.messages).toContain("knows that 1 is committed");
+
+    const incomplete = stage().tell(1, persist(e(1, 1), e(2, 1)), committed(e(1, 1)), committed(e(2, 1)));
+    expect(incomplete.tell(2, persist(e(1, 1)), leader(2)).messages).toContain("without entry 2");
+
+    expect(stage().tell(1, persist(e(1, 1)), persist(e(3, 1))).messages).toContain("writes index 3");
+  });
+});
+
+describe("durability", () => {
+  const stage = (): Stage => new Stage(createDurability);
+
+  test("what was not acknowledged may be lost, in part or in whole", () => {
+    const good = stage()
+      .tell(1, started(), persist(e(1, 1), e(2, 1)), acknowledged(1, 1), persist(e(3, 1)), crash)
+      .tell(1, started([e(1, 1)]), persist(e(2, 1)), acknowledged(2, 1), { kind: "voted", term: 3, vote: 2 }, crash)
+      .tell(1, started([e(1, 1), e(2, 1)], { term: 3, vote: 2 }));
+    expect(good.messages).toBe("");
+    expect(good.checker.counts()).toMatchObject({ acknowledgements: 2, restarts: 2, "entries found again": 3 });
+  });
+
+  test("a replaced write leaves either entries, and its late acknowledgement promises nothing of the new ones", () => {
+    const replaced = (log: readonly LogEntry[]): Stage =>
+      stage().tell(
+        1,
+        started(),
+        persist(e(1, 1), e(2, 1), e(3, 1)),
+        persist(e(2, 2)),
+        acknowledged(3, 1),
+        crash,
+        started(log),
+      );
+    expect(replaced([e(1, 1), e(2, 1), e(3, 1)]).messages).toBe("");
+    expect(replaced([e(1, 1), e(2, 2)]).messages).toBe("");
+    expect(replaced([]).messages).toContain("without entry 1");
+  });
+
+  test("refuses losses", () => {
+    const promised = (): Stage => stage().tell(1, started(), persist(e(1, 1), e(2, 1)), acknowledged(2, 1), crash);
+    expect(promised().tell(1, started([e(1, 1)])).messages).toContain("without entry 2");
+    expect(promised().tell(1, started([e(1, 1), e(2, 1, 5)])).messages).toContain("without entry 2");
+    expect(promised().tell(1, { kind: "damaged", what: "lost" }, started([])).messages).toBe("");
+
+    // A leader counts itself without a message; what it hands out as committed it has on its disk.
+    const alone = stage().tell(1, started(), persist(e(1, 1)), committed(e(1, 1)), crash, started([]));
+    expect(alone.messages).toContain("without entry 1");
+
+    const voted = (more: object): string =>
+      stage().tell(1, started(), { kind: "voted", term: 3, vote: 2 }, crash, started([], more)).messages;
+    expect(voted({ term: 2 })).toContain("having spoken in term 3");
+    expect(voted({ term: 3, vote: 0 })).toContain("having voted for 2");
+    expect(voted({ term: 3, vote: 2 })).toBe("");
+    expect(voted({ term: 4, vote: 1 })).toBe("");
+
+    expect(stage().tell(1, started(), persist(e(1, 1)), acknowledged(2, 1)).messages).toContain("its log ends at 1");
+  });
+
+  test("in the end everybody has applied what was applied long ago", () => {
+    const end = (secondApplies: number): Stage => {
+      const result = stage()
+        .tell(1, started(), applied(e(1, 1)), applied(e(2, 1)))
+        .tell(2, started());
+      for (let index = 1; index <= secondApplies; index++) result.tell(2, applied(e(index, 1)));
+      result.now = 10_000;
+      result.tell(1, applied(e(3, 1)));
+      result.now += 100;
+      return result.world({ kind: "settled" });
+    };
+    expect(end(2).messages).toBe("");
+    expect(end(2).checker.counts()).toMatchObject({ "members in the end": 2 });
+    expect(end(1).messages).toContain("member 2 has applied 1");
+  });
+});
+
+describe("state-hash", () => {
+  const stage = (): Stage => new Stage(createStateHash);
+  const state = (appliedIndex: number, hash: number, what = "keys"): Body => ({
+    kind: "state",
+    appliedIndex,
+    hash,
+    what,
+  });
+
+  test("equal members, by apply and by replay", () => {
+    const good = stage()
+      .tell(1, started(), applied(e(1, 1)), state(1, 5), applied(e(2, 1), 2), state(2, 6), state(2, 9, "leases"))
+      .tell(2, started(), applied(e(1, 1)), state(1, 5), crash, started([], { appliedIndex: 0 }), applied(e(1, 1)))
+      .tell(2, applied(e(2, 1), 2), state(2, 6));
+    expect(good.messages).toBe("");
+    expect(good.checker.counts()).toEqual({ applied: 5, hashes: 5, "hashes compared": 2 });
+  });
+
+  test("refuses differences", () => {
+    const first = (): Stage =>
+      stage()
+        .tell(1, started(), applied(e(1, 1)), state(1, 5))
+        .tell(2, started());
+    expect(first().tell(2, applied(e(1, 1)), state(1, 6)).messages).toContain("keys at applied index 1");
+    expect(first().tell(2, applied(e(1, 1), 2)).messages).toContain("the revision at applied index 1");
+    expect(first().tell(2, applied(e(1, 2))).messages).toContain("another of term 2");
+    expect(first().tell(1, applied(e(3, 1))).messages).toContain("applies 3 after 1");
+    expect(first().tell(1, applied(e(1, 1))).messages).toContain("applies 1 after 1");
+  });
+});
+
+describe("liveness", () => {
+  const quorum = (...members: readonly number[]): WorldEvent => ({ kind: "quorum", members });
+
+  function pass(stage: Stage, milliseconds: number): Stage {
+    stage.now += milliseconds;
+    stage.history.tick();
+    return stage;
+  }
+
+  test("a leader in time, again and again", () => {
+    const stage = new Stage(createLeaderLiveness).world(quorum(1, 2));
+    pass(stage, 4_900).tell(1, leader(2));
+    pass(stage, 60_000).tell(1, { kind: "deposed", term: 2 });
+    pass(stage, 4_000).tell(2, leader(3));
+    pass(stage, 1_000).world(quorum());
+    pass(stage, 60_000).tell(2, crash).world(quorum(1, 3));
+    pass(stage, 4_000).world(quorum(1, 3));
+    pass(stage, 4_000).tell(1, leader(4));
+    expect(stage.messages).toBe("");
+    expect(stage.checker.counts()["looks at a quorum with a leader"]).toBeGreaterThan(1);
+  });
+
+  test("refuses a quorum that finds no leader, and one whose only leader is cut off from it", () => {
+    expect(pass(new Stage(createLeaderLiveness).world(quorum(1, 2)), 5_100).messages).toContain("no one of them leads");
+    const elsewhere = new Stage(createLeaderLiveness).tell(3, leader(2)).world(quorum(1, 2));
+    expect(pass(elsewhere, 5_100).messages).toContain("no one of them leads");
+  });
+});

@@ -1,0 +1,76 @@
+import { rpcs } from "../../proto/generated/services.ts";
+import type { Operation } from "./history.ts";
+import type { Knowledge } from "./requests.ts";
+import type { ClientStream } from "./sim-rpc.ts";
+import { outcomeOfError } from "./wire.ts";
+import type { Client, WorkloadDeps } from "./workload.ts";
+
+const PERIOD_MS = 700;
+const LEASES = 3;
+/** On one stream, before it is closed and another opened. */
+const ROUNDS = 12;
+
+/** Keeps the newest leases alive, on one stream to one member at a time, as a client library does. */
+export class Keeper {
+  readonly #client: Client;
+  readonly #knowledge: Knowledge;
+  readonly #deps: WorkloadDeps;
+  readonly #isStopping: () => boolean;
+
+  constructor(client: Client, knowledge: Knowledge, deps: WorkloadDeps, isStopping: () => boolean) {
+    this.#client = client;
+    this.#knowledge = knowledge;
+    this.#deps = deps;
+    this.#isStopping = isStopping;
+  }
+
+  start(): void {
+    this.#deps.world.schedule(this.#client.owner, PERIOD_MS, "keeper", () => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { world, members } = this.#deps;
+    while (!this.#isStopping()) {
+      await this.#keep(this.#client.random.pick(members()));
+      await world.delay(this.#client.owner, PERIOD_MS / 4, "keeper");
+    }
+  }
+
+  /** One stream, until it ends. Answers come in the order of the requests (L-4). */
+  async #keep(member: number): Promise<void> {
+    const { world, port, history } = this.#deps;
+    const { owner, number, random } = this.#client;
+    const open: Operation[] = [];
+    let isOver = false;
+    const stream: ClientStream<{ readonly ID: bigint }> = port.stream(
+      owner,
+      member,
+      rpcs.LeaseLeaseKeepAlive,
+      ({ header, ID, TTL }) => {
+        const operation = open.shift();
+        if (operation === undefined) {
+          this.#deps.report("keep-alive", `an answer for lease ${ID} that nobody asked for`);
+          return;
+        }
+        const revision = header?.revision ?? 0;
+        const response = { kind: "leaseKeepAlive", revision, id: ID, ttlSeconds: TTL } as const;
+        history.settle(operation, { kind: "ok", response });
+      },
+      (code, message) => {
+        isOver = true;
+        for (const operation of open.splice(0)) history.settle(operation, outcomeOfError(code, message));
+      },
+    );
+    // Often enough, as clients do; or about as often as leases run out, so that renewals and revokes meet.
+    const periodMs = random.chance(0.7) ? PERIOD_MS : random.real(PERIOD_MS, 8 * PERIOD_MS);
+    for (let round = 0; round < ROUNDS && !isOver && !this.#isStopping(); round++) {
+      if (open.length > 3 * LEASES) break;
+      for (const ID of this.#knowledge.leases.slice(-LEASES)) {
+        open.push(history.invoke(number, member, { kind: "leaseKeepAlive", id: ID }));
+        stream.send({ ID });
+      }
+      await world.delay(owner, periodMs * random.real(0.9, 1.1), "keeper");
+    }
+    stream.close();
+  }
+}

@@ -1,0 +1,45 @@
+import type { MemoryBackend } from "../../storage/memory-backend.ts";
+import { createMemoryBackend } from "../../storage/memory-backend.ts";
+import { MemoryDisk } from "../storage/memory-disk.ts";
+import type { Life } from "./member-life.ts";
+import type { Random } from "./random.ts";
+import { createDiskState, type DiskState } from "./sim-disk.ts";
+import type { Clock } from "./sim-env.ts";
+
+/** One machine: what stays when the process on it ends. */
+export interface Machine {
+  readonly number: number;
+  readonly clock: Clock;
+  readonly diskState: DiskState;
+  readonly random: Random;
+  disk: MemoryDisk;
+  store: MemoryBackend;
+  /** Lives so far. */
+  lives: number;
+  life: Life | undefined;
+  /** What a fault took or changed of what was synced; such machines are a minority. */
+  damage: "none" | "log" | "state" | "lost";
+  /** The damage may look like the torn end of the log. */
+  damagedTail: boolean;
+  /** What is on the disk for certain, as far as its log said so. */
+  durable: { readonly lastIndex: number; readonly term: number; readonly vote: bigint };
+  /** It stays down for good. */
+  retired: boolean;
+}
+
+export function createMachine(number: number, clock: Clock, syncMs: number, random: Random): Machine {
+  return {
+    number,
+    clock,
+    diskState: createDiskState(syncMs),
+    random,
+    disk: new MemoryDisk(),
+    store: createMemoryBackend(),
+    lives: 0,
+    life: undefined,
+    damage: "none",
+    damagedTail: false,
+    durable: { lastIndex: 0, term: 0, vote: 0n },
+    retired: false,
+  };
+}

@@ -1,0 +1,72 @@
+import type { Cluster } from "./cluster.ts";
+import type { History } from "./history.ts";
+import type { DiskState } from "./sim-disk.ts";
+import type { Network } from "./sim-network.ts";
+import type { Plan } from "./swarm.ts";
+import type { World } from "./world.ts";
+
+function isWell(disk: DiskState, now: number): boolean {
+  const { slowFactor, stalledUntil, full, failSync, failStoreFlush, crashAt } = disk;
+  return slowFactor === 1 && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined;
+}
+
+/**
+ * Tells the history who could lead: the voters that run and reach, both ways, a quorum of voters that do so too. Told
+ * again whenever a life or a link among them changes, for then the time to elect a leader starts anew.
+ */
+export class QuorumWatch {
+  readonly #world: World;
+  readonly #cluster: Cluster;
+  readonly #network: Network;
+  readonly #history: History;
+  readonly #heartbeatMs: number;
+  readonly #preVote: boolean;
+  #last = "";
+
+  constructor(world: World, cluster: Cluster, network: Network, history: History, plan: Plan) {
+    this.#world = world;
+    this.#cluster = cluster;
+    this.#network = network;
+    this.#history = history;
+    this.#heartbeatMs = plan.heartbeatMs;
+    this.#preVote = plan.preVote;
+  }
+
+  update(): void {
+    const members = this.#able();
+    const lives = members.map((number) => this.#cluster.machines[number - 1]?.life?.number);
+    const cuts = members.map((a) => members.filter((b) => this.#network.isCut(a, b)));
+    const mark = JSON.stringify([members, lives, cuts]);
+    if (mark === this.#last) return;
+    this.#last = mark;
+    this.#history.world({ kind: "quorum", members });
+  }
+
+  #able(): number[] {
+    const { drop, delay, meanMs } = this.#network.weather;
+    if (drop > 0 || delay > 0 || 3 * meanMs > this.#heartbeatMs) return [];
+    // Without pre-vote a voter whose log is too short to win can, by standing, put off those who could: by chance more
+    // often than any fixed number of time-outs. The end of the run still demands that somebody leads.
+    if (!this.#preVote) return [];
+    const { machines } = this.#cluster;
+    const quorum = Math.floor(machines.length / 2) + 1;
+    const { now } = this.#world;
+    // Whose disk hangs cannot be elected, but goes on leading: there is a leader, only not one of the list.
+    const leader = this.#cluster.leader();
+    if (leader?.life !== undefined && leader.life.heldUntil <= now && !isWell(leader.diskState, now)) return [];
+    let able = machines
+      .filter(({ life, diskState }) => {
+        if (life?.member === undefined || life.heldUntil > now) return false;
+        const { slowFactor, stalledUntil, full, failSync, failStoreFlush, crashAt } = diskState;
+        return (
+          slowFactor === 1 && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined
+        );
+      })
+      .map(({ number }) => number);
+    for (;;) {
+      const left = able.filter((a) => able.filter((b) => a === b || this.#network.isConnected(a, b)).length >= quorum);
+      if (left.length === able.length) return left;
+      able = left;
+    }
+  }
+}

@@ -1,0 +1,376 @@
+import { DEFAULT_SLICE } from "../../src/services/sliced-reader.ts";
+import { WalDamagedError } from "../../storage/wal.ts";
+import { type Cluster, createCluster, memberId } from "./cluster.ts";
+import { FaultCounts } from "./fault-counts.ts";
+import { Faults } from "./faults.ts";
+import { History, type Violation } from "./history.ts";
+import { attachProbeCheckers, type Checked, checkHistory } from "./judge.ts";
+import type { Life, LifeDeps } from "./member-life.ts";
+import { observeMessage } from "./probes.ts";
+import { QuorumWatch } from "./quorum-watch.ts";
+import { Random } from "./random.ts";
+import { restoreLimits, setLimits } from "./sim-limits.ts";
+import { Network } from "./sim-network.ts";
+import { ClientPort } from "./sim-rpc.ts";
+import { describePlan, type Plan } from "./swarm.ts";
+import { Workload } from "./workload.ts";
+import { World } from "./world.ts";
+
+export interface RunOptions {
+  /** Every event, fault, log line and answer as it happens. */
+  readonly onLine?: (line: string) => void;
+}
+
+export interface RunResult {
+  readonly seed: string;
+  readonly traceHash: string;
+  readonly simulatedMs: number;
+  /** Of this process. */
+  readonly cpuMs: number;
+  readonly events: number;
+  /** Answered with success, by kind. */
+  readonly operations: Readonly<Record<string, number>>;
+  /** What the checkers looked at. */
+  readonly checked: Readonly<Record<string, number>>;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly failure: Violation | undefined;
+  readonly plan: string;
+  readonly lastLines: readonly string[];
+}
+
+/** Faults begin when the cluster had time to come up. */
+const FAULTS_FROM_MS = 2_000;
+/** Healed, every member that runs must serve within this time, and the election time-outs that it takes. */
+const RECOVERY_MS = 30_000;
+const POLL_MS = 50;
+/** The longest time-to-live of the workload, and what the checker of leases gives expiry on top. */
+const LEASES_MS = 40_000;
+const TICK_MS = 1_000;
+
+/** One seed, from the first start to the last check. */
+export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
+  const before = process.cpuUsage();
+  const run = new Run(plan, options);
+  setLimits(plan);
+  try {
+    await run.world.run();
+  } finally {
+    restoreLimits();
+  }
+  const checked = run.judge();
+  const { user, system } = process.cpuUsage(before);
+  return {
+    seed: plan.seed,
+    traceHash: run.world.trace.hash,
+    simulatedMs: run.world.now,
+    cpuMs: (user + system) / 1_000,
+    events: run.world.events,
+    operations: countOperations(run.history),
+    checked: checked.counts,
+    faults: run.counts.toRecord(),
+    failure: checked.violation,
+    plan: describePlan(plan),
+    lastLines: run.world.trace.last(80),
+  };
+}
+
+class Run {
+  readonly world: World;
+  readonly history: History;
+  readonly counts = new FaultCounts();
+  readonly #plan: Plan;
+  readonly #cluster: Cluster;
+  readonly #workload: Workload;
+  readonly #faults: Faults;
+  readonly #quorum: QuorumWatch;
+  readonly #network: Network;
+  /** Lost disks whose return must be refused: who could have told at the start. */
+  readonly #witnesses = new Map<Life, readonly Life[]>();
+
+  constructor(plan: Plan, options: RunOptions) {
+    this.#plan = plan;
+    const { counts } = this;
+    const random = new Random(plan.seed);
+    const world = new World({
+      onUncaught: (owner, error) => this.#report("uncaught", `${owner?.name ?? "world"}: ${textOf(error)}`),
+    });
+    this.world = world;
+    world.trace.onLine = options.onLine;
+    const history = new History(
+      { electionMs: plan.electionMs, heartbeatMs: plan.heartbeatMs, maxDrift: plan.drift },
+      () => world.now,
+    );
+    this.history = history;
+    attachProbeCheckers(history);
+
+    const numbers = new Map(Array.from({ length: 9 }, (_, i) => [memberId(i + 1), i + 1]));
+    const network = new Network({
+      world,
+      random: random.split("network"),
+      counts,
+      onSend: (host, message) => {
+        const life = this.#cluster.machines[host - 1]?.life;
+        if (life !== undefined) observeMessage(message, life.observer);
+        this.#faults.sent(host, message);
+      },
+    });
+    this.#network = network;
+    network.weather.meanMs = plan.meanLatencyMs;
+    network.weather.tellsLoss = plan.tellsLoss;
+    const port = new ClientPort(world, network, random.split("client port"));
+    port.onLoss = () => counts.add("client connection broken");
+    const lifeDeps: LifeDeps = {
+      world,
+      network,
+      port,
+      history,
+      counts,
+      numberOf: (id) => numbers.get(id) ?? 0,
+      verbose: options.onLine !== undefined,
+      readSlice: { keys: plan.readSliceKeys, bytes: DEFAULT_SLICE.bytes },
+      onBooted: (life, { restored, wal }) => this.#inspect(life, wal.lastIndex, restored.hardState),
+      onChange: () => this.#changed(),
+      onEnded: (life, ending) => {
+        world.trace.note(world.now, life.name, "ends", ending.kind === "fatal" ? firstLine(ending.error) : ending.kind);
+        if (ending.kind === "fatal") this.#judgeEnd(life, ending.error);
+        this.#restartLater(life);
+        this.#changed();
+      },
+    };
+    this.#cluster = createCluster(plan, random, lifeDeps);
+    const members = this.#cluster.machines.map(({ number }) => number);
+    this.#quorum = new QuorumWatch(world, this.#cluster, network, history, plan);
+    network.onChange = () => this.#quorum.update();
+    this.#workload = new Workload(plan, {
+      world,
+      port,
+      history,
+      random: random.split("workload"),
+      members: () => members,
+      report: (checker, message) => this.#report(checker, message),
+    });
+    this.#faults = new Faults(plan, {
+      world,
+      random: random.split("faults"),
+      cluster: this.#cluster,
+      network,
+      port,
+      counts,
+      history,
+      clients: this.#workload.clients,
+      onChange: () => this.#changed(),
+    });
+    for (const machine of this.#cluster.machines) {
+      world.schedule(undefined, random.real(0, 50), "power on", () => this.#cluster.start(machine));
+    }
+    world.schedule(undefined, 0, "begin", () => void this.#phases());
+  }
+
+  /** After the end: what the whole history tells. */
+  judge(): Checked {
+    return checkHistory(this.history);
+  }
+
+  async #phases(): Promise<void> {
+    const { world, history } = this;
+    this.#workload.start();
+    this.#tick();
+    await this.#sleep(FAULTS_FROM_MS);
+    this.#faults.start();
+    await this.#sleep(this.#plan.safetyMs);
+
+    this.#faults.stop();
+    for (const machine of this.#cluster.machines) this.#cluster.start(machine);
+    world.trace.note(world.now, "world", "healed", "");
+    history.world({ kind: "healed" });
+    await this.#demandProgress();
+    history.world({ kind: "recovered" });
+    await this.#sleep(this.#plan.calmMs);
+
+    this.#workload.stop();
+    await this.#until(RECOVERY_MS, () => this.#workload.busy === 0, "requests never come back");
+    await this.#settle();
+    world.finish();
+  }
+
+  /** Healed, every member that can run serves writes and reads. */
+  async #demandProgress(): Promise<void> {
+    const running = this.#running();
+    await Promise.all(
+      running.map(async (number) => {
+        const wrote = await this.#workload.writeOne(number, RECOVERY_MS);
+        const read = wrote && (await this.#workload.readAll(number, RECOVERY_MS));
+        // It may have met its damaged disk only now.
+        if (!this.#running().includes(number)) return;
+        if (!wrote) this.#report("liveness", `healed, and member ${number} takes no write for ${RECOVERY_MS} ms`);
+        else if (!read) this.#report("liveness", `healed, and member ${number} answers no read for ${RECOVERY_MS} ms`);
+      }),
+    );
+  }
+
+  /** Nobody writes any more: all members come to the same state, and all watchers to the same end. */
+  async #settle(): Promise<void> {
+    const { history, world } = this;
+    const machines = this.#cluster.machines;
+    const applied = (): number[] => machines.flatMap(({ life }) => life?.booted?.machine.appliedIndex ?? []);
+    await this.#until(
+      RECOVERY_MS,
+      () => new Set(applied()).size === 1,
+      () => `members stay apart: ${applied().join()}`,
+    );
+    for (const { life } of machines) life?.look();
+    await this.#outliveLeases();
+    this.#workload.askProgress();
+    await this.#sleep(1_000 + 40 * this.#plan.meanLatencyMs);
+    for (const { life } of machines) life?.look();
+    await Promise.all(this.#running().map((number) => this.#workload.readAll(number, RECOVERY_MS)));
+    world.trace.note(world.now, "world", "settled", "");
+    history.world({ kind: "settled" });
+    history.tick();
+  }
+
+  /** Nobody renews any more: all leases go, or have had the time to. */
+  async #outliveLeases(): Promise<void> {
+    const left = (): number =>
+      Math.max(...this.#cluster.machines.map(({ life }) => life?.booted?.machine.leases.size ?? 0));
+    const end = this.world.now + LEASES_MS;
+    while (left() > 0 && this.world.now < end) await this.#sleep(TICK_MS);
+  }
+
+  #running(): number[] {
+    return this.#cluster.machines.filter(({ retired }) => !retired).map(({ number }) => number);
+  }
+
+  async #until(patienceMs: number, isDone: () => boolean, complaint: string | (() => string)): Promise<void> {
+    const end = this.world.now + patienceMs;
+    while (!isDone()) {
+      if (this.world.now >= end) {
+        this.#report("liveness", typeof complaint === "string" ? complaint : complaint());
+        return;
+      }
+      await this.#sleep(POLL_MS);
+    }
+  }
+
+  #sleep(milliseconds: number): Promise<void> {
+    return this.world.delay(undefined, milliseconds, "phase");
+  }
+
+  #tick(): void {
+    this.world.schedule(undefined, TICK_MS, "tick", () => {
+      this.history.tick();
+      this.#stopWhenRefuted();
+      this.#tick();
+    });
+  }
+
+  #changed(): void {
+    this.#quorum.update();
+    this.#stopWhenRefuted();
+  }
+
+  #stopWhenRefuted(): void {
+    if (this.history.violations.length > 0) this.world.finish();
+  }
+
+  #report(checker: string, message: string): void {
+    this.history.report(checker, message);
+    this.world.finish();
+  }
+
+  #restartLater({ machine }: Life): void {
+    if (machine.retired) return;
+    this.world.schedule(undefined, this.#faults.downtime(machine), "restart", () => {
+      if (machine.life !== undefined || machine.retired) return;
+      this.#cluster.start(machine);
+      if (machine.damage === "lost" && machine.life !== undefined) {
+        this.#witnesses.set(machine.life, this.#whoKnows(machine.number));
+      }
+    });
+  }
+
+  /** Members that serve, run on, and exchange messages with this machine. */
+  #whoKnows(number: number): readonly Life[] {
+    const { drop, delay } = this.#network.weather;
+    if (drop > 0 || delay > 0) return [];
+    return this.#cluster.machines.flatMap(({ life, number: other }) => {
+      if (life === undefined || other === number || !life.isServing || life.heldUntil > this.world.now) return [];
+      return this.#network.isConnected(other, number) ? [life] : [];
+    });
+  }
+
+  /** A member ends itself only for what a fault did to its disk. */
+  #judgeEnd(life: Life, error: unknown): void {
+    const { machine } = life;
+    if (error instanceof Retired) {
+      machine.retired = true;
+      return;
+    }
+    const text = textOf(error);
+    if (machine.damage !== "none") {
+      machine.retired = true;
+      this.counts.add(error instanceof WalDamagedError ? "damaged log refused" : `${machine.damage} disk refused`);
+      return;
+    }
+    if (/\(simulated\)/.test(text)) return;
+    this.#report("member", `${life.name} ended itself: ${text}`);
+  }
+
+  /** What a start found on a damaged disk must be all that was promised from it, or be refused. */
+  #inspect(life: Life, lastIndex: number, hardState: { readonly term: number; readonly vote: bigint }): void {
+    const { machine } = life;
+    switch (machine.damage) {
+      case "none":
+      case "state":
+        return;
+      case "lost": {
+        const witnesses = this.#witnesses.get(life) ?? [];
+        const now = this.#whoKnows(machine.number);
+        if (witnesses.some((witness) => now.includes(witness))) {
+          this.#report("second life", `${life.name} lost its disk and starts as new, though members know that it ran`);
+        }
+        // Nobody could tell it. From here on it would be a danger, as it is in etcd: an operator must not do this.
+        throw new Retired("a lost disk comes back with nobody there who knows");
+      }
+      case "log": {
+        const { durable } = machine;
+        const isWhole =
+          lastIndex >= durable.lastIndex && hardState.term === durable.term && hardState.vote === durable.vote;
+        if (isWhole) {
+          this.counts.add("damage that met nothing");
+          return;
+        }
+        if (!machine.damagedTail) {
+          this.#report(
+            "damaged log",
+            `${life.name} starts with entries to ${lastIndex} in term ${hardState.term} from a damaged log that had ` +
+              `${durable.lastIndex} in term ${durable.term}`,
+          );
+        }
+        // A synced last write that rots looks like one that was torn. No log can tell, so nobody runs on it here.
+        throw new Retired("a damaged end of the log was taken for a torn one");
+      }
+    }
+  }
+}
+
+/** The plan takes the machine out of the run. */
+class Retired extends Error {
+  override readonly name = "Retired";
+}
+
+function countOperations(history: History): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { request, outcome } of history.operations) {
+    if (outcome.kind === "ok") counts[request.kind] = (counts[request.kind] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function firstLine(error: unknown): string {
+  return String(error).split("\n", 1)[0] ?? "";
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

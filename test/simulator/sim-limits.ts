@@ -1,0 +1,45 @@
+import { limits } from "../../src/config.ts";
+import type { Plan } from "./swarm.ts";
+
+type Limits = { -readonly [Name in keyof typeof limits]: number };
+
+/** The product reads this one record wherever a limit counts; nothing but a simulation ever writes into it. */
+const writable: Limits = limits;
+const PRODUCTION: Limits = { ...limits };
+
+/** "Tiny" puts every bound where a small workload crosses it. They are the same on all members of a run. */
+export function setLimits(plan: Plan): void {
+  Object.assign(writable, PRODUCTION, { walSegmentBytes: plan.segmentBytes });
+  if (!plan.tinyLimits) return;
+  Object.assign(writable, {
+    raftMessageBytes: 1,
+    raftInflight: 1,
+    raftInflightBytes: 400,
+    raftCommittedBytes: 1,
+    // What all members may have submitted fits in: beyond it forwarded proposals are dropped, and their callers wait in vain.
+    raftUncommittedBytes: 12_000,
+    windowBytes: 1_000,
+    applyTurnMs: 0,
+    backlogEntries: 20,
+    pendingProposals: 10,
+    submittedProposalBytes: 1_000,
+    pendingReads: 10,
+    flushAtBytes: 500,
+    stagedBytes: 2_000,
+    pendingHashes: 2,
+    watchStreamBytes: 1_000,
+    watchStreamResponses: 6,
+    watchQueuedBytes: 3_000,
+    watchSliceRevisions: 2,
+    watchSliceBytes: 300,
+    watchSliceWatchers: 2,
+    // With the tiny requests of cluster.ts: fragments of 400 bytes.
+    watchFragmentOverheadBytes: -2_600,
+    leaseExpiriesPerScan: 5,
+    leaseRevokesInFlight: 1,
+  } satisfies Partial<Limits>);
+}
+
+export function restoreLimits(): void {
+  Object.assign(writable, PRODUCTION);
+}

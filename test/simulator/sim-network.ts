@@ -1,0 +1,392 @@
+import { encode } from "../../proto/codec.ts";
+import * as raftpb from "../../proto/generated/raftpb.ts";
+import type { Message, NodeId } from "../../raft/types.ts";
+import type { Env } from "../../src/env.ts";
+import { decodeMessage, isForwarded, toWire } from "../../src/peer/message-codec.ts";
+import {
+  type PeerCallbacks,
+  PeerCallError,
+  type PeerHttpAnswer,
+  type PeerIdentity,
+  type PeerRequest,
+  type PeerResponse,
+  type PeerTransport,
+} from "../../src/peer/transport.ts";
+import type { FaultCounts } from "./fault-counts.ts";
+import type { Random } from "./random.ts";
+import { hashBytes } from "./trace.ts";
+import type { Owner, World } from "./world.ts";
+
+/** What happens to messages at the moment; faults.ts changes it. Probabilities are for one message. */
+export interface LinkWeather {
+  meanMs: number;
+  drop: number;
+  duplicate: number;
+  /** A message that may overtake and be overtaken. */
+  reorder: number;
+  /** A message that comes as much as `delayMs` later. */
+  delay: number;
+  delayMs: number;
+  /** How often a sender hears that a message of its was lost. */
+  tellsLoss: number;
+}
+
+export const FAIR_WEATHER: LinkWeather = {
+  meanMs: 0.5,
+  drop: 0,
+  duplicate: 0,
+  reorder: 0,
+  delay: 0,
+  delayMs: 0,
+  tellsLoss: 1,
+};
+
+/** One life that takes part in the network. */
+interface Station {
+  readonly host: number;
+  readonly owner: Owner;
+  readonly env: Env;
+  readonly identity: PeerIdentity;
+  readonly callbacks: PeerCallbacks;
+  readonly lost: Set<NodeId>;
+  readonly activeSince: Map<number, number>;
+  peers: ReadonlyMap<NodeId, readonly string[]>;
+  /** Senders that are no members as far as this one knows: they get answers. */
+  readonly met: Map<NodeId, number>;
+  toldRemoved: boolean;
+  isClosed: boolean;
+}
+
+export interface NetworkDeps {
+  readonly world: World;
+  readonly random: Random;
+  readonly counts: FaultCounts;
+  /** Sees every message as it leaves its member. */
+  readonly onSend: (host: number, message: Message) => void;
+}
+
+const NOTICE_MS = 2;
+const CONNECT_MS = 1;
+/** A member that is gone is noticed by those who are connected to it. */
+const GONE_MS = 3;
+
+/** Everything between the machines: who can reach whom, and what becomes of what is on its way. */
+export class Network {
+  readonly weather: LinkWeather = { ...FAIR_WEATHER };
+  readonly #deps: NetworkDeps;
+  /** By number of the host; a host has one life at most. */
+  readonly #stations = new Map<number, Station>();
+  /** How many faults cut this direction, by "from>to". */
+  readonly #cuts = new Map<string, number>();
+  /** When the last message of an ordered lane arrives. */
+  #lanes = new Map<string, number>();
+  /** Called whenever lives or cuts change. */
+  onChange: () => void = () => undefined;
+
+  constructor(deps: NetworkDeps) {
+    this.#deps = deps;
+  }
+
+  cut(from: number, to: number): void {
+    const key = `${from}>${to}`;
+    this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1);
+    this.#changed();
+  }
+
+  mend(from: number, to: number): void {
+    const key = `${from}>${to}`;
+    const left = (this.#cuts.get(key) ?? 0) - 1;
+    if (left <= 0) this.#cuts.delete(key);
+    else this.#cuts.set(key, left);
+    this.#changed();
+  }
+
+  isCut(from: number, to: number): boolean {
+    return this.#cuts.has(`${from}>${to}`);
+  }
+
+  isConnected(a: number, b: number): boolean {
+    return !this.isCut(a, b) && !this.isCut(b, a);
+  }
+
+  open(host: number, owner: Owner, env: Env, identity: PeerIdentity, callbacks: PeerCallbacks): PeerTransport {
+    const station: Station = {
+      host,
+      owner,
+      env,
+      identity,
+      callbacks,
+      lost: new Set(),
+      activeSince: new Map(),
+      peers: new Map(),
+      met: new Map(),
+      toldRemoved: false,
+      isClosed: false,
+    };
+    this.#stations.set(host, station);
+    this.#changed();
+    return {
+      send: (messages) => {
+        for (const message of messages) this.#send(station, message);
+      },
+      setPeers: (peers) => {
+        if (station.isClosed) return;
+        station.peers = new Map(
+          peers.filter(({ id }) => id !== identity.memberId).map(({ id, urls }) => [id, [...urls]]),
+        );
+        for (const id of station.peers.keys()) station.met.delete(id);
+        this.#changed();
+      },
+      activeSince: (id) => {
+        const to = this.#hostOf(station, id);
+        return to === undefined ? undefined : station.activeSince.get(to);
+      },
+      roundTripMs: () => 2 * this.weather.meanMs,
+      traffic: () => undefined,
+      request: (id, request) => this.#request(station, id, request),
+      addresses: [],
+      close: async () => {
+        this.#close(station, true);
+      },
+    };
+  }
+
+  /** The life has ended; `isNoticed`: its operating system closes its connections and refuses new ones. */
+  leave(host: number, isNoticed: boolean): void {
+    const station = this.#stations.get(host);
+    if (station !== undefined) this.#close(station, isNoticed);
+  }
+
+  /** GET from whoever listens at the URL. */
+  async fetch(from: number, owner: Owner, url: string, timeoutMs: number): Promise<string> {
+    const { host, path } = parseUrl(url);
+    const request = { method: "GET", path, timeoutMs };
+    const answer = await this.#call(from, owner, host, request);
+    if (answer.status !== 200) throw new Error(`status ${answer.status}`);
+    return answer.body.toString("utf8");
+  }
+
+  /** A member asks the leader to hand over to it. */
+  askForTransfer(from: number, leader: number): void {
+    const station = this.#stations.get(from);
+    const to = this.#stations.get(leader);
+    if (station === undefined || to === undefined) return;
+    const { memberId } = station.identity;
+    this.#send(station, { type: "MsgTransferLeader", from: memberId, to: to.identity.memberId, term: 0 });
+  }
+
+  /** How long a message takes from one machine to another now; undefined: it never arrives. */
+  transit(from: number, to: number): number | undefined {
+    const { random } = this.#deps;
+    const { meanMs, delay, delayMs } = this.weather;
+    if (this.isCut(from, to)) return undefined;
+    const spike = delay > 0 && random.chance(delay) ? random.real(0, delayMs) : 0;
+    return meanMs * (0.5 + random.fraction()) + spike;
+  }
+
+  #send(station: Station, message: Message): void {
+    const { world, counts, random } = this.#deps;
+    if (station.isClosed || station.owner.dead) return;
+    if (message.type === "MsgSnap") {
+      world.schedule(station.owner, 0, "no snapshots", () => {
+        if (!station.isClosed) station.callbacks.onSnapshotStatus(message.to, false);
+      });
+      return;
+    }
+    const to = this.#hostOf(station, message.to);
+    if (to === undefined) return;
+    this.#deps.onSend(station.host, message);
+    const bytes = encode(raftpb.Message, toWire(message));
+    const { drop, duplicate, reorder } = this.weather;
+    if (drop > 0 && random.chance(drop)) {
+      counts.add("message dropped");
+      this.#lose(station, message.to);
+      return;
+    }
+    const transit = this.transit(station.host, to);
+    if (transit === undefined) {
+      counts.add("message into a cut");
+      this.#lose(station, message.to);
+      return;
+    }
+    const lane = `${station.owner.name}>${to}/${message.type === "MsgApp" ? "a" : "m"}`;
+    let arrival = world.now + transit;
+    if (reorder > 0 && random.chance(reorder)) counts.add("message reordered");
+    else {
+      arrival = Math.max(arrival, this.#lanes.get(lane) ?? 0);
+      this.#lanes.set(lane, arrival);
+    }
+    this.#deliver(station, to, message.to, bytes, arrival - world.now);
+    // A proposal that comes twice is two: no transport repeats one by itself, and its proposer gives it away once (G-7).
+    if (duplicate > 0 && message.type !== "MsgProp" && random.chance(duplicate)) {
+      counts.add("message duplicated");
+      this.#deliver(station, to, message.to, bytes, arrival - world.now + random.real(0, 10 * this.weather.meanMs));
+    }
+  }
+
+  #deliver(from: Station, to: number, id: NodeId, bytes: Uint8Array, delayMs: number): void {
+    const receiver = this.#stations.get(to);
+    // Where nobody is, the sender's connection is refused.
+    if (receiver === undefined || receiver.isClosed || receiver.identity.memberId !== id) {
+      this.#lose(from, id);
+      return;
+    }
+    this.#deps.world.schedule(
+      receiver.owner,
+      delayMs,
+      "message",
+      () => {
+        if (this.isCut(from.host, to)) {
+          this.#deps.counts.add("message into a cut");
+          this.#lose(from, id);
+        } else this.#receive(receiver, from, bytes);
+      },
+      hashBytes(bytes),
+    );
+  }
+
+  #receive(station: Station, from: Station, bytes: Uint8Array): void {
+    if (station.isClosed) return;
+    const sender = from.identity.memberId;
+    if (station.callbacks.isRemoved(sender)) {
+      this.#tellRemoved(from);
+      return;
+    }
+    // An own copy: what a member keeps of it or writes into it is no other member's.
+    const message = decodeMessage(Uint8Array.from(bytes));
+    if (!station.peers.has(sender)) {
+      if (isForwarded(message)) return;
+      station.met.set(sender, from.host);
+    }
+    station.callbacks.onMessage(message);
+  }
+
+  #tellRemoved(station: Station): void {
+    if (station.toldRemoved || station.isClosed) return;
+    station.toldRemoved = true;
+    this.#deps.world.schedule(station.owner, NOTICE_MS, "removed", () => {
+      if (!station.isClosed) station.callbacks.onRemoved();
+    });
+  }
+
+  /** At most once a turn and not from within `send`. */
+  #lose(station: Station, id: NodeId): void {
+    const { random, world } = this.#deps;
+    if (station.isClosed || station.lost.has(id) || !random.chance(this.weather.tellsLoss)) return;
+    station.lost.add(id);
+    world.schedule(station.owner, NOTICE_MS, "unreachable", () => {
+      station.lost.delete(id);
+      if (!station.isClosed && station.peers.has(id)) station.callbacks.onUnreachable(id);
+    });
+  }
+
+  #close(station: Station, isNoticed: boolean): void {
+    if (station.isClosed) return;
+    station.isClosed = true;
+    if (this.#stations.get(station.host) === station) this.#stations.delete(station.host);
+    this.#changed();
+    if (!isNoticed) return;
+    for (const other of this.#stations.values()) {
+      if (!other.peers.has(station.identity.memberId) || !this.isConnected(other.host, station.host)) continue;
+      this.#deps.world.schedule(other.owner, GONE_MS, "gone", () => {
+        if (!other.isClosed && this.isConnected(other.host, station.host) && !this.#stations.has(station.host)) {
+          other.callbacks.onGone(station.identity.memberId);
+        }
+      });
+    }
+  }
+
+  async #request(station: Station, id: NodeId, request: PeerRequest): Promise<PeerResponse> {
+    const to = this.#hostOf(station, id);
+    if (to === undefined || station.isClosed) throw new PeerCallError(`member ${id.toString(16)} is not known`, false);
+    return await this.#call(station.host, station.owner, to, request);
+  }
+
+  #call(from: number, owner: Owner, to: number, request: PeerRequest): Promise<PeerResponse> {
+    const { world, random } = this.#deps;
+    return new Promise((resolve, reject) => {
+      const fail = (message: string, connected: boolean): void => {
+        timer.cancel();
+        reject(new PeerCallError(message, connected));
+      };
+      let wasSent = false;
+      const timer = world.schedule(owner, request.timeoutMs, "call timed out", () => fail("timed out", wasSent));
+      const answer = (status: number, body: string | Uint8Array): void => {
+        const back = this.transit(to, from);
+        if (back === undefined || random.chance(this.weather.drop)) return;
+        const bytes = Buffer.from(body);
+        world.schedule(
+          owner,
+          back,
+          "call answered",
+          () => {
+            timer.cancel();
+            resolve({ status, headers: {}, body: bytes });
+          },
+          hashBytes(bytes),
+        );
+      };
+      const there = this.transit(from, to);
+      if (there === undefined || random.chance(this.weather.drop)) return;
+      if (this.#stations.get(to) === undefined) {
+        world.schedule(owner, CONNECT_MS, "call refused", () => fail("connection refused", false));
+        return;
+      }
+      const station = this.#stations.get(to);
+      if (station === undefined) return;
+      const body = Buffer.from(request.body ?? []);
+      world.schedule(
+        station.owner,
+        there,
+        "call",
+        () => {
+          if (station.isClosed) return;
+          wasSent = true;
+          station.callbacks.handle(request.method, request.path, body, {}).then(
+            (answered: PeerHttpAnswer | undefined) => answer(answered?.status ?? 404, answered?.body ?? ""),
+            () => answer(500, "Internal Server Error\n"),
+          );
+        },
+        hashBytes(body),
+      );
+    });
+  }
+
+  #hostOf(station: Station, id: NodeId): number | undefined {
+    const [url] = station.peers.get(id) ?? [];
+    return url === undefined ? station.met.get(id) : parseUrl(url).host;
+  }
+
+  /** Connections follow the links at once. */
+  #changed(): void {
+    for (const station of this.#stations.values()) {
+      for (const urls of station.peers.values()) {
+        const [url] = urls;
+        if (url === undefined) continue;
+        const { host } = parseUrl(url);
+        const isUp = this.#stations.has(host) && this.isConnected(station.host, host);
+        if (!isUp) station.activeSince.delete(host);
+        else if (!station.activeSince.has(host)) station.activeSince.set(host, station.env.now());
+      }
+    }
+    this.onChange();
+  }
+}
+
+/** Members listen at http://m1:2380, http://m2:2380, ... */
+export function peerUrl(host: number): string {
+  return `http://m${host}:2380`;
+}
+
+const hostsByUrl = new Map<string, { readonly host: number; readonly path: string }>();
+
+function parseUrl(url: string): { readonly host: number; readonly path: string } {
+  let parsed = hostsByUrl.get(url);
+  if (parsed === undefined) {
+    const match = /^http:\/\/m(\d+):2380(\/.*)?$/.exec(url);
+    if (match === null) throw new Error(`no simulated machine has the URL ${url}`);
+    parsed = { host: Number(match[1]), path: match[2] ?? "/" };
+    hostsByUrl.set(url, parsed);
+  }
+  return parsed;
+}

@@ -1,0 +1,183 @@
+import { Random } from "./random.ts";
+
+/** What may happen in a run. Each run switches a random subset on: most bugs need some faults and the absence of others. */
+export const FAULT_CLASSES = [
+  "drop",
+  "duplicate",
+  "reorder",
+  "delay",
+  "isolate",
+  "split",
+  "oneWay",
+  "partial",
+  "bridge",
+  "flapping",
+  "clientLinks",
+  "powerLoss",
+  "kill",
+  "crashAtBoundary",
+  "crashAfterPromise",
+  "stop",
+  "pause",
+  "blockedLoop",
+  "clockJump",
+  "slowDisk",
+  "stalledDisk",
+  "failingSync",
+  "diskFull",
+  "logDamage",
+  "logRot",
+  "storeDamage",
+  "lostDisk",
+  "farBehind",
+  "transfer",
+] as const;
+export type FaultClass = (typeof FAULT_CLASSES)[number];
+
+export interface WorkloadPlan {
+  readonly clients: number;
+  /** Mean pause of a client between two operations. */
+  readonly thinkMs: number;
+  readonly keys: number;
+  readonly maxValueBytes: number;
+  /** Relative weights of the kinds of operations; 0: none. */
+  readonly mix: Readonly<Record<OperationKind, number>>;
+  readonly watchers: number;
+  readonly keepAlives: boolean;
+}
+
+export const OPERATION_KINDS = [
+  "put",
+  "range",
+  "serializableRange",
+  "oldRange",
+  "deleteRange",
+  "txn",
+  "compact",
+  "leaseGrant",
+  "leaseRevoke",
+  "leaseKeepAlive",
+  "leaseTimeToLive",
+  "leaseLeases",
+  "hashKv",
+  "status",
+  "members",
+] as const;
+export type OperationKind = (typeof OPERATION_KINDS)[number];
+
+export interface Plan {
+  readonly seed: string;
+  readonly members: number;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly preVote: boolean;
+  /** Simulated time under faults. */
+  readonly safetyMs: number;
+  /** From then on, faults having ended, clients go on this long: nothing may time out any more. */
+  readonly calmMs: number;
+  readonly meanLatencyMs: number;
+  readonly syncMs: number;
+  /** Machine clocks run up to this much too fast or too slow. */
+  readonly drift: number;
+  /** How often senders hear of lost messages. */
+  readonly tellsLoss: number;
+  readonly faults: readonly FaultClass[];
+  /** Mean time between two faults of a class, and how long one lasts at most. */
+  readonly faultEveryMs: number;
+  readonly faultLastsMs: number;
+  readonly tinyLimits: boolean;
+  readonly segmentBytes: number;
+  readonly windowEntries: number;
+  readonly flushMs: number;
+  readonly compactionBatch: number;
+  /** A range reads this many keys in a turn. */
+  readonly readSliceKeys: number;
+  readonly progressNotifyMs: number;
+  readonly workload: WorkloadPlan;
+}
+
+export function drawPlan(seed: string): Plan {
+  const random = new Random(seed).split("plan");
+  const share = random.pick([0, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.8]);
+  const faults = FAULT_CLASSES.filter(() => random.chance(share));
+  const tinyLimits = random.chance(0.3);
+  const heartbeatMs = random.pick([50, 100, 100, 100]);
+  return {
+    seed,
+    members: random.weighted([
+      [1, 1],
+      [6, 3],
+      [2, 5],
+      [1, 7],
+    ]),
+    heartbeatMs,
+    electionMs: heartbeatMs * random.pick([5, 10, 10]),
+    preVote: random.chance(0.8),
+    calmMs: random.chance(0.4) ? 18_000 + 15 * heartbeatMs * 10 : 0,
+    safetyMs: random.pick([20_000, 40_000, 60_000, 120_000]),
+    meanLatencyMs: random.logReal(0.2, 8),
+    syncMs: random.logReal(0.3, 12),
+    drift: random.pick([0, 0.001, 0.05]),
+    tellsLoss: random.pick([0, 0.5, 1]),
+    faults,
+    faultEveryMs: random.logReal(400, 15_000),
+    faultLastsMs: random.logReal(500, 15_000),
+    tinyLimits,
+    segmentBytes: tinyLimits ? 4_096 : random.pick([16_384, 65_536]),
+    windowEntries: tinyLimits ? 5 : random.pick([50, 1_000]),
+    flushMs: random.pick([1, 100, 1_000]),
+    compactionBatch: random.pick([1, 10, 1_000]),
+    readSliceKeys: random.pick([1, 3, 1_000]),
+    progressNotifyMs: random.pick([100, 1_000, 600_000]),
+    workload: {
+      clients: random.between(2, 6),
+      thinkMs: random.logReal(30, 1_000),
+      keys: random.pick([2, 8, 40]),
+      maxValueBytes: random.pick([8, 100, 2_000]),
+      mix: drawMix(random),
+      watchers: random.between(0, 3),
+      keepAlives: random.chance(0.7),
+    },
+  };
+}
+
+function drawMix(random: Random): Record<OperationKind, number> {
+  const weights: Record<OperationKind, number> = {
+    put: 10,
+    range: 6,
+    serializableRange: 3,
+    oldRange: 2,
+    deleteRange: 2,
+    txn: 5,
+    compact: 0.5,
+    leaseGrant: 1,
+    leaseRevoke: 0.3,
+    leaseKeepAlive: 1,
+    leaseTimeToLive: 0.5,
+    leaseLeases: 0.2,
+    hashKv: 0.3,
+    status: 0.3,
+    members: 0.3,
+  };
+  for (const kind of OPERATION_KINDS) {
+    if (kind !== "put" && kind !== "range" && random.chance(0.25)) weights[kind] = 0;
+    else weights[kind] *= random.logReal(0.3, 3);
+  }
+  return weights;
+}
+
+/** One readable block, so that a failure can be understood. */
+export function describePlan(plan: Plan): string {
+  const { workload, faults, ...rest } = plan;
+  const { mix, ...clients } = workload;
+  const line = (record: object): string =>
+    Object.entries(record)
+      .map(([name, value]) => `${name}=${typeof value === "number" ? Number(value.toPrecision(3)) : value}`)
+      .join(" ");
+  return [
+    `plan      ${line(rest)}`,
+    `workload  ${line(clients)}`,
+    `mix       ${line(mix)}`,
+    `faults    ${faults.length === 0 ? "none" : faults.join(" ")}`,
+  ].join("\n");
+}

@@ -1,0 +1,44 @@
+/**
+ * Runs seeds, one a line from stdin, and answers each with a line of JSON; with `--trace` it prints every event instead.
+ * Bundled before it runs (bundle.ts): what runs for hours should not go through a loader.
+ */
+import { writeSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { runPlan } from "./run.ts";
+import type { Answer } from "./summary.ts";
+import { drawPlan } from "./swarm.ts";
+
+async function answer(seed: string, isTwice: boolean): Promise<Answer> {
+  const result = await runPlan(drawPlan(seed));
+  if (!isTwice) return { result, again: undefined };
+  const { traceHash, cpuMs } = await runPlan(drawPlan(seed));
+  return { result: { ...result, cpuMs: result.cpuMs + cpuMs }, again: traceHash };
+}
+
+/** While simulated code runs, streams are out of reach. */
+function sayNow(line: string): void {
+  const bytes = Buffer.from(`${line}\n`);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      // The reader of a pipe is slow.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+  }
+}
+
+async function main(words: readonly string[]): Promise<void> {
+  const isTwice = words.includes("--twice");
+  const isTrace = words.includes("--trace");
+  for await (const line of createInterface({ input: process.stdin })) {
+    const seed = line.trim();
+    if (isTrace) await runPlan(drawPlan(seed), { onLine: sayNow });
+    else process.stdout.write(`${JSON.stringify(await answer(seed, isTwice))}\n`);
+  }
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exitCode = 1;
+});
