@@ -168,7 +168,8 @@ export class Life implements Owner {
         if (machine.damage === "state") throw new Error("the state store is damaged (simulated checksum)");
         return machine.store;
       },
-      fetchText: (url, timeoutMs) => network.fetch(machine.number, this, url, timeoutMs),
+      askPeer: (url, path, timeoutMs) => network.ask(machine.number, this, url, path, timeoutMs),
+      resolveHost: async (host) => host,
     });
     this.#deps.onBooted(this, booted);
     this.booted = booted;
@@ -184,7 +185,8 @@ export class Life implements Owner {
         env,
         log,
         createTransport: async (identity, callbacks) => network.open(machine.number, this, env, identity, callbacks),
-        onEnd: (exitCode, error) => this.end({ kind: "fatal", exitCode, error }),
+        onFatal: (error) => this.end({ kind: "fatal", exitCode: 1, error }),
+        onRemoved: () => this.end({ kind: "fatal", exitCode: 0, error: new Error("nobody removes members yet") }),
       },
     );
     if (this.dead) return;

@@ -158,12 +158,9 @@ export class Network {
   }
 
   /** GET from whoever listens at the URL. */
-  async fetch(from: number, owner: Owner, url: string, timeoutMs: number): Promise<string> {
-    const { host, path } = parseUrl(url);
-    const request = { method: "GET", path, timeoutMs };
-    const answer = await this.#call(from, owner, host, request);
-    if (answer.status !== 200) throw new Error(`status ${answer.status}`);
-    return answer.body.toString("utf8");
+  ask(from: number, owner: Owner, url: string, path: string, timeoutMs: number): Promise<PeerResponse> {
+    const { host } = parseUrl(url);
+    return this.#call(from, owner, host, { method: "GET", path, timeoutMs });
   }
 
   /** A member asks the leader to hand over to it. */
