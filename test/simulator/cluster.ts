@@ -32,7 +32,9 @@ export function createCluster(plan: Plan, random: Random, deps: LifeDeps): Clust
   for (let number = 1; number <= plan.members; number++) {
     const own = random.split(`machine ${number}`);
     const rate = 1 + plan.drift * own.real(-1, 1);
-    machines.push(createMachine(number, { rate, wallOffsetMs: own.real(-500, 500) }, plan.syncMs, own));
+    machines.push(
+      createMachine(number, { turnMs: plan.turnMs, rate, wallOffsetMs: own.real(-500, 500) }, plan.syncMs, own),
+    );
   }
   const configs = machines.map(({ number }) => configOf(number, plan));
   return {

@@ -2,13 +2,13 @@ import type { Env } from "../../src/env.ts";
 import type { Random } from "./random.ts";
 import type { Owner, World } from "./world.ts";
 
-/** What one turn of a member's event loop takes. */
-const TURN_MS = 0.02;
 /** 2026-01-01: where the wall clocks start. */
 const EPOCH_MS = 1_767_225_600_000;
 
 /** The clocks of one machine. */
 export interface Clock {
+  /** What one turn of its members' event loop takes. */
+  readonly turnMs: number;
   /** Milliseconds of the machine for each one of the world. */
   readonly rate: number;
   /** What the wall clock is wrong by; jumps change it. The monotonic clock never jumps. */
@@ -27,7 +27,7 @@ export function createSimEnv(world: World, owner: Owner, clock: Clock, random: R
     setTimer: (callback, delayMs) =>
       world.schedule(owner, Math.max(1, Math.floor(delayMs)) / clock.rate, "timer", callback),
     nextTurn: (callback) => {
-      world.schedule(owner, TURN_MS, "turn", callback);
+      world.schedule(owner, clock.turnMs, "turn", callback);
     },
   };
 }

@@ -77,6 +77,8 @@ export interface Plan {
   readonly calmMs: number;
   readonly meanLatencyMs: number;
   readonly syncMs: number;
+  /** A turn of a member's event loop: what is done in several turns meets more, the longer they are. */
+  readonly turnMs: number;
   /** Machine clocks run up to this much too fast or too slow. */
   readonly drift: number;
   /** How often senders hear of lost messages. */
@@ -117,6 +119,7 @@ export function drawPlan(seed: string): Plan {
     safetyMs: random.pick([20_000, 40_000, 60_000, 120_000]),
     meanLatencyMs: random.logReal(0.2, 8),
     syncMs: random.logReal(0.3, 12),
+    turnMs: random.pick([0.02, 0.02, 0.5, 2]),
     drift: random.pick([0, 0.001, 0.05]),
     tellsLoss: random.pick([0, 0.5, 1]),
     faults,

@@ -53,6 +53,7 @@ export interface Client {
 }
 
 const TIMEOUTS_MS = [500, 2_000, 8_000, 20_000] as const;
+const MUTATIONS: readonly OperationKind[] = ["put", "deleteRange", "txn"];
 const FINAL_TIMEOUT_MS = 8_000;
 const RETRY_MS = 100;
 
@@ -163,7 +164,12 @@ export class Workload {
     const kinds = OPERATION_KINDS.map((kind) => [mix[kind], kind] as const);
     let member = random.pick(this.#deps.members());
     while (!this.#isStopping) {
-      const outcome = await this.#one(client, member, random.weighted(kinds));
+      const kind = random.weighted(kinds);
+      const outcome = await this.#one(client, member, kind);
+      if (outcome.kind === "ok" && MUTATIONS.includes(kind) && random.chance(0.3)) {
+        // Whoever has heard of a write and asks somebody else at once must find it there.
+        await this.#one(client, random.pick(this.#deps.members()), "range");
+      }
       if (outcome.kind === "unknown" || random.chance(0.1)) member = random.pick(this.#deps.members());
       await this.#deps.world.delay(owner, -Math.log(1 - random.fraction()) * thinkMs, "think");
     }
