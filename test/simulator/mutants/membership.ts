@@ -23,8 +23,8 @@ export const membershipMutants: readonly Mutant[] = [
   {
     name: "two-changes-at-once",
     file: "raft/proposals.ts",
-    from: `const refused = type !== ENTRY_NORMAL && leadership.pendingConfIndex > log.applied;`,
-    to: `const refused = type !== ENTRY_NORMAL && leadership.pendingConfIndex > lastIndex(log);`,
+    from: `leadership.pendingConfIndex > raft.log.applied`,
+    to: `leadership.pendingConfIndex > lastIndex(raft.log)`,
     why: "Two unapplied changes make majorities that do not meet.",
     seenBy: ["leader-per-term", "log-matching", "durability"],
     needs: "membership",

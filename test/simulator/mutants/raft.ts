@@ -6,8 +6,10 @@ export const raftMutants: readonly Mutant[] = [
   {
     name: "vote-answered-before-disk",
     file: "raft/election.ts",
-    from: `raft.afterPersist.push({ type: "MsgVoteResp"`,
-    to: `raft.outbox.push({ type: "MsgVoteResp"`,
+    from: `raft.afterPersist.push({
+    type: "MsgVoteResp",`,
+    to: `raft.outbox.push({
+    type: "MsgVoteResp",`,
     why: "A voter that crashes before its vote is on disk comes back and votes for somebody else in the same term.",
     seenBy: ["leader-per-term", "durability"],
   },

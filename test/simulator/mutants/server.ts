@@ -65,9 +65,9 @@ export const serverMutants: readonly Mutant[] = [
   },
   {
     name: "second-life-allowed",
-    file: "src/server/bootstrap.ts",
-    from: `if (member.id === id && member.clientURLs.length > 0) {`,
-    to: `if (member.id === id && member.name === "") {`,
+    file: "src/server/join.ts",
+    from: `member.id === id && member.clientURLs.length > 0`,
+    to: `member.id === id && member.name === ""`,
     why: "A member that lost its disk comes back empty under its old id and has forgotten what it acknowledged.",
     seenBy: ["second life", "durability"],
   },
