@@ -124,6 +124,7 @@ describe("README.md on a clean clone", () => {
         "docker compose down --volumes",
         "docker compose start",
         "docker compose up --build",
+        "npm run simulate -- --seed 57",
         "npm run test:docker",
         "scripts/with-engine.sh npm run test:docker",
         "scripts/kill-leader.sh",
@@ -240,6 +241,7 @@ describe("README.md on a clean clone", () => {
       "npm run generate",
       "npm test -- test/raft/scripts.test.ts",
       "UPDATE_SCRIPTS=1 npm test -- test/raft/scripts.test.ts",
+      "npm run simulate -- --seed 57",
     ]) {
       const result = await run("bash", ["-euc", `cd ${clone} && ${command}`], { timeoutMs: 240_000 });
       expect(result.code, `${command}\n${result.stdout}\n${result.stderr}`).toBe(0);
