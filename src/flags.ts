@@ -26,7 +26,7 @@ export const flags: readonly Flag[] = [
     "initial-cluster-state",
     "text",
     "new",
-    "'new', or 'existing' to join a running cluster that this member was added to",
+    "'new', or 'existing' to join the cluster it was added to",
   ),
   flag("initial-cluster-token", "text", "etcd-cluster", "makes the ids of this cluster differ from others'"),
   flag("heartbeat-interval", "int", "100", "milliseconds between a leader's heartbeats"),
