@@ -22,12 +22,7 @@ export const flags: readonly Flag[] = [
   flag("initial-advertise-peer-urls", "urls", "http://localhost:2380", "peer addresses told to the other members"),
   flag("advertise-client-urls", "urls", "http://localhost:2379", "client addresses told to clients"),
   flag("initial-cluster", "text", "", "all members: n1=url,n2=url (default: NAME=advertised peer URLs)"),
-  flag(
-    "initial-cluster-state",
-    "text",
-    "new",
-    "'new', or 'existing' to join the cluster it was added to",
-  ),
+  flag("initial-cluster-state", "text", "new", "'new', or 'existing' to join the cluster it was added to"),
   flag("initial-cluster-token", "text", "etcd-cluster", "makes the ids of this cluster differ from others'"),
   flag("heartbeat-interval", "int", "100", "milliseconds between a leader's heartbeats"),
   flag("election-timeout", "int", "1000", "milliseconds without a leader before an election"),
