@@ -264,8 +264,11 @@ async function addFourth(): Promise<void> {
     .replaceAll(":32380", `:${base + 30_001}`)
     .replaceAll(":22380", `:${base + 20_001}`)
     .replaceAll(":2380", `:${base + 1}`);
+  const [add, ...rest] = block.split("\n");
+  // M-4: members count as connected five seconds after their start; until then the change is refused.
   const script = `cd ${clone}; export ETCDCTL_ENDPOINTS=127.0.0.1:${base}
-${block} 2>four.log &
+for try in $(seq 100); do ${add} && break; sleep 0.2; done
+${rest.join("\n")} 2>four.log &
 pid=$!
 until grep -q "ready to serve client requests" four.log; do kill -0 $pid; sleep 0.1; done
 etcdctl --endpoints=127.0.0.1:${client} get owner --print-value-only
