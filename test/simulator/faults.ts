@@ -109,10 +109,16 @@ export class Faults {
     world.schedule(undefined, -Math.log(1 - random.fraction()) * everyMs, "fault", () => {
       if (this.#isOver) return;
       const undo = this.#inflict(kind, random);
-      if (undo !== undefined) this.#lasts(undo, random.logReal(50, this.#plan.faultLastsMs));
+      if (undo !== undefined) this.#lasts(undo, this.#duration(random));
       this.#deps.onChange();
       this.#schedule(kind, random, everyMs);
     });
+  }
+
+  /** Anything; or about as long as it takes to miss a leader and elect another, which is where most goes wrong. */
+  #duration(random: Random): number {
+    const { faultLastsMs, electionMs } = this.#plan;
+    return random.chance(0.5) ? random.logReal(50, faultLastsMs) : electionMs * random.real(1, random.chance(0.25) ? 12 : 4);
   }
 
   #lasts(undo: () => void, milliseconds: number): void {

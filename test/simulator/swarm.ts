@@ -103,6 +103,7 @@ export function drawPlan(seed: string): Plan {
   const share = random.pick([0, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.8]);
   const faults = FAULT_CLASSES.filter(() => random.chance(share));
   const tinyLimits = random.chance(0.3);
+  const clients = random.pick([2, 4, 8, 16]);
   const heartbeatMs = random.pick([50, 100, 100, 100]);
   return {
     seed,
@@ -133,8 +134,9 @@ export function drawPlan(seed: string): Plan {
     readSliceKeys: random.pick([1, 3, 1_000]),
     progressNotifyMs: random.pick([100, 1_000, 600_000]),
     workload: {
-      clients: random.between(2, 6),
-      thinkMs: random.logReal(30, 1_000),
+      clients,
+      // Many slow clients ask as much as few fast ones, and leave more behind on a leader that is cut off.
+      thinkMs: random.logReal(30, 1_000) * Math.max(1, clients / 4),
       keys: random.pick([2, 8, 40]),
       maxValueBytes: random.pick([8, 100, 2_000]),
       mix: drawMix(random),
