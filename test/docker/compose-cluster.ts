@@ -69,8 +69,18 @@ export class ContainerMember {
     await (await this.container()).restart({ t: 30 });
   }
 
+  /** On cgroups of version 1 the engine gives up when a busy process does not freeze at once, and thaws it again. */
   async pause(): Promise<void> {
-    await (await this.container()).pause();
+    const container = await this.container();
+    await until(`${this.name} is paused`, async () => {
+      try {
+        await container.pause();
+        return true;
+      } catch (error) {
+        if (String(error).includes("unable to freeze")) return false;
+        throw error;
+      }
+    });
   }
 
   async unpause(): Promise<void> {
