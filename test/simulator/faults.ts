@@ -118,7 +118,9 @@ export class Faults {
   /** Anything; or about as long as it takes to miss a leader and elect another, which is where most goes wrong. */
   #duration(random: Random): number {
     const { faultLastsMs, electionMs } = this.#plan;
-    return random.chance(0.5) ? random.logReal(50, faultLastsMs) : electionMs * random.real(1, random.chance(0.25) ? 12 : 4);
+    return random.chance(0.5)
+      ? random.logReal(50, faultLastsMs)
+      : electionMs * random.real(1, random.chance(0.25) ? 12 : 4);
   }
 
   #lasts(undo: () => void, milliseconds: number): void {
