@@ -8,7 +8,7 @@ import type { FaultCounts } from "./fault-counts.ts";
 import type { History } from "./history.ts";
 import type { Machine } from "./machine.ts";
 import type { Random } from "./random.ts";
-import type { DiskState } from "./sim-disk.ts";
+import { type DiskState, NO_FAULTS } from "./sim-disk.ts";
 import type { LinkWeather, Network } from "./sim-network.ts";
 import { FAIR_WEATHER } from "./sim-network.ts";
 import type { ClientPort } from "./sim-rpc.ts";
@@ -72,15 +72,7 @@ export class Faults {
     Object.assign(network.weather, this.#calm());
     port.loss = 0;
     for (const { diskState, life } of cluster.machines) {
-      Object.assign(diskState, {
-        slowFactor: 1,
-        stalledUntil: 0,
-        full: false,
-        fullForStore: false,
-        failSync: false,
-        failStoreFlush: false,
-        crashAt: undefined,
-      });
+      Object.assign(diskState, NO_FAULTS);
       if (life !== undefined) this.#deps.world.release(life);
     }
     this.#deps.onChange();

@@ -11,22 +11,10 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { bundle } from "./mutants/bundle.ts";
 import { type Answer, addTo, createSummary, describe, type Summary, shortfall } from "./summary.ts";
+import { OPERATION_KINDS } from "./swarm.ts";
 
-const EXPECTED_KINDS = [
-  "put",
-  "range",
-  "deleteRange",
-  "txn",
-  "compact",
-  "leaseGrant",
-  "leaseRevoke",
-  "leaseKeepAlive",
-  "leaseTimeToLive",
-  "leaseLeases",
-  "hashKv",
-  "status",
-  "members",
-];
+/** Two kinds of the plan are ranges to a client. */
+const EXPECTED_KINDS = OPERATION_KINDS.filter((kind) => kind !== "serializableRange" && kind !== "oldRange");
 const DEFAULT_SEEDS = 20;
 const DEFAULT_SEEDS_FOR_A_MUTANT = 300;
 const PROGRESS_MS = 5_000;

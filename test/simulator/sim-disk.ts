@@ -24,18 +24,19 @@ export interface DiskState {
   unknown: boolean;
 }
 
+/** A disk that nothing is done to. */
+export const NO_FAULTS = {
+  slowFactor: 1,
+  stalledUntil: 0,
+  full: false,
+  fullForStore: false,
+  failSync: false,
+  failStoreFlush: false,
+  crashAt: undefined,
+} as const;
+
 export function createDiskState(syncMs: number): DiskState {
-  return {
-    syncMs,
-    slowFactor: 1,
-    stalledUntil: 0,
-    full: false,
-    fullForStore: false,
-    failSync: false,
-    failStoreFlush: false,
-    crashAt: undefined,
-    unknown: false,
-  };
+  return { syncMs, ...NO_FAULTS, unknown: false };
 }
 
 export interface DiskDeps {
