@@ -18,6 +18,8 @@ import { LeaseKeeper, Reader, RefusedWriter, Watcher } from "./witnesses.ts";
 const KEPT_TTL_S = 30;
 /** Nobody keeps it alive. */
 const SHORT_TTL_S = 5;
+/** Each new leader counts every lease anew, so it ends only after the last disturbance, and then within this time. */
+const SHORT_LEASE_END_LIMIT_S = SHORT_TTL_S + 15;
 /** What a user may notice of a leader's death. */
 const FAILOVER_LIMIT_S = 3;
 const WRITE_TIMEOUT_MS = 5_000;
@@ -237,6 +239,13 @@ describe.skipIf(!hasEngine)("the cluster of docker-compose.yml", () => {
     await Promise.all([reader.stop(), refused.stop()]);
 
     const [client] = clients as [(typeof clients)[0]];
+    const calmSince = performance.now();
+    await until("the lease that nobody renews ends", async () => {
+      const { kvs } = await client.range({ key: "chaos/lease/short" });
+      return kvs.length === 0;
+    });
+    expect((performance.now() - calmSince) / 1000).toBeLessThan(SHORT_LEASE_END_LIMIT_S);
+
     const store = await readAll(client, "chaos/");
     const acknowledged = loads.flatMap((each) => each.acknowledged);
     const lost = acknowledged.filter(({ key, value, revision }) => {
