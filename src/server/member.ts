@@ -16,6 +16,7 @@ import { createWatchHub } from "../watch/watch-hub.ts";
 import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
+import { advanceFirstElection } from "./first-election.ts";
 import { FormerLife } from "./former-life.ts";
 import { hexId } from "./ids.ts";
 import { refuseSecondLife } from "./join.ts";
@@ -27,6 +28,7 @@ import { Membership } from "./membership.ts";
 import { Node } from "./node.ts";
 import { createPeerRoutes } from "./peer-routes.ts";
 import { Proposals } from "./proposals.ts";
+import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
 import type { CallLimits, Server, ServerStatus } from "./server.ts";
 import { watchLimits } from "./watch-limits.ts";
@@ -411,59 +413,33 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   node.start();
   formerLife.start();
   compactor.resume();
-  if (config.initialElectionTickAdvance) advanceFirstElection();
-
-  /**
-   * The first election after a start need not wait for a leader that cannot be there: as soon as a quorum is connected,
-   * one tick short of a whole time-out has passed (X-5). Randomised waiting, PreVote and leases of votes stay as they are.
-   */
-  function advanceFirstElection(): void {
-    const startedAt = env.now();
-    const look = (): void => {
-      if (stopping || node.softState.leader !== 0n || env.now() - startedAt > config.electionMs) return;
-      const voters = machine.cluster.members().filter((member) => !member.isLearner);
-      const up = voters.filter((member) => member.id === memberId || transport.activeSince(member.id) !== undefined);
-      if (voters.length === 0 || up.length < Math.floor(voters.length / 2) + 1) {
-        env.setTimer(look, config.heartbeatMs / 2);
-      } else if (voters.length === 1) {
-        node.enqueue({ kind: "campaign" });
-      } else {
-        for (let tick = 0; tick < electionTicks - 1; tick++) node.enqueue({ kind: "tick" });
-      }
-    };
-    env.nextTurn(look);
+  const isStopping = (): boolean => stopping;
+  if (config.initialElectionTickAdvance) {
+    advanceFirstElection({
+      env,
+      memberId,
+      cluster: machine.cluster,
+      transport,
+      softState: () => node.softState,
+      enqueue: (input) => node.enqueue(input),
+      heartbeatMs: config.heartbeatMs,
+      electionMs: config.electionMs,
+      electionTicks,
+      isStopping,
+    });
   }
-
-  async function publish(): Promise<void> {
-    const attributes = { name: config.name, clientUrls: config.advertiseClientUrls };
-    // P-32: one that joins first gets the log so far.
-    while (!isMember()) {
-      if (stopping) throw errors.stopped;
-      await sleep(env, config.heartbeatMs / 4);
-    }
-    for (;;) {
-      if (stopping) throw errors.stopped;
-      try {
-        // Nobody may hear that this member has run before its own log shows it, or it would be taken for one that lost
-        // its disk when it comes back.
-        await reads.barrier(PATIENT);
-        await propose({ clusterMemberAttrSet: { memberID: memberId, memberAttributes: attributes } }, PATIENT);
-        break;
-      } catch (error) {
-        log.warn({ error: String(error) }, "failed to publish local member to cluster through raft; trying again");
-        await sleep(env, config.heartbeatMs);
-      }
-    }
-    log.info(
-      { "local-member-id": hexId(memberId), name: config.name },
-      "published local member to cluster through raft",
-    );
-    while (machine.cluster.version === undefined) {
-      if (stopping) throw errors.stopped;
-      await sleep(env, config.heartbeatMs / 4);
-    }
-  }
-  const ready = publish();
+  const ready = publish({
+    env,
+    log,
+    memberId,
+    name: config.name,
+    clientUrls: config.advertiseClientUrls,
+    cluster: machine.cluster,
+    heartbeatMs: config.heartbeatMs,
+    readBarrier: () => reads.barrier(PATIENT),
+    propose: (command) => propose(command, PATIENT),
+    isStopping,
+  });
   // A stop before readiness is no fault; whoever awaits `ready` still sees it.
   ready.catch(() => undefined);
 
@@ -494,12 +470,6 @@ function founders({ machine, restored }: Booted): NodeId[] {
 /** meta storageVersion exists from 3.6 on. */
 function storageVersion(clusterVersion: string | undefined): string {
   return clusterVersion ?? "";
-}
-
-function sleep(env: Env, milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    env.setTimer(resolve, milliseconds);
-  });
 }
 
 /** The promise, or the error of the limit that passed first. */
