@@ -5,7 +5,7 @@ import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
 import { restoreMvcc } from "../../storage/mvcc-walk.ts";
 import { BUCKETS, successor } from "../../storage/schema.ts";
-import { type MemberRecord, memberJson, parseMembersJson, StoredJsonError } from "../../storage/stored-json.ts";
+import { type MemberRecord, memberJson, StoredJsonError } from "../../storage/stored-json.ts";
 import type { Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
 import { segmentsAmong } from "../../storage/wal-segment.ts";
@@ -15,7 +15,7 @@ import { PeerCallError } from "../peer/transport.ts";
 import type { StateMachine } from "../state/machine.ts";
 import { openStateMachine } from "../state/restore.ts";
 import { clusterIdOf, memberIdOf } from "./ids.ts";
-import { type JoinDeps, joinCluster, refuseSecondLife } from "./join.ts";
+import { type JoinDeps, joinCluster, membersIn, refuseSecondLife } from "./join.ts";
 
 /** About two seconds of reading each. */
 const PROGRESS_LOG_BYTES = 256 << 20;
@@ -219,7 +219,7 @@ async function askForFormerLife(config: Config, deps: BootDeps, id: bigint): Pro
     urls.map(async (url) => {
       let known: readonly MemberRecord[];
       try {
-        known = parseMembersJson((await deps.askPeer(url, "/members", FORMER_LIFE_MS)).body.toString("utf8"));
+        known = membersIn(await deps.askPeer(url, "/members", FORMER_LIFE_MS));
       } catch (error) {
         // Environment: that member is not up yet, as at the first start of every cluster, or it talks nonsense.
         if (!(error instanceof PeerCallError) && !(error instanceof StoredJsonError)) throw error;

@@ -1,10 +1,11 @@
 import { ENTRY_NORMAL, type Entry, type NodeId } from "../../raft/types.ts";
-import { type MemberRecord, parseMembersJson, StoredJsonError } from "../../storage/stored-json.ts";
+import { type MemberRecord, StoredJsonError } from "../../storage/stored-json.ts";
 import type { Env, Timer } from "../env.ts";
 import type { Logger } from "../log.ts";
 import { PeerCallError, type PeerTransport } from "../peer/transport.ts";
 import { decodeCommand } from "../state/entry.ts";
 import { hexId } from "./ids.ts";
+import { membersIn } from "./join.ts";
 
 export interface FormerLifeDeps {
   readonly env: Env;
@@ -78,13 +79,7 @@ export class FormerLife {
     const { transport, log, check, onRefused } = this.#deps;
     let known: readonly MemberRecord[];
     try {
-      const { status, body } = await transport().request(id, {
-        method: "GET",
-        path: "/members",
-        timeoutMs: ASK_LIMIT_MS,
-      });
-      if (status !== 200) throw new StoredJsonError(`an answer of status ${status}`);
-      known = parseMembersJson(Buffer.from(body).toString("utf8"));
+      known = membersIn(await transport().request(id, { method: "GET", path: "/members", timeoutMs: ASK_LIMIT_MS }));
     } catch (error) {
       // Environment: it is not up yet, or still starting.
       if (!(error instanceof PeerCallError) && !(error instanceof StoredJsonError)) return onRefused(error);

@@ -63,12 +63,12 @@ interface Found {
 
 async function askMembers(url: string, { askPeer, log }: JoinDeps): Promise<Found | undefined> {
   try {
-    const { status, headers, body } = await askPeer(url, "/members", ASK_MS);
-    const clusterId = headers["x-etcd-cluster-id"];
-    if (status !== 200 || typeof clusterId !== "string" || !/^[0-9a-f]{1,16}$/.test(clusterId)) {
-      throw new StoredJsonError(`an answer of status ${status} and cluster ID ${clusterId}`);
+    const answer = await askPeer(url, "/members", ASK_MS);
+    const clusterId = answer.headers["x-etcd-cluster-id"];
+    if (typeof clusterId !== "string" || !/^[0-9a-f]{1,16}$/.test(clusterId)) {
+      throw new StoredJsonError(`an answer of status ${answer.status} and cluster ID ${clusterId}`);
     }
-    const members = parseMembersJson(body.toString("utf8"));
+    const members = membersIn(answer);
     return members.length === 0 ? undefined : { clusterId: BigInt(`0x${clusterId}`), members };
   } catch (error) {
     // Environment: not there, or not a member. Another may be.
@@ -76,6 +76,12 @@ async function askMembers(url: string, { askPeer, log }: JoinDeps): Promise<Foun
     log.warn({ url, error: error.message }, "failed to get cluster response");
     return undefined;
   }
+}
+
+/** What a peer answered to GET /members. Throws StoredJsonError when that is no list of members. */
+export function membersIn({ status, body }: PeerResponse): readonly MemberRecord[] {
+  if (status !== 200) throw new StoredJsonError(`an answer of status ${status}`);
+  return parseMembersJson(body.toString("utf8"));
 }
 
 type Ids =
