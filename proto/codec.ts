@@ -9,6 +9,9 @@
  * - Decoding never recurses deeper than MAX_DEPTH messages, so no input can exhaust the stack.
  */
 
+/** Splits a 64-bit integer in two words and back: arithmetic of bigints takes an allocation a step. */
+const words = new DataView(new ArrayBuffer(8));
+
 export class DecodeError extends Error {
   override readonly name = "DecodeError";
 }
@@ -152,16 +155,22 @@ export class Reader {
   }
 
   uint64Bits(): bigint {
-    const start = this.position;
-    const fast = this.#short();
-    if (fast >= 0) return BigInt(fast);
-    this.position = start;
-    let result = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
+    const buffer = this.#buffer;
+    let low = 0;
+    let high = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
       if (this.position >= this.end) throw new DecodeError("unexpected EOF");
-      const byte = this.#buffer[this.position++] as number;
-      result |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return BigInt.asUintN(64, result);
+      const byte = buffer[this.position++] as number;
+      const bits = byte & 0x7f;
+      if (shift < 32) low |= bits << shift;
+      // The fifth byte lies across the two.
+      if (shift === 28) high |= bits >>> 4;
+      else if (shift > 28) high |= bits << (shift - 32);
+      if (byte < 0x80) {
+        words.setInt32(0, high);
+        words.setInt32(4, low);
+        return words.getBigUint64(0);
+      }
     }
     throw new DecodeError("proto: integer overflow");
   }
@@ -255,25 +264,22 @@ export function writeInt(value: number, out: Buffer, at: number): number {
 }
 
 export function sizeBits(value: bigint): number {
-  if (value >= 0n && value <= 0x1fffffffffffffn) return sizeUint(Number(value));
-  let rest = BigInt.asUintN(64, value);
-  let size = 1;
-  while (rest >= 0x80n) {
-    rest >>= 7n;
-    size++;
-  }
-  return size;
+  words.setBigUint64(0, value);
+  const high = words.getUint32(0);
+  return high === 0 ? sizeUint(words.getUint32(4)) : Math.floor((70 - Math.clz32(high)) / 7);
 }
 
 export function writeBits(value: bigint, out: Buffer, at: number): number {
-  if (value >= 0n && value <= 0x1fffffffffffffn) return writeUint(Number(value), out, at);
-  let rest = BigInt.asUintN(64, value);
+  words.setBigUint64(0, value);
+  let high = words.getUint32(0);
+  let low = words.getUint32(4);
   let position = at;
-  while (rest >= 0x80n) {
-    out[position++] = Number(rest & 0x7fn) | 0x80;
-    rest >>= 7n;
+  while (high !== 0 || low >= 0x80) {
+    out[position++] = (low & 0x7f) | 0x80;
+    low = ((low >>> 7) | (high << 25)) >>> 0;
+    high >>>= 7;
   }
-  out[position++] = Number(rest);
+  out[position++] = low;
   return position;
 }
 

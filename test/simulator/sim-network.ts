@@ -49,6 +49,8 @@ interface Station {
   readonly identity: PeerIdentity;
   readonly callbacks: PeerCallbacks;
   readonly lost: Set<NodeId>;
+  /** When the last message of an ordered lane arrives: appends and others to a host go in two. */
+  readonly lanes: Map<number, number>;
   readonly activeSince: Map<number, number>;
   peers: ReadonlyMap<NodeId, readonly string[]>;
   /** Senders that are no members as far as this one knows: they get answers. */
@@ -76,10 +78,8 @@ export class Network {
   readonly #deps: NetworkDeps;
   /** By number of the host; a host has one life at most. */
   readonly #stations = new Map<number, Station>();
-  /** How many faults cut this direction, by "from>to". */
-  readonly #cuts = new Map<string, number>();
-  /** When the last message of an ordered lane arrives. */
-  #lanes = new Map<string, number>();
+  /** How many faults cut a direction. */
+  readonly #cuts = new Map<number, number>();
   /** Called whenever lives or cuts change. */
   onChange: () => void = () => undefined;
 
@@ -88,13 +88,13 @@ export class Network {
   }
 
   cut(from: number, to: number): void {
-    const key = `${from}>${to}`;
+    const key = direction(from, to);
     this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1);
     this.#changed();
   }
 
   mend(from: number, to: number): void {
-    const key = `${from}>${to}`;
+    const key = direction(from, to);
     const left = (this.#cuts.get(key) ?? 0) - 1;
     if (left <= 0) this.#cuts.delete(key);
     else this.#cuts.set(key, left);
@@ -102,7 +102,7 @@ export class Network {
   }
 
   isCut(from: number, to: number): boolean {
-    return this.#cuts.has(`${from}>${to}`);
+    return this.#cuts.size > 0 && this.#cuts.has(direction(from, to));
   }
 
   isConnected(a: number, b: number): boolean {
@@ -117,6 +117,7 @@ export class Network {
       identity,
       callbacks,
       lost: new Set(),
+      lanes: new Map(),
       activeSince: new Map(),
       peers: new Map(),
       met: new Map(),
@@ -206,21 +207,23 @@ export class Network {
       this.#lose(station, message.to);
       return;
     }
-    const lane = `${station.owner.name}>${to}/${message.type === "MsgApp" ? "a" : "m"}`;
+    const lane = 2 * to + (message.type === "MsgApp" ? 1 : 0);
     let arrival = world.now + transit;
     if (reorder > 0 && random.chance(reorder)) counts.add("message reordered");
     else {
-      arrival = Math.max(arrival, this.#lanes.get(lane) ?? 0);
-      this.#lanes.set(lane, arrival);
+      arrival = Math.max(arrival, station.lanes.get(lane) ?? 0);
+      station.lanes.set(lane, arrival);
     }
     this.#deliver(station, to, message.to, bytes, arrival - world.now);
     // A proposal that comes twice is two: no transport repeats one by itself, and its proposer gives it away once (G-7).
     if (duplicate > 0 && message.type !== "MsgProp" && random.chance(duplicate)) {
       counts.add("message duplicated");
-      this.#deliver(station, to, message.to, bytes, arrival - world.now + random.real(0, 10 * this.weather.meanMs));
+      const later = arrival - world.now + random.real(0, 10 * this.weather.meanMs);
+      this.#deliver(station, to, message.to, Buffer.from(bytes), later);
     }
   }
 
+  /** `bytes` become the receiver's: what it keeps of them or writes into them is no other member's. */
   #deliver(from: Station, to: number, id: NodeId, bytes: Uint8Array, delayMs: number): void {
     const receiver = this.#stations.get(to);
     // Where nobody is, the sender's connection is refused.
@@ -249,8 +252,7 @@ export class Network {
       this.#tellRemoved(from);
       return;
     }
-    // An own copy: what a member keeps of it or writes into it is no other member's.
-    const message = decodeMessage(Uint8Array.from(bytes));
+    const message = decodeMessage(bytes);
     if (!station.peers.has(sender)) {
       if (isForwarded(message)) return;
       station.met.set(sender, from.host);
@@ -368,6 +370,11 @@ export class Network {
     }
     this.onChange();
   }
+}
+
+/** One number for the two hosts; those of clients are below 0. */
+function direction(from: number, to: number): number {
+  return from * 65_536 + to;
 }
 
 /** Members listen at http://m1:2380, http://m2:2380, ... */

@@ -81,7 +81,7 @@ export class ClientPort {
   ): Promise<CallResult<Response>> {
     return new Promise((resolve) => {
       let isOver = false;
-      const controller = new AbortController();
+      const caller = new Caller();
       const endpoint = this.#endpoints.get(host);
       const finish = (result: CallResult<Response>): void => {
         if (isOver) return;
@@ -99,7 +99,7 @@ export class ClientPort {
       const timer = this.#world.schedule(client, options.timeoutMs, "client gives up", () => {
         fail(Code.DeadlineExceeded, "client: deadline exceeded");
         if (endpoint !== undefined && !endpoint.owner.dead) {
-          this.#world.schedule(endpoint.owner, REFUSED_MS, "call aborted", () => controller.abort());
+          this.#world.schedule(endpoint.owner, REFUSED_MS, "call aborted", () => caller.leave());
         }
       });
       if (endpoint === undefined || endpoint.handlers.size === 0) {
@@ -112,23 +112,23 @@ export class ClientPort {
       const there = this.#transit(clientHost(client), host);
       if (there === undefined) return;
       if (this.#isLost()) {
-        this.#breakLater(endpoint, entry, controller);
+        this.#breakLater(endpoint, entry, caller);
         return;
       }
       const loseAnswer = this.#isLost();
-      const context = this.#context(endpoint, client, options, controller);
+      const context = this.#context(endpoint, client, options, caller);
       this.#world.schedule(
         endpoint.owner,
         there,
         "rpc",
         () => {
-          if (isOver && controller.signal.aborted) return;
+          if (isOver && caller.hasLeft) return;
           const answer = (response: Response): void => {
             const encoded = encode(rpc.response, response);
             const back = this.#transit(host, clientHost(client));
             if (back === undefined) return;
             if (loseAnswer) {
-              this.#breakLater(endpoint, entry, controller);
+              this.#breakLater(endpoint, entry, caller);
               return;
             }
             this.#world.schedule(
@@ -164,7 +164,7 @@ export class ClientPort {
     const world = this.#world;
     const endpoint = this.#endpoints.get(host);
     const handler = endpoint?.handlers.get(rpc.path);
-    const controller = new AbortController();
+    const caller = new Caller();
     let isOver = false;
     const end = (code: number, message: string): void => {
       if (isOver) return;
@@ -205,13 +205,13 @@ export class ClientPort {
     const breakDown = (): void => {
       if (isBroken) return;
       isBroken = true;
-      this.#breakLater(endpoint, entry, controller, () => serverClosed());
+      this.#breakLater(endpoint, entry, caller, () => serverClosed());
     };
     let isServerOver = false;
     const serverClosed = (): void => {
       if (isServerOver) return;
       isServerOver = true;
-      controller.abort();
+      caller.leave();
       receiver.closed();
     };
     const read = (): void => {
@@ -251,7 +251,7 @@ export class ClientPort {
         world.schedule(endpoint.owner, 0, "closed", () => serverClosed());
       },
     };
-    const context = this.#context(endpoint, client, { timeoutMs: 0, metadata }, controller);
+    const context = this.#context(endpoint, client, { timeoutMs: 0, metadata }, caller);
     let receiver: RequestReceiver<Request> = {
       request: nothing,
       halfClosed: nothing,
@@ -304,12 +304,12 @@ export class ClientPort {
   #breakLater(
     endpoint: Endpoint,
     entry: { readonly broken: (reason: string) => void },
-    controller: AbortController,
+    caller: Caller,
     onServer: () => void = nothing,
   ): void {
     entry.broken("connection lost");
     this.#world.schedule(endpoint.owner, REFUSED_MS, "connection lost", () => {
-      controller.abort();
+      caller.leave();
       onServer();
     });
   }
@@ -318,13 +318,34 @@ export class ClientPort {
     return this.#network.transit(from, to);
   }
 
-  #context(endpoint: Endpoint, client: Owner, options: CallOptions, controller: AbortController): CallContext {
+  #context(endpoint: Endpoint, client: Owner, options: CallOptions, caller: Caller): CallContext {
     return {
       metadata: (name) => options.metadata?.[name],
-      signal: controller.signal,
+      get signal() {
+        return caller.signal;
+      },
       deadline: options.timeoutMs === 0 ? undefined : endpoint.now() + options.timeoutMs,
       peer: client.name,
     };
+  }
+}
+
+/** Whoever called, as the server sees it. Signals are dear and most handlers never look at theirs: made when asked for. */
+class Caller {
+  hasLeft = false;
+  #controller: AbortController | undefined;
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.hasLeft) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  leave(): void {
+    this.hasLeft = true;
+    this.#controller?.abort();
   }
 }
 
