@@ -5,7 +5,8 @@ import type { ClientStream } from "./sim-rpc.ts";
 import { outcomeOfError } from "./wire.ts";
 import type { Client, WorkloadDeps } from "./workload.ts";
 
-const PERIOD_MS = 700;
+/** For each second of the longest time-to-live. */
+const PERIOD_MS = 35;
 const LEASES = 3;
 /** On one stream, before it is closed and another opened. */
 const ROUNDS = 12;
@@ -16,23 +17,31 @@ export class Keeper {
   readonly #knowledge: Knowledge;
   readonly #deps: WorkloadDeps;
   readonly #isStopping: () => boolean;
+  readonly #periodMs: number;
 
-  constructor(client: Client, knowledge: Knowledge, deps: WorkloadDeps, isStopping: () => boolean) {
+  constructor(
+    client: Client,
+    knowledge: Knowledge,
+    deps: WorkloadDeps,
+    leaseSeconds: number,
+    isStopping: () => boolean,
+  ) {
     this.#client = client;
     this.#knowledge = knowledge;
     this.#deps = deps;
+    this.#periodMs = leaseSeconds * PERIOD_MS;
     this.#isStopping = isStopping;
   }
 
   start(): void {
-    this.#deps.world.schedule(this.#client.owner, PERIOD_MS, "keeper", () => void this.#run());
+    this.#deps.world.schedule(this.#client.owner, this.#periodMs, "keeper", () => void this.#run());
   }
 
   async #run(): Promise<void> {
     const { world, members } = this.#deps;
     while (!this.#isStopping()) {
       await this.#keep(this.#client.random.pick(members()));
-      await world.delay(this.#client.owner, PERIOD_MS / 4, "keeper");
+      await world.delay(this.#client.owner, this.#periodMs / 4, "keeper");
     }
   }
 
@@ -62,7 +71,7 @@ export class Keeper {
       },
     );
     // Often enough, as clients do; or about as often as leases run out, so that renewals and revokes meet.
-    const periodMs = random.chance(0.7) ? PERIOD_MS : random.real(PERIOD_MS, 8 * PERIOD_MS);
+    const periodMs = this.#periodMs * (random.chance(0.7) ? 1 : random.real(1, 8));
     for (let round = 0; round < ROUNDS && !isOver && !this.#isStopping(); round++) {
       if (open.length > 3 * LEASES) break;
       for (const ID of this.#knowledge.leases.slice(-LEASES)) {

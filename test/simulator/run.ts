@@ -25,6 +25,8 @@ export interface RunResult {
   readonly seed: string;
   readonly traceHash: string;
   readonly simulatedMs: number;
+  /** Of these, how long faults could strike; 0 when the plan has none. */
+  readonly faultyMs: number;
   /** Of this process. */
   readonly cpuMs: number;
   readonly events: number;
@@ -43,8 +45,8 @@ const FAULTS_FROM_MS = 2_000;
 /** Healed, every member that runs must serve within this time, and the election time-outs that it takes. */
 const RECOVERY_MS = 30_000;
 const POLL_MS = 50;
-/** The longest time-to-live of the workload, and what the checker of leases gives expiry on top. */
-const LEASES_MS = 40_000;
+/** What the checker of leases gives expiry on top of the longest time-to-live. */
+const LEASE_SLACK_MS = 20_000;
 const TICK_MS = 1_000;
 
 /** One seed, from the first start to the last check. */
@@ -63,6 +65,7 @@ export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Run
     seed: plan.seed,
     traceHash: run.world.trace.hash,
     simulatedMs: run.world.now,
+    faultyMs: run.faultyMs,
     cpuMs: (user + system) / 1_000,
     events: run.world.events,
     operations: countOperations(run.history),
@@ -84,6 +87,8 @@ class Run {
   readonly #faults: Faults;
   readonly #quorum: QuorumWatch;
   readonly #network: Network;
+  #faultsFrom: number | undefined;
+  #faultsUntil: number | undefined;
   /** Lost disks whose return must be refused: who could have told at the start. */
   readonly #witnesses = new Map<Life, readonly Life[]>();
 
@@ -166,6 +171,14 @@ class Run {
     world.schedule(undefined, 0, "begin", () => void this.#phases());
   }
 
+  /** So far: how long faults have been free to strike. */
+  get faultyMs(): number {
+    const { faults } = this.#plan;
+    const from = this.#faultsFrom;
+    if (faults.length === 0 || from === undefined) return 0;
+    return (this.#faultsUntil ?? this.world.now) - from;
+  }
+
   /** After the end: what the whole history tells. */
   judge(): Checked {
     return checkHistory(this.history);
@@ -176,10 +189,12 @@ class Run {
     this.#workload.start();
     this.#tick();
     await this.#sleep(FAULTS_FROM_MS);
+    this.#faultsFrom = world.now;
     this.#faults.start();
     await this.#sleep(this.#plan.safetyMs);
 
     this.#faults.stop();
+    this.#faultsUntil = world.now;
     for (const machine of this.#cluster.machines) this.#cluster.start(machine);
     world.trace.note(world.now, "world", "healed", "");
     history.world({ kind: "healed" });
@@ -233,7 +248,7 @@ class Run {
   async #outliveLeases(): Promise<void> {
     const left = (): number =>
       Math.max(...this.#cluster.machines.map(({ life }) => life?.booted?.machine.leases.size ?? 0));
-    const end = this.world.now + LEASES_MS;
+    const end = this.world.now + this.#plan.workload.leaseSeconds * 1_000 + LEASE_SLACK_MS;
     while (left() > 0 && this.world.now < end) await this.#sleep(TICK_MS);
   }
 

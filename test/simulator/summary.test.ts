@@ -6,6 +6,7 @@ const GOOD: RunResult = {
   seed: "7",
   traceHash: "aa",
   simulatedMs: 60_000,
+  faultyMs: 45_000,
   cpuMs: 500,
   events: 10,
   operations: { put: 60, range: 40 },
@@ -47,6 +48,9 @@ test("a second run with another trace is a failure", () => {
 test("the table adds up, and says how to replay what failed", () => {
   const failure = { checker: "watch", message: "an event is missing\nmore", at: 5 };
   const text = describe(summaryOf(2, { failure }), (seed) => `again ${seed}`);
+  expect(text).toMatch(/^simulated time +0\.03 h, 60 s a seed$/m);
+  expect(text).toMatch(/^ {2}while faults could strike +0\.03 h \(75 %\)$/m);
+  expect(text).toMatch(/^events +20, 10 a seed$/m);
   expect(text).toMatch(/^speed +120\.0 simulated seconds/m);
   expect(text).toMatch(/^ {2}put +120$/m);
   expect(text).toMatch(/^ {2}kill +4$/m);

@@ -10,6 +10,9 @@ export interface Answer {
 export interface Summary {
   seeds: number;
   simulatedMs: number;
+  /** Of the simulated time, what was spent with faults free to strike. */
+  faultyMs: number;
+  events: number;
   /** Of all workers together. */
   cpuMs: number;
   readonly operations: Record<string, number>;
@@ -25,12 +28,25 @@ const MIN_OPERATIONS_PER_SEED = 50;
 const SEEDS_FOR_EVERYTHING = 50;
 
 export function createSummary(): Summary {
-  return { seeds: 0, simulatedMs: 0, cpuMs: 0, operations: {}, checked: {}, faults: {}, failures: [], replayed: 0 };
+  return {
+    seeds: 0,
+    simulatedMs: 0,
+    faultyMs: 0,
+    events: 0,
+    cpuMs: 0,
+    operations: {},
+    checked: {},
+    faults: {},
+    failures: [],
+    replayed: 0,
+  };
 }
 
 export function addTo(summary: Summary, { result, again }: Answer): void {
   summary.seeds++;
   summary.simulatedMs += result.simulatedMs;
+  summary.faultyMs += result.faultyMs;
+  summary.events += result.events;
   summary.cpuMs += result.cpuMs;
   for (const name of ["operations", "checked", "faults"] as const) {
     const sums = summary[name];
@@ -61,13 +77,16 @@ export function shortfall(summary: Summary, expectedKinds: readonly string[]): s
 }
 
 export function describe(summary: Summary, replay: (seed: string) => string): string {
-  const { seeds, simulatedMs, cpuMs, operations, checked, faults, failures, replayed } = summary;
+  const { seeds, simulatedMs, faultyMs, events, cpuMs, operations, checked, faults, failures, replayed } = summary;
+  const each = (total: number): string => (total / seeds).toFixed(0);
   const lines = [
     row("seeds", `${seeds}${replayed > 0 ? `, ${replayed} of them run twice` : ""}`),
-    row("simulated time", `${(simulatedMs / 3_600_000).toFixed(2)} h`),
-    row("speed", `${(simulatedMs / cpuMs).toFixed(1)} simulated seconds in a second of one core`),
+    row("simulated time", `${hours(simulatedMs)}, ${each(simulatedMs / 1_000)} s a seed`),
+    row("  while faults could strike", `${hours(faultyMs)} (${((100 * faultyMs) / simulatedMs).toFixed(0)} %)`),
+    row("events", `${events}, ${each(events)} a seed`),
+    row("speed", `${(simulatedMs / cpuMs).toFixed(1)} simulated seconds in a CPU second`),
     "",
-    row("operations", `${sum(operations)} answered with success`),
+    row("operations", `${sum(operations)} answered with success, ${each(sum(operations))} a seed`),
     ...rows(operations),
     "",
     row("checked", ""),
@@ -90,8 +109,12 @@ function rows(counts: Readonly<Record<string, number>>): string[] {
     .map(([name, count]) => row(`  ${name}`, String(count)));
 }
 
+function hours(milliseconds: number): string {
+  return `${(milliseconds / 3_600_000).toFixed(2)} h`;
+}
+
 function row(name: string, value: string): string {
-  return `${name.padEnd(44)} ${value}`.trimEnd();
+  return `${name.padEnd(42)} ${value}`.trimEnd();
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {

@@ -43,7 +43,11 @@ export interface WorkloadPlan {
   /** Relative weights of the kinds of operations; 0: none. */
   readonly mix: Readonly<Record<OperationKind, number>>;
   readonly watchers: number;
+  /** A watcher stays with a member for so long at most, and is as leisurely as this is long. */
+  readonly watchStreamMs: number;
   readonly keepAlives: boolean;
+  /** The longest time-to-live that clients ask for; who keeps leases alive is as leisurely as this is long. */
+  readonly leaseSeconds: number;
 }
 
 export const OPERATION_KINDS = [
@@ -98,7 +102,38 @@ export interface Plan {
   readonly workload: WorkloadPlan;
 }
 
+/** One plan in so many lives long. */
+const LONG_ONE_IN = 10;
+
 export function drawPlan(seed: string): Plan {
+  const plan = drawShort(seed);
+  const random = new Random(seed).split("long plan");
+  return random.chance(1 / LONG_ONE_IN) ? prolong(plan, random) : plan;
+}
+
+/**
+ * Ten minutes to an hour in which little happens at a time: long leases, progress that is told every ten minutes, clocks
+ * that drift far apart, members that are away for minutes, election after election.
+ */
+function prolong(plan: Plan, random: Random): Plan {
+  const clients = random.pick([2, 3, 5]);
+  return {
+    ...plan,
+    safetyMs: random.logReal(10, 60) * 60_000,
+    faultEveryMs: random.logReal(6_000, 120_000),
+    faultLastsMs: random.logReal(1_000, 120_000),
+    progressNotifyMs: random.pick([60_000, 600_000]),
+    workload: {
+      ...plan.workload,
+      clients,
+      thinkMs: random.logReal(1_000, 8_000) * Math.max(1, clients / 3),
+      watchStreamMs: random.pick([60_000, 1_800_000]),
+      leaseSeconds: random.pick([20, 120, 600]),
+    },
+  };
+}
+
+function drawShort(seed: string): Plan {
   const random = new Random(seed).split("plan");
   const share = random.pick([0, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.8]);
   const faults = FAULT_CLASSES.filter(() => random.chance(share));
@@ -141,7 +176,9 @@ export function drawPlan(seed: string): Plan {
       maxValueBytes: random.pick([8, 100, 2_000]),
       mix: drawMix(random),
       watchers: random.between(0, 3),
+      watchStreamMs: 8_000,
       keepAlives: random.chance(0.7),
+      leaseSeconds: 20,
     },
   };
 }

@@ -15,7 +15,6 @@ interface Watch {
 }
 
 const RETRY_MS = 200;
-const STREAM_MS = 8_000;
 
 /**
  * A client that watches: several watches on one stream, on one member at a time; when the stream breaks, or at its whim,
@@ -25,6 +24,7 @@ export class Watcher {
   readonly #client: Client;
   readonly #knowledge: Knowledge;
   readonly #deps: WorkloadDeps;
+  readonly #streamMs: number;
   #watches: Watch[] = [];
   #isSettling = false;
   #stream: ClientStream<WatchRequest> | undefined;
@@ -32,10 +32,11 @@ export class Watcher {
   /** Answered in the order in which they were asked for (W-2). */
   #unanswered: Watch[] = [];
 
-  constructor(client: Client, knowledge: Knowledge, deps: WorkloadDeps) {
+  constructor(client: Client, knowledge: Knowledge, deps: WorkloadDeps, streamMs: number) {
     this.#client = client;
     this.#knowledge = knowledge;
     this.#deps = deps;
+    this.#streamMs = streamMs;
   }
 
   start(): void {
@@ -132,11 +133,12 @@ export class Watcher {
     }
     // At once, while those that begin in the past have not caught up.
     if (random.chance(0.4)) this.askProgress();
-    const until = world.now + random.real(0, STREAM_MS);
+    const until = world.now + random.real(0, this.#streamMs);
+    const choices = Math.ceil((12 * this.#streamMs) / 8_000);
     while (!isOver && (this.#isSettling || world.now < until) && this.#watches.length > 0) {
       await world.delay(owner, random.real(50, 600), "watching");
       if (isOver || this.#isSettling) continue;
-      switch (random.below(12)) {
+      switch (random.below(choices)) {
         case 0:
           stream.setReading(false);
           break;

@@ -83,15 +83,16 @@ export class Workload {
   }
 
   start(): void {
-    const { clients, watchers, keepAlives } = this.#plan.workload;
+    const { clients, watchers, watchStreamMs, keepAlives, leaseSeconds } = this.#plan.workload;
     let number = 0;
     for (let i = 0; i < clients; i++) this.#go(this.#client(++number), (client) => this.#operate(client));
     for (let i = 0; i < watchers; i++) {
-      const watcher = new Watcher(this.#client(++number), this.#knowledge, this.#deps);
+      const watcher = new Watcher(this.#client(++number), this.#knowledge, this.#deps, watchStreamMs);
       this.#watchers.push(watcher);
       watcher.start();
     }
-    if (keepAlives) new Keeper(this.#client(++number), this.#knowledge, this.#deps, () => this.#isStopping).start();
+    const isStopping = (): boolean => this.#isStopping;
+    if (keepAlives) new Keeper(this.#client(++number), this.#knowledge, this.#deps, leaseSeconds, isStopping).start();
   }
 
   /** No new requests; watches stay, and from now on they only read. */
@@ -208,8 +209,9 @@ export class Workload {
         }));
       }
       case "leaseGrant": {
+        const { leaseSeconds } = this.#plan.workload;
         const ID = random.chance(0.5) ? 0n : BigInt(random.between(1, 1_000));
-        const request = LeaseGrantRequest.create({ TTL: random.between(1, 20), ID });
+        const request = LeaseGrantRequest.create({ TTL: random.between(1, leaseSeconds), ID });
         return this.#call(client, member, rpcs.LeaseLeaseGrant, request, leaseGrantRequestOf(request), (response) => {
           remember(knowledge.leases, response.ID);
           return {
