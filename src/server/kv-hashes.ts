@@ -1,3 +1,4 @@
+import { HASH_OF_NOTHING } from "../../storage/mvcc/hash.ts";
 import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
@@ -42,6 +43,10 @@ export class KvHashes {
     const { mvcc } = this.#deps;
     const revision = asked === 0 ? mvcc.currentRevision : asked;
     if (revision > mvcc.currentRevision) throw errors.futureRevision;
+    // As etcd has it: nothing was ever written at or below a negative revision, whatever was compacted.
+    if (revision < 0) {
+      return { hash: HASH_OF_NOTHING, compactRevision: mvcc.compactRevision, hashRevision: revision };
+    }
     if (revision < mvcc.compactRevision) throw errors.compacted;
     const stored = asked === 0 ? undefined : this.#stored.find((hash) => hash.hashRevision === revision);
     if (stored !== undefined) return stored;

@@ -13,6 +13,9 @@ export interface KeyHash {
   sum(): number;
 }
 
+/** HashKV of no rows at all (V-1): the bucket's name. */
+export const HASH_OF_NOTHING = crc32c(Buffer.from("key"));
+
 /**
  * HashKV (N-4) of `revision`, where reads below `compactRevision` are refused. The index is asked about `revision`, and
  * about compactRevision: it must not be trimmed beyond either until the last row came (hold a pin).
@@ -48,7 +51,7 @@ class KvHash implements KeyHash {
   readonly #keepsTombstones: boolean;
   readonly #put = Buffer.alloc(REVISION_KEY_BYTES);
   readonly #tombstone = Buffer.alloc(REVISION_KEY_BYTES + 1);
-  #sum = crc32c(Buffer.from("key"));
+  #sum = HASH_OF_NOTHING;
   /** As if the keep-set were empty; undefined once it is known not to be. */
   #sumIfNothingKept: number | undefined = this.#sum;
 

@@ -50,6 +50,13 @@ async function finish(hash: number): Promise<void> {
 }
 
 describe("N-4: HashKV on request", () => {
+  test("at a negative revision it is that of nothing, whatever was compacted", async () => {
+    mvcc.compact(5);
+    expect(await hashes.ask(-1)).toEqual({ hash: 1084519789, compactRevision: 5, hashRevision: -1 });
+    await expect(hashes.ask(4)).rejects.toBe(errors.compacted);
+    expect(asked).toEqual([]);
+  });
+
   test("one walk at a time; callers of one revision share it", async () => {
     const all = Promise.all([hashes.ask(5), hashes.ask(5), hashes.ask(7)]);
     await env.settle();
