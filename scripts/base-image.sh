@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a base image for the Dockerfile where no image registry can be reached: a minimal Debian from this machine's
-# package source, with this machine's own node, npm and CA certificates. Takes about half a minute, as root.
+# package source, with this machine's own node, npm and CA certificates. Takes a minute or two, as root.
 # usage: scripts/base-image.sh [NAME]     then: BASE_IMAGE=NAME docker compose up   (default: quorate-base)
 set -euo pipefail
 name=${1:-quorate-base}

@@ -439,6 +439,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     readBarrier: () => reads.barrier(PATIENT),
     propose: (command) => propose(command, PATIENT),
     isStopping,
+    isLeaving: () => leaving,
   });
   // A stop before readiness is no fault; whoever awaits `ready` still sees it.
   ready.catch(() => undefined);

@@ -15,6 +15,8 @@ export interface PublishingDeps {
   readonly readBarrier: () => Promise<void>;
   readonly propose: (command: Command) => Promise<unknown>;
   readonly isStopping: () => boolean;
+  /** It was removed: nobody takes its proposals any more, and it will be stopped. */
+  readonly isLeaving: () => boolean;
 }
 
 /**
@@ -35,6 +37,7 @@ export async function publish(deps: PublishingDeps): Promise<void> {
   // P-32: one that joins first gets the log so far.
   await until(() => cluster.member(memberId) !== undefined);
   for (;;) {
+    await until(() => !deps.isLeaving());
     goOn();
     try {
       // Nobody may hear that this member has run before its own log shows it, or it would be taken for one that lost

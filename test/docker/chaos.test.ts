@@ -3,7 +3,7 @@ import { rpcs } from "../../proto/generated/services.ts";
 import { root } from "../e2e/cluster.ts";
 import { hasEtcdctl, run } from "../e2e/etcdctl.ts";
 import { type Acknowledged, Load, readAll } from "../e2e/load.ts";
-import { typeSession } from "../e2e/readme-session.ts";
+import { commandsOf, typeSession } from "../e2e/readme-session.ts";
 import {
   BASE,
   type ComposeCluster,
@@ -167,6 +167,8 @@ describe.skipIf(!hasEngine)("the cluster of docker-compose.yml", () => {
     expect(script.stderr).toBe("");
     const said = JSON.parse(script.stdout);
     killed++;
+    disturbed++;
+    console.log(`  scripts/kill-leader.sh killed ${said.killed}, ${said.leader} leads`);
     expect(said.killed).toBe(leader.name);
     expect(others(leader).map(({ name }) => name)).toContain(said.leader);
     await leader.start();
@@ -218,6 +220,32 @@ describe.skipIf(!hasEngine)("the cluster of docker-compose.yml", () => {
 
   test("each member is recreated on its volume", async () => {
     for (const member of cluster.members) await disturb("recreated", [member], (each) => each.recreate());
+  }, 300_000);
+
+  test("a member that lost its volume is refused, and a new one takes its place as the README says", async () => {
+    const lost = cluster.members[1] as ContainerMember;
+    const volume = `${cluster.project}_data2`;
+    await cluster.compose("rm", "--stop", "--force", lost.name);
+    await removeVolume(volume);
+    await cluster.compose("up", "--detach", "--no-deps", lost.name);
+    await until("it is refused", async () => (await lost.log()).includes("has already been bootstrapped"));
+    disturbed++;
+
+    const since = performance.now();
+    const replace = await run(
+      "bash",
+      ["-eu", "-o", "pipefail", "-c", commandsOf("replace").replace("quorate_data2", volume)],
+      {
+        timeoutMs: 120_000,
+        env: { ...cluster.environment, ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: cluster.endpoints.join(",") },
+        cwd: root,
+      },
+    );
+    expect(replace.code, `${replace.stdout}${replace.stderr}`).toBe(0);
+    await lost.caughtUp(others(lost));
+    await load.progress(100, 120_000);
+    const seconds = ((performance.now() - since) / 1000).toFixed(1);
+    console.log(`  replaced ${lost.name}, whose volume was deleted: caught up after ${seconds} s`);
   }, 300_000);
 
   test("two members are killed, then all, then all are taken down and put up again", async () => {
@@ -301,6 +329,11 @@ describe.skipIf(!hasEngine)("the cluster of docker-compose.yml", () => {
     );
   }, 300_000);
 });
+
+async function removeVolume(name: string): Promise<void> {
+  const removed = await run("docker", ["volume", "rm", name]);
+  if (removed.code !== 0) throw new Error(`docker volume rm ${name}: ${removed.stderr}`);
+}
 
 /** Writes whose revision is not above that of a write that was answered before they were sent. */
 function writesOutOfOrder(writes: readonly Acknowledged[]): readonly string[] {

@@ -107,6 +107,12 @@ export class ContainerMember {
     return (await (await this.container()).inspect()).RestartCount;
   }
 
+  async log(): Promise<string> {
+    const { id } = await this.container();
+    const { stdout, stderr } = await run("docker", ["logs", id]);
+    return stdout + stderr;
+  }
+
   async health(): Promise<string> {
     return (await (await this.container()).inspect()).State.Health?.Status ?? "none";
   }

@@ -17,13 +17,18 @@ export interface CommandResult {
 export function run(
   command: string,
   args: readonly string[],
-  options: { timeoutMs?: number; env?: NodeJS.ProcessEnv } = {},
+  options: { timeoutMs?: number; env?: NodeJS.ProcessEnv; cwd?: string } = {},
 ) {
   return new Promise<CommandResult>((resolve, reject) => {
     execFile(
       command,
       [...args],
-      { timeout: options.timeoutMs ?? 30_000, env: { ...process.env, ...options.env }, maxBuffer: 64 << 20 },
+      {
+        timeout: options.timeoutMs ?? 30_000,
+        env: { ...process.env, ...options.env },
+        maxBuffer: 64 << 20,
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      },
       (error, stdout, stderr) => {
         if (error !== null && typeof error.code !== "number") reject(error);
         else resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });

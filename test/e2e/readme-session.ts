@@ -4,12 +4,17 @@ import { expect } from "vitest";
 import { root } from "./cluster.ts";
 import { run } from "./etcdctl.ts";
 
+/** The commands behind `<!-- test: NAME -->` in the README. */
+export function commandsOf(name: string): string {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const commands = new RegExp(`<!-- test: ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1];
+  if (commands === undefined) throw new Error(`README.md has no commands for ${name}`);
+  return commands;
+}
+
 /** Types the README's session, with the client ports of quorate1, 2 and 3 in place of its own, and checks what it says. */
 export async function typeSession([first, second, third]: readonly [number, number, number]): Promise<void> {
-  const readme = readFileSync(join(root, "README.md"), "utf8");
-  let script = /<!-- test: session -->\n```sh\n([\s\S]*?)```/.exec(readme)?.[1];
-  if (script === undefined) throw new Error("README.md has no session");
-  script = script.replaceAll("32379", "#3").replaceAll("22379", "#2").replaceAll(":2379", ":#1");
+  let script = commandsOf("session").replaceAll("32379", "#3").replaceAll("22379", "#2").replaceAll(":2379", ":#1");
   script = script.replaceAll("#1", `${first}`).replaceAll("#2", `${second}`).replaceAll("#3", `${third}`);
   const jq = await run("sh", ["-c", "command -v jq"]);
   if (jq.code !== 0) {

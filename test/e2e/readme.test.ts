@@ -112,8 +112,9 @@ describe("README.md on a clean clone", () => {
       "npm start",
       "npm test",
       "export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379",
-      // What these two do with containers is tried by test/docker.
+      // What these three do with containers is tried by test/docker.
       "docker compose up",
+      "docker compose rm --stop --force quorate2",
       "scripts/base-image.sh",
       "npm ci && npm run build",
       // Tried by test/e2e/membership.test.ts with other ports.
@@ -126,6 +127,7 @@ describe("README.md on a clean clone", () => {
         "docker compose down --volumes",
         "docker compose start",
         "docker compose up --build",
+        "docker compose logs",
         "npm run simulate -- --seed 57",
         "npm run test:docker",
         "scripts/with-engine.sh npm run test:docker",
