@@ -1,16 +1,17 @@
 /**
  * npm run simulate -- --seed S [--trace] | --seeds N [--from S] [--jobs J] [--minutes M] | --mutants [NAME]
- *                     [--check-replay] [--json]
+ *                     [--check-replay] [--json] [--report FILE]
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
+import { renameSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism, constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { Campaign, type Seeds } from "./campaign.ts";
 import { bundle } from "./mutants/bundle.ts";
-import { type Answer, addTo, createSummary, describe, type Summary, shortfall } from "./summary.ts";
+import { type Answer, describe, shortfall } from "./summary.ts";
 import { OPERATION_KINDS } from "./swarm.ts";
 
 /** Two kinds of the plan are ranges to a client. */
@@ -18,6 +19,9 @@ const EXPECTED_KINDS = OPERATION_KINDS.filter((kind) => kind !== "serializableRa
 const DEFAULT_SEEDS = 20;
 const DEFAULT_SEEDS_FOR_A_MUTANT = 300;
 const PROGRESS_MS = 5_000;
+const REPORT_MS = 60_000;
+/** The dearest seeds take half a minute. */
+const SEED_LIMIT_MS = 600_000;
 const LAST_LINES = 40;
 
 const USAGE = `usage: npm run simulate -- [options]
@@ -27,8 +31,11 @@ const USAGE = `usage: npm run simulate -- [options]
   --minutes M       as many seeds as fit
   --jobs J          processes (one for each core)
   --check-replay    every seed twice: the traces must be the same
-  --mutants [NAME]  plant the known mistakes one by one and look for each; --seeds: as many for one at most
+  --mutants [NAME]  plant the known mistakes one by one and look for each;
+                    --seeds: as many for one at most
   --json            the summary as JSON
+  --report FILE     the summary so far as JSON, every minute and at the end
+Ctrl-C or SIGTERM ends a run with the summary so far.
 `;
 
 async function main(words: readonly string[]): Promise<number> {
@@ -44,6 +51,7 @@ async function main(words: readonly string[]): Promise<number> {
       trace: { type: "boolean", default: false },
       "check-replay": { type: "boolean", default: false },
       mutants: { type: "boolean", default: false },
+      report: { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -73,21 +81,33 @@ async function main(words: readonly string[]): Promise<number> {
     const seeds = seedsOf(values);
     const jobs = Math.min(numberOf(values.jobs, availableParallelism()), seeds.count);
     const until = values.minutes === undefined ? Infinity : Date.now() + numberOf(values.minutes, 0) * 60_000;
-    const summary = await runAll(file, twice, seeds, jobs, until);
+    const campaign = new Campaign({
+      file,
+      words: twice,
+      seeds,
+      jobs,
+      until,
+      seedLimitMs: SEED_LIMIT_MS,
+      onFailure: tellFailure,
+    });
+    const firstSeed = seeds.at(0);
+    process.stderr.write(`seeds from ${firstSeed}\n`);
+    const { report } = values;
+    const endedBy = await runAll(campaign, (state) => {
+      if (report !== undefined) writeReport(report, campaign, state, firstSeed);
+    });
+    const { summary } = campaign;
     const isSingle = values.seed !== undefined;
     const short = isSingle ? undefined : shortfall(summary, EXPECTED_KINDS);
     if (values.json) process.stdout.write(`${JSON.stringify({ ...summary, shortfall: short }, undefined, 2)}\n`);
-    else process.stdout.write(`${describe(summary, (seed) => `npm run simulate -- --seed ${seed} --trace`)}\n`);
+    else process.stdout.write(`${describe(summary, replayOf)}\n`);
     if (short !== undefined) process.stderr.write(`too little was checked: ${short}\n`);
-    return summary.failures.length > 0 || short !== undefined ? 1 : 0;
+    if (summary.failures.length > 0) return 1;
+    if (endedBy !== 0) return endedBy;
+    return short === undefined ? 0 : 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-interface Seeds {
-  readonly count: number;
-  readonly at: (position: number) => string;
 }
 
 function seedsOf(values: { seed?: string; seeds?: string; from?: string; minutes?: string }): Seeds {
@@ -98,65 +118,59 @@ function seedsOf(values: { seed?: string; seeds?: string; from?: string; minutes
   return { count: numberOf(values.seeds, fallback), at: (position) => String(first + position) };
 }
 
-/** Every worker has one seed at a time. */
-async function runAll(
-  file: string,
-  words: readonly string[],
-  seeds: Seeds,
-  jobs: number,
-  until: number,
-): Promise<Summary> {
-  const summary = createSummary();
-  let next = 0;
-  const progress = setInterval(() => {
-    const { seeds: done, simulatedMs, failures } = summary;
-    const hours = (simulatedMs / 3_600_000).toFixed(2);
-    process.stderr.write(`${done} seeds, ${hours} h of simulated time, ${failures.length} failures\n`);
-  }, PROGRESS_MS);
-  const work = async (): Promise<void> => {
-    const worker = startWorker(file, words);
-    try {
-      while (next < seeds.count && Date.now() < until) {
-        const seed = seeds.at(next++);
-        const answer = await worker.run(seed);
-        addTo(summary, answer);
-        if (answer.result.failure !== undefined) tellFailure(answer);
-      }
-    } finally {
-      worker.end();
-    }
+/** Until all is done, or somebody ends it: then with the signal's exit code. */
+async function runAll(campaign: Campaign, report: (state: string) => void): Promise<number> {
+  let code = 0;
+  const end = (signal: NodeJS.Signals): void => {
+    code = 128 + constants.signals[signal];
+    campaign.end();
   };
+  process.once("SIGINT", end);
+  process.once("SIGTERM", end);
+  const progress = setInterval(() => process.stderr.write(`${campaign.progress()}\n`), PROGRESS_MS);
+  const reporting = setInterval(() => report("running"), REPORT_MS);
   try {
-    await Promise.all(Array.from({ length: jobs }, work));
+    await campaign.run();
   } finally {
     clearInterval(progress);
+    clearInterval(reporting);
+    process.removeListener("SIGINT", end);
+    process.removeListener("SIGTERM", end);
   }
-  return summary;
+  report(code === 0 ? "complete" : "ended early");
+  return code;
 }
 
-function startWorker(file: string, words: readonly string[]): { run(seed: string): Promise<Answer>; end(): void } {
-  const child: ChildProcess = spawn(process.execPath, ["--enable-source-maps", file, ...words], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error("a worker without pipes");
-  const lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
-  return {
-    run: async (seed) => {
-      stdin.write(`${seed}\n`);
-      const line = await lines.next();
-      if (line.done === true) throw new Error(`the worker died while it ran seed ${seed}`);
-      return JSON.parse(line.value) as Answer;
-    },
-    end: () => stdin.end(),
+/** Whoever reads the file finds the last report whole, whenever the run dies. */
+function writeReport(file: string, campaign: Campaign, state: string, firstSeed: string): void {
+  const { summary, elapsedMs } = campaign;
+  const { simulatedMs, cpuMs } = summary;
+  const figures = {
+    state,
+    firstSeed,
+    elapsedMs,
+    simulatedHours: simulatedMs / 3_600_000,
+    simulatedSecondsInCpuSecond: cpuMs === 0 ? 0 : simulatedMs / cpuMs,
+    shortfall: shortfall(summary, EXPECTED_KINDS) ?? null,
+    ...summary,
   };
+  writeFileSync(`${file}.new`, `${JSON.stringify(figures, undefined, 2)}\n`);
+  renameSync(`${file}.new`, file);
 }
 
-function tellFailure({ result }: Answer): void {
-  const { seed, failure, plan, lastLines } = result;
+function replayOf(seed: string): string {
+  return `npm run simulate -- --seed ${seed} --trace`;
+}
+
+function tellFailure(seed: string, what: Answer | string): void {
+  if (typeof what === "string") {
+    process.stderr.write(`\nseed ${seed} failed: ${what}\n  ${replayOf(seed)}\n\n`);
+    return;
+  }
+  const { failure, plan, lastLines } = what.result;
   process.stderr.write(
-    `\nseed ${seed} failed at ${failure?.at.toFixed(3)} ms: ${failure?.checker}\n${failure?.message}\n\n${plan}\n\n` +
-      `${lastLines.slice(-LAST_LINES).join("\n")}\n\n`,
+    `\nseed ${seed} failed at ${failure?.at.toFixed(3)} ms: ${failure?.checker}\n  ${replayOf(seed)}\n` +
+      `${failure?.message}\n\n${plan}\n\n${lastLines.slice(-LAST_LINES).join("\n")}\n\n`,
   );
 }
 

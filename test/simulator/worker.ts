@@ -31,6 +31,8 @@ function sayNow(line: string): void {
 async function main(words: readonly string[]): Promise<void> {
   const isTwice = words.includes("--twice");
   const isTrace = words.includes("--trace");
+  // Ctrl-C reaches every process of a terminal. Who reads the answers ends this one.
+  process.on("SIGINT", () => undefined);
   for await (const line of createInterface({ input: process.stdin })) {
     const seed = line.trim();
     if (isTrace) await runPlan(drawPlan(seed), { onLine: sayNow });
