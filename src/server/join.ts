@@ -143,17 +143,20 @@ export function refuseSecondLife(config: Config, members: readonly MemberRecord[
   );
 }
 
-/** P-31: the cluster's version must be one that this member can speak; during a downgrade also one above its own. */
+/**
+ * P-31: the cluster's version must be one that this member can speak; during a downgrade also one above its own. Who does
+ * not know it says nothing: that is another member which has just joined, and may need this one's vote to get any further.
+ */
 async function refuseOtherVersions(members: readonly MemberRecord[], deps: JoinDeps): Promise<void> {
   const clusters = await Promise.all(members.map((member) => clusterVersionOf(member, deps)));
   const downgrading = await Promise.all(members.map((member) => isDowngrading(member, deps)));
   const [major = 0, minor = 0] = ETCD_API_VERSION.split(".").map(Number);
   const newest = `${major}.${downgrading.includes(true) ? minor + 1 : minor}`;
-  const known = clusters.filter((version) => version !== undefined);
+  const known = clusters.flatMap((version) =>
+    version !== undefined && /^\d+\.\d+\.\d+/.test(version) ? [version] : [],
+  );
   const fits = (version: string): boolean =>
-    /^\d+\.\d+\.\d+/.test(version) &&
-    compareVersions(version, OLDEST_CLUSTER) >= 0 &&
-    compareVersions(version, newest) <= 0;
+    compareVersions(version, OLDEST_CLUSTER) >= 0 && compareVersions(version, newest) <= 0;
   if (known.length > 0 && known.every(fits)) return;
   throw new ConfigError(
     `incompatible with current running cluster: its version is ${known.join(", ") || "not known"}, this member speaks ` +

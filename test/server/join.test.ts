@@ -92,6 +92,11 @@ test("a URL's host may be spelt in another way", async () => {
   expect(joined.memberId).toBe(C.id);
 });
 
+test("a member that has not heard of the cluster's version yet says nothing against it", async () => {
+  peers.set("http://b:1", member([A, B, C], "not_decided"));
+  expect((await joinCluster(configOf(ALL), deps)).memberId).toBe(C.id);
+});
+
 test("the first member to be asked is not there, the next has not heard of the new one, the third has", async () => {
   peers.delete("http://a:1");
   peers.set("http://b:1", member([A, B]));
@@ -134,10 +139,12 @@ describe("refused", () => {
   });
 
   test("P-31: a cluster of a version that this member does not speak, or of none yet", async () => {
-    for (const version of ["3.7.0", "2.3.0", "not_decided", "4.0.0"]) {
+    for (const version of ["3.7.0", "2.3.0", "4.0.0"]) {
       peers.set("http://a:1", member([A, B, C], version));
       await expect(joinCluster(configOf(ALL), deps)).rejects.toThrow("incompatible with current running cluster");
     }
+    for (const url of ["http://a:1", "http://b:1"]) peers.set(url, member([A, B, C], "not_decided"));
+    await expect(joinCluster(configOf(ALL), deps)).rejects.toThrow("its version is not known");
     // One above its own while the cluster is being downgraded; and one member that tells is enough.
     peers.set("http://a:1", member([A, B, C], "3.7.0", "true"));
     peers.delete("http://b:1");
