@@ -1,53 +1,57 @@
 import { type Config, parseConfig } from "../../src/config.ts";
 import { memberIdOf } from "../../src/server/ids.ts";
 import { createMachine, type Machine } from "./machine.ts";
-import { type Ending, Life, type LifeDeps } from "./member-life.ts";
+import { Life, type LifeDeps } from "./member-life.ts";
 import type { Random } from "./random.ts";
-import { peerUrl } from "./sim-network.ts";
+import type { Roster } from "./roster.ts";
+import { hostOf, peerUrl } from "./sim-network.ts";
 import type { Plan } from "./swarm.ts";
 
 const TOKEN = "simulated";
 
-const ids = new Map<number, bigint>();
-
-export function memberId(number: number): bigint {
-  let id = ids.get(number);
-  if (id === undefined) {
-    id = memberIdOf([peerUrl(number)], TOKEN);
-    ids.set(number, id);
-  }
-  return id;
+/** The members that the plan begins with, by id. */
+export function foundersOf(plan: Plan): ReadonlyMap<bigint, number> {
+  const numbers = Array.from({ length: plan.members }, (_, i) => i + 1);
+  return new Map(numbers.map((number) => [memberIdOf([peerUrl(number)], TOKEN), number]));
 }
 
 /** All machines, and what the plan says of their members. */
 export interface Cluster {
+  /** By number, counted from 1. */
   readonly machines: readonly Machine[];
+  readonly roster: Roster;
+  /** A machine for a member that is to be added; it is off. */
+  add(): Machine;
   start(machine: Machine): void;
   /** The machine whose member leads by its own account, in the newest term. */
   leader(): Machine | undefined;
 }
 
-export function createCluster(plan: Plan, random: Random, deps: LifeDeps): Cluster {
-  const machines: Machine[] = [];
-  for (let number = 1; number <= plan.members; number++) {
+export function createCluster(plan: Plan, random: Random, machines: Machine[], deps: LifeDeps): Cluster {
+  const add = (): Machine => {
+    const number = machines.length + 1;
     const own = random.split(`machine ${number}`);
     const rate = 1 + plan.drift * own.real(-1, 1);
-    machines.push(
-      createMachine(number, { turnMs: plan.turnMs, rate, wallOffsetMs: own.real(-500, 500) }, plan.syncMs, own),
-    );
-  }
-  const configs = machines.map(({ number }) => configOf(number, plan));
+    const clock = { turnMs: plan.turnMs, rate, wallOffsetMs: own.real(-500, 500) };
+    const machine = createMachine(number, number <= plan.members, clock, plan.syncMs, own);
+    machines.push(machine);
+    return machine;
+  };
+  while (machines.length < plan.members) add();
+  const { roster } = deps;
   return {
     machines,
+    roster,
+    add,
     start: (machine) => {
-      const config = configs[machine.number - 1];
-      if (machine.life === undefined && !machine.retired && config !== undefined) new Life(machine, config, deps);
+      if (machine.life === undefined && !machine.retired) new Life(machine, configOf(machine, plan, roster), deps);
     },
     leader: () => {
       let found: { readonly machine: Machine; readonly term: number } | undefined;
       for (const machine of machines) {
-        const status = machine.life?.member?.server.status();
-        if (status?.leader !== memberId(machine.number)) continue;
+        const server = machine.life?.member?.server;
+        const status = server?.status();
+        if (server === undefined || status?.leader !== server.memberId) continue;
         if (found === undefined || status.raftTerm > found.term) found = { machine, term: status.raftTerm };
       }
       return found?.machine;
@@ -55,15 +59,18 @@ export function createCluster(plan: Plan, random: Random, deps: LifeDeps): Clust
   };
 }
 
-/** From the command line, as a member gets it. */
-function configOf(number: number, plan: Plan): Config {
-  const cluster = Array.from({ length: plan.members }, (_, i) => `m${i + 1}=${peerUrl(i + 1)}`).join();
+/** From the command line, as a member gets it. One that joins is told the members of that moment. */
+function configOf({ number, isFounder }: Machine, plan: Plan, { newest }: Roster): Config {
+  const urls = isFounder
+    ? Array.from({ length: plan.members }, (_, i) => peerUrl(i + 1))
+    : newest.records.flatMap(({ peerURLs }) => peerURLs);
   const flags: Record<string, string | number> = {
     name: `m${number}`,
     "data-dir": "/data",
-    "initial-advertise-peer-urls": peerUrl(number),
-    "initial-cluster": cluster,
+    "initial-advertise-peer-urls": urls.find((url) => hostOf(url) === number) ?? peerUrl(number),
+    "initial-cluster": urls.map((url) => `m${hostOf(url)}=${url}`).join(),
     "initial-cluster-token": TOKEN,
+    ...(isFounder ? {} : { "initial-cluster-state": "existing" }),
     "heartbeat-interval": plan.heartbeatMs,
     "election-timeout": plan.electionMs,
     "pre-vote": String(plan.preVote),
@@ -72,11 +79,12 @@ function configOf(number: number, plan: Plan): Config {
     "watch-progress-notify-interval": `${plan.progressNotifyMs}ms`,
     "backend-batch-interval": `${plan.flushMs}ms`,
     ...(plan.tinyLimits ? { "max-request-bytes": 3_000, "max-txn-ops": 4 } : {}),
+    ...(plan.membership === undefined
+      ? {}
+      : { "strict-reconfig-check": String(plan.membership.strict), "max-learners": plan.membership.maxLearners }),
   };
   const words = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
   const parsed = parseConfig(words, {}, () => "");
   if (parsed.kind !== "run") throw new Error("a configuration that does not run");
   return parsed.config;
 }
-
-export type { Ending };

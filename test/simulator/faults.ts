@@ -383,13 +383,13 @@ export class Faults {
     return () => Object.assign(diskState, { slowFactor: 1, full: false, fullForStore: false, failSync: false });
   }
 
-  /** Only ever on a minority of machines: beyond it no promise holds. */
+  /** Only ever on a minority of the voters, whichever may be in force: beyond it no promise holds. */
   #damage(kind: "logDamage" | "logRot" | "storeDamage" | "lostDisk", random: Random): undefined {
     const { cluster, history } = this.#deps;
-    const { machines } = cluster;
-    const harmed = machines.filter(({ damage }) => damage !== "none").length;
-    if (harmed >= Math.floor((machines.length - 1) / 2)) return;
-    const sound = machines.filter(({ damage, life }) => damage === "none" && life?.isServing === true);
+    const { machines, roster } = cluster;
+    const sound = machines.filter(
+      ({ damage, life, number }) => damage === "none" && life?.isServing === true && roster.mayLose(number),
+    );
     if (sound.length === 0) return;
     const machine = random.pick(sound);
     const { life } = machine;

@@ -89,7 +89,6 @@ export type Command =
   | LeaseGrantRequest
   | LeaseRevokeRequest;
 
-/** `members` holds every change and question about the membership: no checker looks inside. */
 export type Request =
   | RangeRequest
   | Command
@@ -99,7 +98,7 @@ export type Request =
   | { readonly kind: "hashKv"; readonly revision: number }
   | { readonly kind: "status" }
   | { readonly kind: "moveLeader"; readonly to: number }
-  | { readonly kind: "members"; readonly change: string };
+  | MembersRequest;
 
 /** `revision` is that of the response's header everywhere, 0 where it has none. */
 export interface RangeResponse {
@@ -153,7 +152,13 @@ export type Response =
     }
   | { readonly kind: "status"; readonly revision: number; readonly term: number }
   | { readonly kind: "moveLeader"; readonly revision: number }
-  | { readonly kind: "members"; readonly revision: number };
+  /** `added`: the id of the member that was added. */
+  | {
+      readonly kind: "members";
+      readonly revision: number;
+      readonly list: readonly ListedMember[];
+      readonly added: bigint | undefined;
+    };
 
 /**
  * `refused`: the server said that the request had no effect and never will have one. `unknown`: it may have had its
@@ -231,12 +236,28 @@ export interface WatchStream {
   readonly records: readonly WatchRecord[];
 }
 
-/** `hash` covers type and data (entryHash). */
+/** `hash` covers type and data (entryHash). `isChange`: it changes the membership. */
 export interface LogEntry {
   readonly index: number;
   readonly term: number;
   readonly hash: number;
+  readonly isChange?: boolean;
 }
+
+/** One row of the list of members. */
+export interface ListedMember {
+  readonly id: bigint;
+  readonly name: string;
+  readonly peerURLs: readonly string[];
+  readonly clientURLs: readonly string[];
+  readonly isLearner: boolean;
+}
+
+export type MembersRequest =
+  | { readonly kind: "members"; readonly change: "list"; readonly linearizable: boolean }
+  | { readonly kind: "members"; readonly change: "add"; readonly peerURL: string; readonly isLearner: boolean }
+  | { readonly kind: "members"; readonly change: "promote" | "remove"; readonly id: bigint }
+  | { readonly kind: "members"; readonly change: "update"; readonly id: bigint; readonly peerURL: string };
 
 /**
  * What probes see. A *life* is one start of a member's process; lives of a member count up from 1. `member` in `vote` and
@@ -269,6 +290,8 @@ export type Probe = { readonly member: number; readonly life: number } & (
       readonly hardState: { readonly term: number; readonly vote: number; readonly commit: number } | undefined;
       readonly entries: readonly LogEntry[];
     }
+  /** These entries, as they were handed to the log, are on its disk. */
+  | { readonly kind: "synced"; readonly entries: readonly LogEntry[] }
   /** A promise left the member: everything up to `index` is on its disk (a MsgAppResp that does not reject). */
   | { readonly kind: "acknowledged"; readonly term: number; readonly index: number; readonly to: number }
   /** A promise left the member: it votes for `vote` in `term` (a granting MsgVoteResp, or its own MsgVote). */
@@ -282,6 +305,15 @@ export type Probe = { readonly member: number; readonly life: number } & (
       readonly command: Command | undefined;
       readonly revision: number;
     }
+  /** The list of members as applied: changed by the entry at `index` of `term`, or what the member starts with. */
+  | {
+      readonly kind: "members";
+      readonly index: number;
+      readonly term: number;
+      readonly voters: readonly number[];
+      readonly learners: readonly number[];
+      readonly list: readonly ListedMember[];
+    }
   /** A hash of the state as of `appliedIndex`; equal `what` at equal index must have equal hashes on all members. */
   | { readonly kind: "state"; readonly appliedIndex: number; readonly what: string; readonly hash: number }
   /** A snapshot from another member replaced log and state. */
@@ -291,7 +323,7 @@ export type Probe = { readonly member: number; readonly life: number } & (
 /** What the fault plan knows and members do not. */
 export type WorldEvent =
   /**
-   * Who could lead if members did what they should: every voter that runs, is neither paused nor stalled, and exchanges
+   * Who could lead if members did what they should: every voter of the newest membership that runs, is neither paused nor stalled, and exchanges
    * messages both ways, within a heartbeat, with enough voters that do so too to be a quorum with it. Said whenever the
    * list changes, and again, unchanged, whenever a link or a life among them does (which starts the time anew).
    */
@@ -337,6 +369,18 @@ export interface AppliedEntry {
   readonly applied: Stamp;
 }
 
+/** A list of members, when it first came to be somewhere. */
+export interface MembersStep {
+  readonly index: number;
+  readonly term: number;
+  /** How far each member's log was then, by number. */
+  readonly logs: ReadonlyMap<number, number>;
+  readonly learners: readonly number[];
+  readonly voters: readonly number[];
+  readonly list: readonly ListedMember[];
+  readonly applied: Stamp;
+}
+
 export interface Life {
   readonly member: number;
   readonly life: number;
@@ -369,6 +413,9 @@ export class History {
   readonly #streams: OpenStream[] = [];
   /** log[index]; index 0 and what nobody applied (behind a snapshot) are undefined. */
   readonly #log: (AppliedEntry | undefined)[] = [];
+  readonly #members: MembersStep[] = [];
+  /** Where each member's log ends. */
+  readonly #logs = new Map<number, number>();
   readonly #leaders: (Stamp & { readonly member: number; readonly term: number })[] = [];
   readonly #lives: OpenLife[] = [];
   readonly #world: (Stamp & { readonly event: WorldEvent })[] = [];
@@ -458,9 +505,18 @@ export class History {
     if (probe.kind === "applied") {
       const { entry, command, revision } = probe;
       this.#log[entry.index] ??= { entry, command, revision, applied: stamp };
+    } else if (probe.kind === "members") {
+      const { index, term, list, voters, learners } = probe;
+      if (index > (this.#members.at(-1)?.index ?? 0)) {
+        this.#members.push({ index, term, list, voters, learners, logs: new Map(this.#logs), applied: stamp });
+      }
+    } else if (probe.kind === "persist") {
+      const last = probe.entries.at(-1);
+      if (last !== undefined) this.#logs.set(probe.member, last.index);
     } else if (probe.kind === "leader") {
       this.#leaders.push({ ...stamp, member: probe.member, term: probe.term });
     } else if (probe.kind === "started") {
+      this.#logs.set(probe.member, probe.log.at(-1)?.index ?? probe.firstIndex - 1);
       this.#lives.push({ member: probe.member, life: probe.life, started: stamp, ended: undefined });
     } else if (probe.kind === "ended") {
       const life = this.#lives.findLast(({ member }) => member === probe.member);
@@ -490,6 +546,11 @@ export class History {
 
   get log(): readonly (AppliedEntry | undefined)[] {
     return this.#log;
+  }
+
+  /** By rising index. Nobody applies a change before somebody has applied the one before it. */
+  get members(): readonly MembersStep[] {
+    return this.#members;
   }
 
   get leaders(): readonly (Stamp & { readonly member: number; readonly term: number })[] {

@@ -7,6 +7,7 @@ import { checkLeases } from "./checkers/leases.ts";
 import { checkLinearizability } from "./checkers/linearizability.ts";
 import { checkProgress, createLeaderLiveness } from "./checkers/liveness.ts";
 import { createLogMatching } from "./checkers/log-matching.ts";
+import { checkMembers } from "./checkers/members.ts";
 import { placeOperations } from "./checkers/placement.ts";
 import { checkRevisions } from "./checkers/revisions.ts";
 import { checkSerializable } from "./checkers/serializable.ts";
@@ -54,6 +55,7 @@ function verdicts(history: History): readonly (readonly [string, Verdict])[] {
     ["hash-kv", checkHashKv(history, truth)],
     ["watch", checkWatches(history, truth)],
     ["leases", checkLeases(history, truth, placement)],
+    ["members", checkMembers(history)],
     ["general-linearizability", checkGeneral(history)],
     ["progress", checkProgress(history)],
   ];

@@ -9,6 +9,8 @@ import type { Clock } from "./sim-env.ts";
 /** One machine: what stays when the process on it ends. */
 export interface Machine {
   readonly number: number;
+  /** Its member was there from the beginning; others are added, and join. */
+  readonly isFounder: boolean;
   readonly clock: Clock;
   readonly diskState: DiskState;
   readonly random: Random;
@@ -17,6 +19,8 @@ export interface Machine {
   /** Lives so far. */
   lives: number;
   life: Life | undefined;
+  /** Its member has had a log: it has founded the cluster or joined it. */
+  hasJoined: boolean;
   /** What a fault took or changed of what was synced; such machines are a minority. */
   damage: "none" | "log" | "state" | "lost";
   /** The damage may look like the torn end of the log. */
@@ -27,9 +31,16 @@ export interface Machine {
   retired: boolean;
 }
 
-export function createMachine(number: number, clock: Clock, syncMs: number, random: Random): Machine {
+export function createMachine(
+  number: number,
+  isFounder: boolean,
+  clock: Clock,
+  syncMs: number,
+  random: Random,
+): Machine {
   return {
     number,
+    isFounder,
     clock,
     diskState: createDiskState(syncMs),
     random,
@@ -37,6 +48,7 @@ export function createMachine(number: number, clock: Clock, syncMs: number, rand
     store: createMemoryBackend(),
     lives: 0,
     life: undefined,
+    hasJoined: false,
     damage: "none",
     damagedTail: false,
     durable: { lastIndex: 0, term: 0, vote: 0n },

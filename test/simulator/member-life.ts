@@ -16,7 +16,8 @@ import type { WalBatch } from "../../storage/wal.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { History } from "./history.ts";
 import type { Machine } from "./machine.ts";
-import { lookAt, type Observer, observeMachine, observeWal } from "./probes.ts";
+import { lookAt, type Observer, observeMachine, observeWal, tellMembers } from "./probes.ts";
+import type { Roster } from "./roster.ts";
 import { driveDisk, storeHooks, tear } from "./sim-disk.ts";
 import { createSimEnv } from "./sim-env.ts";
 import type { Network } from "./sim-network.ts";
@@ -29,6 +30,8 @@ export type Ending =
   | { readonly kind: "powerLoss" }
   /** The process is killed; what it wrote is still with the operating system. */
   | { readonly kind: "kill" }
+  /** It was removed from the cluster, and ended by itself with exit code 0. */
+  | { readonly kind: "removed" }
   /** The member ended itself. */
   | { readonly kind: "fatal"; readonly exitCode: number; readonly error: unknown }
   /** It was asked to stop, and did. */
@@ -40,7 +43,7 @@ export interface LifeDeps {
   readonly port: ClientPort;
   readonly history: History;
   readonly counts: FaultCounts;
-  readonly numberOf: (id: bigint) => number;
+  readonly roster: Roster;
   /** Says every line of the members' logs. */
   readonly verbose: boolean;
   readonly readSlice: ReadSlice;
@@ -72,6 +75,7 @@ export class Life implements Owner {
   readonly #deps: LifeDeps;
   readonly #env: Env;
   readonly #stopping = new AbortController();
+  #isStopping = false;
 
   constructor(machine: Machine, config: Config, deps: LifeDeps) {
     this.machine = machine;
@@ -81,7 +85,7 @@ export class Life implements Owner {
     this.name = `m${machine.number}.${this.number}`;
     const random = machine.random.split(`life ${this.number}`);
     this.#env = createSimEnv(deps.world, this, machine.clock, random.split("env"));
-    this.observer = { history: deps.history, member: machine.number, life: this.number, numberOf: deps.numberOf };
+    this.observer = { history: deps.history, member: machine.number, life: this.number, roster: deps.roster };
     this.endpoint = {
       owner: this,
       host: machine.number,
@@ -103,10 +107,11 @@ export class Life implements Owner {
     return this.endpoint.handlers.size > 0;
   }
 
-  /** As SIGTERM does. */
-  stop(): void {
+  /** As SIGTERM does, or as main.ts does for a member that was removed. */
+  stop(ending: Ending = { kind: "stop" }): void {
     const { member } = this;
-    if (this.dead || member === undefined || this.#stopping.signal.aborted) return;
+    if (this.dead || member === undefined || this.#isStopping) return;
+    this.#isStopping = true;
     const { world } = this.#deps;
     world.schedule(this, 0, "stop", () => {
       (async () => {
@@ -114,7 +119,7 @@ export class Life implements Owner {
         this.#stopping.abort();
         await world.delay(this, STOP_GRACE_MS, "grace");
         await member.stop();
-        this.end({ kind: "stop" });
+        this.end(ending);
       })().catch((error: unknown) => this.end({ kind: "fatal", exitCode: 1, error }));
     });
   }
@@ -133,6 +138,7 @@ export class Life implements Owner {
         break;
       case "kill":
       case "stop":
+      case "removed":
         machine.disk = machine.disk.restart();
         break;
       case "fatal":
@@ -146,7 +152,8 @@ export class Life implements Owner {
     diskState.crashAt = undefined;
     network.leave(machine.number, ending.kind !== "powerLoss");
     port.close(this.endpoint);
-    const how = ending.kind === "fatal" || ending.kind === "stop" ? ending.kind : "crash";
+    const how =
+      ending.kind === "fatal" ? "fatal" : ending.kind === "kill" || ending.kind === "powerLoss" ? "crash" : "stop";
     history.probe({ member: machine.number, life: this.number, kind: "ended", how });
     this.#deps.onEnded(this, ending);
   }
@@ -186,7 +193,7 @@ export class Life implements Owner {
         log,
         createTransport: async (identity, callbacks) => network.open(machine.number, this, env, identity, callbacks),
         onFatal: (error) => this.end({ kind: "fatal", exitCode: 1, error }),
-        onRemoved: () => this.end({ kind: "fatal", exitCode: 0, error: new Error("nobody removes members yet") }),
+        onRemoved: () => this.stop({ kind: "removed" }),
       },
     );
     if (this.dead) return;
@@ -231,7 +238,7 @@ export class Life implements Owner {
     };
   }
 
-  async #tellStarted({ wal, restored }: Booted): Promise<void> {
+  async #tellStarted({ wal, restored, machine }: Booted): Promise<void> {
     const { firstIndex, lastIndex } = wal;
     const log = [];
     for (let from = firstIndex; from <= lastIndex; ) {
@@ -247,12 +254,13 @@ export class Life implements Owner {
       life: observer.life,
       kind: "started",
       term,
-      vote: observer.numberOf(vote),
+      vote: observer.roster.numberOf(vote),
       commit,
       appliedIndex: restored.applied,
       firstIndex,
       log,
     });
+    tellMembers(machine, observer);
   }
 
   /** As main.ts joins them. */

@@ -1,10 +1,12 @@
 /** What the simulator looks at inside a member: its log, its state machine and its messages, seen from outside. */
 
-import type { Entry, Message, NodeId } from "../../raft/types.ts";
+import type { Entry, Message } from "../../raft/types.ts";
 import type { Applied, StateMachine } from "../../src/state/machine.ts";
 import { memberJson } from "../../storage/stored-json.ts";
 import type { Wal, WalBatch } from "../../storage/wal.ts";
 import { type History, hashBytes } from "./history.ts";
+import type { Roster } from "./roster.ts";
+import { hostOf } from "./sim-network.ts";
 import { hashText } from "./trace.ts";
 import { commandOf, logEntryOf } from "./wire.ts";
 
@@ -12,8 +14,7 @@ export interface Observer {
   readonly history: History;
   readonly member: number;
   readonly life: number;
-  /** The number of a member, 0 for none. */
-  readonly numberOf: (id: NodeId) => number;
+  readonly roster: Roster;
 }
 
 /** A whole look at the state costs as much as there are keys. */
@@ -22,7 +23,7 @@ const LOOK_EVERY = 64;
 /** `onDurable` hears of every batch that is on the disk. */
 export function observeWal(
   wal: Wal,
-  { history, member, life, numberOf }: Observer,
+  { history, member, life, roster }: Observer,
   onDurable: (batch: WalBatch) => void,
 ): Wal {
   return {
@@ -35,21 +36,30 @@ export function observeWal(
     },
     append: (batch) => {
       const { hardState } = batch;
+      const entries = batch.entries.map(logEntryOf);
       history.probe({
         member,
         life,
         kind: "persist",
-        hardState: hardState && { term: hardState.term, vote: numberOf(hardState.vote), commit: hardState.commit },
-        entries: batch.entries.map(logEntryOf),
+        hardState: hardState && {
+          term: hardState.term,
+          vote: roster.numberOf(hardState.vote),
+          commit: hardState.commit,
+        },
+        entries,
       });
-      return wal.append(batch).then(() => onDurable(batch));
+      return wal.append(batch).then(() => {
+        if (entries.length > 0) history.probe({ member, life, kind: "synced", entries });
+        onDurable(batch);
+      });
     },
     read: (from, through, maxBytes) => wal.read(from, through, maxBytes),
     close: () => wal.close(),
   };
 }
 
-export function observeMachine(machine: StateMachine, { history, member, life }: Observer): StateMachine {
+export function observeMachine(machine: StateMachine, observer: Observer): StateMachine {
+  const { history, member, life } = observer;
   return {
     get appliedIndex() {
       return machine.appliedIndex;
@@ -76,32 +86,46 @@ export function observeMachine(machine: StateMachine, { history, member, life }:
       const mark = logEntryOf(entry);
       history.probe({ member, life, kind: "committed", entry: mark });
       const before = machine.appliedIndex;
+      const members = machine.cluster.members();
       const applied = machine.apply(entry, wanted);
       if (entry.index <= before) return applied;
       const { index, revision } = applied;
       history.probe({ member, life, kind: "applied", entry: mark, command: commandOf(entry), revision });
       history.probe({ member, life, kind: "state", appliedIndex: index, what: "effect", hash: effectHash(applied) });
+      if (machine.cluster.members() !== members) tellMembers(machine, observer);
       if (index % LOOK_EVERY === 0) lookAt(machine, { history, member, life });
       return applied;
     },
   };
 }
 
+/** The list of members is another one, or that of a restart. Term 1 is the founding, which is there in one piece. */
+export function tellMembers({ cluster, appliedIndex, appliedTerm }: StateMachine, observer: Observer): void {
+  const { history, member, life, roster } = observer;
+  const records = cluster.members();
+  const numbers = (isLearner: boolean): number[] =>
+    records.filter((record) => record.isLearner === isLearner).map(({ id }) => roster.numberOf(id));
+  for (const { id, peerURLs } of records) roster.learn(id, hostOf(peerURLs[0] as string));
+  const configuration = { index: appliedIndex, voters: numbers(false), learners: numbers(true) };
+  history.probe({ member, life, kind: "members", ...configuration, term: appliedTerm, list: records });
+  if (appliedTerm > 1) roster.tell(member, { ...configuration, records });
+}
+
 /** Probes of the whole state as of now. */
-export function lookAt(machine: StateMachine, { history, member, life }: Omit<Observer, "numberOf">): void {
+export function lookAt(machine: StateMachine, { history, member, life }: Omit<Observer, "roster">): void {
   const { appliedIndex } = machine;
   history.probe({ member, life, kind: "state", appliedIndex, what: "keys", hash: keysHash(machine) });
   history.probe({ member, life, kind: "state", appliedIndex, what: "leases", hash: leasesHash(machine) });
   history.probe({ member, life, kind: "state", appliedIndex, what: "members", hash: membersHash(machine) });
 }
 
-export function observeMessage(message: Message, { history, member, life, numberOf }: Observer): void {
+export function observeMessage(message: Message, { history, member, life, roster }: Observer): void {
   const { term } = message;
   if (message.type === "MsgAppResp" && !message.reject) {
-    const to = numberOf(message.to);
+    const to = roster.numberOf(message.to);
     history.probe({ member, life, kind: "acknowledged", term, index: message.index, to });
   } else if (message.type === "MsgVoteResp" && !message.reject) {
-    history.probe({ member, life, kind: "voted", term, vote: numberOf(message.to) });
+    history.probe({ member, life, kind: "voted", term, vote: roster.numberOf(message.to) });
   } else if (message.type === "MsgVote") {
     history.probe({ member, life, kind: "voted", term, vote: member });
   }

@@ -1,3 +1,4 @@
+import { majority } from "../../raft/quorum.ts";
 import type { Cluster } from "./cluster.ts";
 import type { History } from "./history.ts";
 import type { DiskState } from "./sim-disk.ts";
@@ -8,6 +9,10 @@ import type { World } from "./world.ts";
 function isWell(disk: DiskState, now: number): boolean {
   const { slowFactor, stalledUntil, full, failSync, failStoreFlush, crashAt } = disk;
   return slowFactor === 1 && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined;
+}
+
+function isSame(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((number) => b.includes(number));
 }
 
 /**
@@ -36,7 +41,7 @@ export class QuorumWatch {
     const members = this.#able();
     const lives = members.map((number) => this.#cluster.machines[number - 1]?.life?.number);
     const cuts = members.map((a) => members.filter((b) => this.#network.isCut(a, b)));
-    const mark = JSON.stringify([members, lives, cuts]);
+    const mark = JSON.stringify([members, lives, cuts, this.#cluster.roster.newest.voters]);
     if (mark === this.#last) return;
     this.#last = mark;
     this.#history.world({ kind: "quorum", members });
@@ -48,21 +53,20 @@ export class QuorumWatch {
     // Without pre-vote a voter whose log is too short to win can, by standing, put off those who could: by chance more
     // often than any fixed number of time-outs. The end of the run still demands that somebody leads.
     if (!this.#preVote) return [];
-    const { machines } = this.#cluster;
-    const quorum = Math.floor(machines.length / 2) + 1;
+    const { machines, roster } = this.#cluster;
+    const { voters } = roster.newest;
+    const quorum = majority(voters.length);
     const { now } = this.#world;
     // Whose disk hangs cannot be elected, but goes on leading: there is a leader, only not one of the list.
     const leader = this.#cluster.leader();
     if (leader?.life !== undefined && leader.life.heldUntil <= now && !isWell(leader.diskState, now)) return [];
     let able = machines
-      .filter(({ life, diskState }) => {
-        if (life?.member === undefined || life.heldUntil > now) return false;
-        const { slowFactor, stalledUntil, full, failSync, failStoreFlush, crashAt } = diskState;
-        return (
-          slowFactor === 1 && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined
-        );
+      .filter(({ number, life, diskState }) => {
+        return voters.includes(number) && life?.member !== undefined && life.heldUntil <= now && isWell(diskState, now);
       })
       .map(({ number }) => number);
+    // Who has not applied the newest membership counts votes by another; it will, and then the time begins.
+    if (able.some((number) => !isSame(voters, roster.appliedBy(number)?.voters ?? voters))) return [];
     for (;;) {
       const left = able.filter((a) => able.filter((b) => a === b || this.#network.isConnected(a, b)).length >= quorum);
       if (left.length === able.length) return left;

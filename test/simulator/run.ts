@@ -1,14 +1,18 @@
+import { ConfigError } from "../../src/config.ts";
 import { DEFAULT_SLICE } from "../../src/services/sliced-reader.ts";
 import { WalDamagedError } from "../../storage/wal.ts";
-import { type Cluster, createCluster, memberId } from "./cluster.ts";
+import { type Cluster, createCluster, foundersOf } from "./cluster.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { Faults } from "./faults.ts";
 import { History, type Violation } from "./history.ts";
 import { attachProbeCheckers, type Checked, checkHistory } from "./judge.ts";
+import type { Machine } from "./machine.ts";
 import type { Life, LifeDeps } from "./member-life.ts";
+import { Operator } from "./operator.ts";
 import { observeMessage } from "./probes.ts";
 import { QuorumWatch } from "./quorum-watch.ts";
 import { Random } from "./random.ts";
+import { Roster } from "./roster.ts";
 import { restoreLimits, setLimits } from "./sim-limits.ts";
 import { Network } from "./sim-network.ts";
 import { ClientPort } from "./sim-rpc.ts";
@@ -47,6 +51,8 @@ const RECOVERY_MS = 30_000;
 const POLL_MS = 50;
 /** What the checker of leases gives expiry on top of the longest time-to-live. */
 const LEASE_SLACK_MS = 20_000;
+/** How long it takes somebody to start the machine of a member that was added. */
+const START_MS = { from: 5, to: 8_000 };
 const TICK_MS = 1_000;
 
 /** One seed, from the first start to the last check. */
@@ -89,6 +95,10 @@ class Run {
   readonly #network: Network;
   #faultsFrom: number | undefined;
   #faultsUntil: number | undefined;
+  readonly #roster: Roster;
+  readonly #operator: Operator | undefined;
+  /** Machines that somebody is on the way to start for a member that was added. */
+  readonly #called = new Set<Machine>();
   /** Lost disks whose return must be refused: who could have told at the start. */
   readonly #witnesses = new Map<Life, readonly Life[]>();
 
@@ -108,7 +118,8 @@ class Run {
     this.history = history;
     attachProbeCheckers(history);
 
-    const numbers = new Map(Array.from({ length: 9 }, (_, i) => [memberId(i + 1), i + 1]));
+    const machines: Machine[] = [];
+    this.#roster = new Roster(foundersOf(plan), () => machines);
     const network = new Network({
       world,
       random: random.split("network"),
@@ -130,20 +141,24 @@ class Run {
       port,
       history,
       counts,
-      numberOf: (id) => numbers.get(id) ?? 0,
+      roster: this.#roster,
       verbose: options.onLine !== undefined,
       readSlice: { keys: plan.readSliceKeys, bytes: DEFAULT_SLICE.bytes },
-      onBooted: (life, { restored, wal }) => this.#inspect(life, wal.lastIndex, restored.hardState),
+      onBooted: (life, { memberId, restored, wal }) => {
+        this.#roster.learn(memberId, life.machine.number);
+        this.#inspect(life, wal.lastIndex, restored.hardState);
+        life.machine.hasJoined = true;
+      },
       onChange: () => this.#changed(),
       onEnded: (life, ending) => {
         world.trace.note(world.now, life.name, "ends", ending.kind === "fatal" ? firstLine(ending.error) : ending.kind);
         if (ending.kind === "fatal") this.#judgeEnd(life, ending.error);
+        if (ending.kind === "removed") this.#judgeRemoval(life);
         this.#restartLater(life);
         this.#changed();
       },
     };
-    this.#cluster = createCluster(plan, random, lifeDeps);
-    const members = this.#cluster.machines.map(({ number }) => number);
+    this.#cluster = createCluster(plan, random, machines, lifeDeps);
     this.#quorum = new QuorumWatch(world, this.#cluster, network, history, plan);
     network.onChange = () => this.#quorum.update();
     this.#workload = new Workload(plan, {
@@ -151,7 +166,7 @@ class Run {
       port,
       history,
       random: random.split("workload"),
-      members: () => members,
+      members: () => this.#known(),
       report: (checker, message) => this.#report(checker, message),
     });
     this.#faults = new Faults(plan, {
@@ -165,6 +180,21 @@ class Run {
       clients: this.#workload.clients,
       onChange: () => this.#changed(),
     });
+    this.#operator =
+      plan.membership &&
+      new Operator(plan.membership, {
+        world,
+        random: random.split("operator"),
+        cluster: this.#cluster,
+        port,
+        history,
+        counts,
+      });
+    const calls = random.split("joining");
+    this.#roster.onChange = () => {
+      this.#callJoiners(() => (this.#faults.isOver ? 1 : calls.logReal(START_MS.from, START_MS.to)));
+      this.#changed();
+    };
     for (const machine of this.#cluster.machines) {
       world.schedule(undefined, random.real(0, 50), "power on", () => this.#cluster.start(machine));
     }
@@ -191,13 +221,22 @@ class Run {
     await this.#sleep(FAULTS_FROM_MS);
     this.#faultsFrom = world.now;
     this.#faults.start();
+    this.#operator?.start();
     await this.#sleep(this.#plan.safetyMs);
 
+    this.#operator?.stop();
     this.#faults.stop();
     this.#faultsUntil = world.now;
-    for (const machine of this.#cluster.machines) this.#cluster.start(machine);
+    for (const machine of this.#cluster.machines) {
+      if (machine.lives > 0 || this.#roster.isMember(machine.number)) this.#cluster.start(machine);
+    }
     world.trace.note(world.now, "world", "healed", "");
     history.world({ kind: "healed" });
+    await this.#until(
+      RECOVERY_MS,
+      () => (this.#operator?.busy ?? 0) === 0,
+      "changes of the membership never come back",
+    );
     await this.#demandProgress();
     history.world({ kind: "recovered" });
     await this.#sleep(this.#plan.calmMs);
@@ -227,11 +266,16 @@ class Run {
   async #settle(): Promise<void> {
     const { history, world } = this;
     const machines = this.#cluster.machines;
-    const applied = (): number[] => machines.flatMap(({ life }) => life?.booted?.machine.appliedIndex ?? []);
+    const applied = (): number[] => this.#sound().map(({ life }) => life?.booted?.machine.appliedIndex ?? 0);
     await this.#until(
       RECOVERY_MS,
       () => new Set(applied()).size === 1,
       () => `members stay apart: ${applied().join()}`,
+    );
+    await this.#until(
+      RECOVERY_MS,
+      () => this.#leavers().length === 0,
+      () => `removed, and running on: members ${this.#leavers().join()}`,
     );
     for (const { life } of machines) life?.look();
     await this.#outliveLeases();
@@ -252,8 +296,53 @@ class Run {
     while (left() > 0 && this.world.now < end) await this.#sleep(TICK_MS);
   }
 
+  /** Voters that can serve. */
   #running(): number[] {
-    return this.#cluster.machines.filter(({ retired }) => !retired).map(({ number }) => number);
+    const { voters } = this.#roster.newest;
+    return voters.filter((number) => this.#cluster.machines[number - 1]?.retired === false);
+  }
+
+  /** Machines of members, learners too, that are not out of the run. */
+  #sound(): readonly Machine[] {
+    return this.#cluster.machines.filter(({ number, retired }) => !retired && this.#roster.isMember(number));
+  }
+
+  /** Members that clients know of: those of now, and those before that are still there. */
+  #known(): readonly number[] {
+    const known = this.#cluster.machines.filter(
+      ({ number, life }) => life?.booted !== undefined || this.#roster.isMember(number),
+    );
+    return known.map(({ number }) => number);
+  }
+
+  /**
+   * Removed members that run. Who knows no member of now, because it never got that far or because all whom it knew have
+   * left, cannot hear of its removal: somebody turns it off.
+   */
+  #leavers(): readonly number[] {
+    const leavers = this.#cluster.machines.filter(
+      ({ number, life, retired }) => life !== undefined && !retired && !this.#roster.isMember(number),
+    );
+    for (const { life } of leavers) {
+      const known = life?.booted?.machine.cluster.members() ?? [];
+      if (life === undefined || known.some(({ id }) => this.#roster.isMember(this.#roster.numberOf(id)))) continue;
+      this.counts.add("removed, and knew nobody");
+      life.machine.retired = true;
+      life.end({ kind: "kill" });
+    }
+    return leavers.filter(({ life }) => life !== undefined).map(({ number }) => number);
+  }
+
+  /** Somebody starts the machines of members that were added. */
+  #callJoiners(afterMs: () => number): void {
+    for (const machine of this.#sound()) {
+      if (machine.hasJoined || machine.life !== undefined || this.#called.has(machine)) continue;
+      this.#called.add(machine);
+      this.world.schedule(undefined, afterMs(), "power on", () => {
+        this.#called.delete(machine);
+        if (this.#roster.isMember(machine.number)) this.#cluster.start(machine);
+      });
+    }
   }
 
   async #until(patienceMs: number, isDone: () => boolean, complaint: string | (() => string)): Promise<void> {
@@ -297,6 +386,8 @@ class Run {
     if (machine.retired) return;
     this.world.schedule(undefined, this.#faults.downtime(machine), "restart", () => {
       if (machine.life !== undefined || machine.retired) return;
+      // Added, removed, and it never took part: nobody starts it any more.
+      if (!machine.hasJoined && !this.#roster.isMember(machine.number)) return;
       this.#cluster.start(machine);
       if (machine.damage === "lost" && machine.life !== undefined) {
         this.#witnesses.set(machine.life, this.#whoKnows(machine.number));
@@ -309,6 +400,8 @@ class Run {
     const { drop, delay } = this.#network.weather;
     if (drop > 0 || delay > 0) return [];
     return this.#cluster.machines.flatMap(({ life, number: other }) => {
+      // It asks those with whom it founded the cluster.
+      if (other > this.#plan.members || !this.#roster.isMember(other)) return [];
       if (life === undefined || other === number || !life.isServing || life.heldUntil > this.world.now) return [];
       return this.#network.isConnected(other, number) ? [life] : [];
     });
@@ -328,7 +421,25 @@ class Run {
       return;
     }
     if (/\(simulated\)/.test(text)) return;
+    // Whom it was told of are not the members any more, or nobody answered: it is told anew, and tries again.
+    if (error instanceof ConfigError && !machine.hasJoined && !machine.isFounder) {
+      this.counts.add("joined in vain");
+      return;
+    }
     this.#report("member", `${life.name} ended itself: ${text}`);
+  }
+
+  /**
+   * Exit code 0. While no other member that runs has applied the removal, its answers may be needed for the others to
+   * learn of it (raft/README.md): then a supervisor starts it again, as docker-compose.yml does.
+   */
+  #judgeRemoval({ machine, name, booted }: Life): void {
+    const id = booted?.memberId ?? 0n;
+    if (!this.#roster.wasRemoved(id)) this.#report("member", `${name} ended as one that was removed, and is a member`);
+    const others = this.#sound().filter(({ life }) => life?.booted !== undefined);
+    if (!others.some(({ life }) => life?.booted?.machine.cluster.isRemoved(id))) return;
+    machine.retired = true;
+    this.counts.add("removed member ended");
   }
 
   /** What a start found on a damaged disk must be all that was promised from it, or be refused. */
@@ -339,6 +450,8 @@ class Run {
       case "state":
         return;
       case "lost": {
+        // It asked the first that answered, who may not know.
+        if (!machine.isFounder) throw new Retired("a lost disk comes back");
         const witnesses = this.#witnesses.get(life) ?? [];
         const now = this.#whoKnows(machine.number);
         if (witnesses.some((witness) => now.includes(witness))) {

@@ -137,6 +137,7 @@ export class Network {
         );
         for (const id of station.peers.keys()) station.met.delete(id);
         this.#changed();
+        this.#turnAway();
       },
       activeSince: (id) => {
         const to = this.#hostOf(station, id);
@@ -268,6 +269,18 @@ export class Network {
     });
   }
 
+  /** Whoever is no member any more dials again when its connections are closed, and is told why (410 Gone). */
+  #turnAway(): void {
+    for (const station of this.#stations.values()) {
+      if (station.toldRemoved) continue;
+      for (const [url] of station.peers.values()) {
+        const other = url === undefined ? undefined : this.#stations.get(parseUrl(url).host);
+        if (other === undefined || !this.isConnected(station.host, other.host)) continue;
+        if (other.callbacks.isRemoved(station.identity.memberId)) this.#tellRemoved(station);
+      }
+    }
+  }
+
   /** At most once a turn and not from within `send`. */
   #lose(station: Station, id: NodeId): void {
     const { random, world } = this.#deps;
@@ -310,7 +323,7 @@ export class Network {
       };
       let wasSent = false;
       const timer = world.schedule(owner, request.timeoutMs, "call timed out", () => fail("timed out", wasSent));
-      const answer = (status: number, body: string | Uint8Array): void => {
+      const answer = (status: number, body: string | Uint8Array, headers: Readonly<Record<string, string>>): void => {
         const back = this.transit(to, from);
         if (back === undefined || random.chance(this.weather.drop)) return;
         const bytes = Buffer.from(body);
@@ -320,7 +333,8 @@ export class Network {
           "call answered",
           () => {
             timer.cancel();
-            resolve({ status, headers: {}, body: bytes });
+            const named = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]);
+            resolve({ status, headers: Object.fromEntries(named), body: bytes });
           },
           hashBytes(bytes),
         );
@@ -342,8 +356,9 @@ export class Network {
           if (station.isClosed) return;
           wasSent = true;
           station.callbacks.handle(request.method, request.path, body, {}).then(
-            (answered: PeerHttpAnswer | undefined) => answer(answered?.status ?? 404, answered?.body ?? ""),
-            () => answer(500, "Internal Server Error\n"),
+            (answered: PeerHttpAnswer | undefined) =>
+              answer(answered?.status ?? 404, answered?.body ?? "", answered?.headers ?? {}),
+            () => answer(500, "Internal Server Error\n", {}),
           );
         },
         hashBytes(body),
@@ -358,6 +373,7 @@ export class Network {
 
   /** Connections follow the links at once. */
   #changed(): void {
+    let isNew = false;
     for (const station of this.#stations.values()) {
       for (const urls of station.peers.values()) {
         const [url] = urls;
@@ -365,9 +381,13 @@ export class Network {
         const { host } = parseUrl(url);
         const isUp = this.#stations.has(host) && this.isConnected(station.host, host);
         if (!isUp) station.activeSince.delete(host);
-        else if (!station.activeSince.has(host)) station.activeSince.set(host, station.env.now());
+        else if (!station.activeSince.has(host)) {
+          station.activeSince.set(host, station.env.now());
+          isNew = true;
+        }
       }
     }
+    if (isNew) this.#turnAway();
     this.onChange();
   }
 }
@@ -377,17 +397,22 @@ function direction(from: number, to: number): number {
   return from * 65_536 + to;
 }
 
-/** Members listen at http://m1:2380, http://m2:2380, ... */
-export function peerUrl(host: number): string {
-  return `http://m${host}:2380`;
+/** Members listen at http://m1:2380, http://m2:2380, ...; a machine has further addresses, http://m1-1:2380, ... */
+export function peerUrl(host: number, address = 0): string {
+  return `http://m${host}${address === 0 ? "" : `-${address}`}:2380`;
 }
 
 const hostsByUrl = new Map<string, { readonly host: number; readonly path: string }>();
 
+/** Whose peer URL it is. */
+export function hostOf(url: string): number {
+  return parseUrl(url).host;
+}
+
 function parseUrl(url: string): { readonly host: number; readonly path: string } {
   let parsed = hostsByUrl.get(url);
   if (parsed === undefined) {
-    const match = /^http:\/\/m(\d+):2380(\/.*)?$/.exec(url);
+    const match = /^http:\/\/m(\d+)(?:-\d+)?:2380(\/.*)?$/.exec(url);
     if (match === null) throw new Error(`no simulated machine has the URL ${url}`);
     parsed = { host: Number(match[1]), path: match[2] ?? "/" };
     hostsByUrl.set(url, parsed);

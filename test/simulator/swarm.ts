@@ -69,6 +69,19 @@ export const OPERATION_KINDS = [
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
+/** Members are added, promoted, moved and removed while the run goes on. */
+export interface MembershipPlan {
+  /** Mean pause of the operator between two steps. */
+  readonly everyMs: number;
+  /** How often a step is two changes at once, asked of two members. */
+  readonly pairs: number;
+  /** --strict-reconfig-check */
+  readonly strict: boolean;
+  readonly maxLearners: number;
+  /** Voters that the operator aims at, one after the other. */
+  readonly sizes: readonly number[];
+}
+
 export interface Plan {
   readonly seed: string;
   readonly members: number;
@@ -100,6 +113,7 @@ export interface Plan {
   readonly readSliceKeys: number;
   readonly progressNotifyMs: number;
   readonly workload: WorkloadPlan;
+  readonly membership: MembershipPlan | undefined;
 }
 
 /** One plan in so many lives long. */
@@ -180,6 +194,24 @@ function drawShort(seed: string): Plan {
       keepAlives: random.chance(0.7),
       leaseSeconds: 20,
     },
+    membership: drawMembership(new Random(seed).split("membership")),
+  };
+}
+
+function drawMembership(random: Random): MembershipPlan | undefined {
+  if (!random.chance(0.4)) return undefined;
+  return {
+    everyMs: random.logReal(200, 6_000),
+    pairs: random.pick([0, 0.3, 0.7]),
+    strict: random.chance(0.4),
+    maxLearners: random.pick([1, 2]),
+    sizes: random.pick([
+      [3, 5, 3, 1],
+      [3, 1, 2, 4, 3],
+      [5, 3, 5, 7],
+      [4, 2, 4, 2],
+      [1, 2, 3, 2],
+    ]),
   };
 }
 
@@ -210,7 +242,7 @@ function drawMix(random: Random): Record<OperationKind, number> {
 
 /** One readable block, so that a failure can be understood. */
 export function describePlan(plan: Plan): string {
-  const { workload, faults, ...rest } = plan;
+  const { workload, faults, membership, ...rest } = plan;
   const { mix, ...clients } = workload;
   const line = (record: object): string =>
     Object.entries(record)
@@ -220,6 +252,7 @@ export function describePlan(plan: Plan): string {
     `plan      ${line(rest)}`,
     `workload  ${line(clients)}`,
     `mix       ${line(mix)}`,
+    `members   ${membership === undefined ? "stay" : line(membership)}`,
     `faults    ${faults.length === 0 ? "none" : faults.join(" ")}`,
   ].join("\n");
 }

@@ -3,7 +3,7 @@ import { decode } from "../../proto/codec.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { Event, EventEventType, KeyValue as StoredKeyValue } from "../../proto/generated/mvccpb.ts";
-import type { Entry } from "../../raft/types.ts";
+import { ENTRY_NORMAL, type Entry } from "../../raft/types.ts";
 import type {
   Command,
   Compare,
@@ -16,6 +16,7 @@ import type {
   PutResponse,
   RangeRequest,
   RangeResponse,
+  Response,
   TxnOp,
   TxnOpResponse,
   TxnRequest,
@@ -30,7 +31,8 @@ const latin1 = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 
 export function logEntryOf(entry: Entry): LogEntry {
-  return { index: entry.index, term: entry.term, hash: entryHash(entry.type, entry.data) };
+  const mark = { index: entry.index, term: entry.term, hash: entryHash(entry.type, entry.data) };
+  return entry.type === ENTRY_NORMAL ? mark : { ...mark, isChange: true };
 }
 
 /** The command of an entry, if it is one that changes keys, leases or the compact revision. */
@@ -116,6 +118,11 @@ export function rangeResponseOf(response: pb.RangeResponse): RangeResponse {
     more: response.more,
     count: response.count,
   };
+}
+
+export function membersResponseOf(members: readonly pb.Member[], added?: pb.Member): Response {
+  const list = members.map(({ ID, ...member }) => ({ id: BigInt.asUintN(64, ID), ...member }));
+  return { kind: "members", revision: 0, list, added: added && BigInt.asUintN(64, added.ID) };
 }
 
 /** `prevKv` is empty bytes where the message has none. */

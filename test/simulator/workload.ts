@@ -24,6 +24,7 @@ import {
   deleteRangeRequestOf,
   deleteRangeResponseOf,
   leaseGrantRequestOf,
+  membersResponseOf,
   outcomeOfError,
   putRequestOf,
   putResponseOf,
@@ -276,11 +277,10 @@ export class Workload {
       }
       case "members": {
         const request = MemberListRequest.create({ linearizable: random.chance(0.5) });
-        const recorded = { kind: "members", change: "list" } as const;
-        return this.#call(client, member, rpcs.ClusterMemberList, request, recorded, () => ({
-          kind: "members",
-          revision: 0,
-        }));
+        const recorded = { kind: "members", change: "list", linearizable: request.linearizable } as const;
+        return this.#call(client, member, rpcs.ClusterMemberList, request, recorded, ({ members }) =>
+          membersResponseOf(members),
+        );
       }
       default:
         return unreachable(kind);

@@ -1,4 +1,5 @@
 import type { History, LogEntry, Probe, ProbeChecker, Stamp } from "../history.ts";
+import { createMajorities } from "./majorities.ts";
 import { MemberLog } from "./member-log.ts";
 
 /** What a member has promised to others, which its disk has to remember from life to life. */
@@ -17,6 +18,8 @@ interface Promises {
 /**
  * What was acknowledged is never lost.
  *
+ * Of an entry: when anybody hands it out as committed, it was on the disks of a majority of the voters in force.
+ *
  * Of a member: what it started with holds every entry that it acknowledged, and a term and vote not older than those it
  * spoke of, however its last life ended. Of the cluster: an entry that anybody applied is applied, at the same place, by
  * every member that runs in the end (log-matching sees to it that it is the same entry).
@@ -25,6 +28,7 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
   const name = "durability";
   const members = new Map<number, Promises>();
   const applied = new Map<number, number>();
+  const majorities = createMajorities((message, at) => history.report(name, message, at));
   const firstApplied: { readonly index: number; readonly at: number }[] = [];
   let acknowledgements = 0;
   let restarts = 0;
@@ -113,7 +117,7 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
     const before = at - 2 * history.facts.electionMs;
     const highest = firstApplied.findLast((first) => first.at <= before)?.index ?? 0;
     for (const [member, promises] of members) {
-      if (!promises.runs) continue;
+      if (!promises.runs || !majorities.isMember(member)) continue;
       finalMembers++;
       const own = applied.get(member) ?? 0;
       if (own >= highest) continue;
@@ -124,6 +128,7 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
   return {
     name,
     probe(probe: Probe, stamp: Stamp) {
+      majorities.probe(probe, stamp);
       const promises = of(probe.member);
       switch (probe.kind) {
         case "started":
@@ -180,6 +185,7 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
       restarts,
       "entries found again": entriesFound,
       "members in the end": finalMembers,
+      "majorities of disks": majorities.seen(),
     }),
   };
 }

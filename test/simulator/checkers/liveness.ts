@@ -55,8 +55,8 @@ function requestTimeoutMs(electionMs: number): number {
 }
 
 /**
- * Once faults have ended and the cluster has recovered (which the run bounds), every request to a member that runs is
- * answered, and in time. What was asked while leadership or membership was being changed on purpose may still hear that nobody knows.
+ * Once faults have ended and the cluster has recovered (which the run bounds), every request to a member that runs, and
+ * was not removed, is answered, and in time. What was asked while leadership or membership was being changed on purpose may still hear that nobody knows.
  */
 export function checkProgress(history: History): Verdict {
   const findings = new Findings("progress", ["answered after healing"]);
@@ -72,6 +72,7 @@ export function checkProgress(history: History): Verdict {
   for (const operation of history.operations) {
     const { invoked, returned, outcome, request, client, member } = operation;
     if (invoked.seq < recovered.seq || !runsThroughout(history, operation, settled)) continue;
+    if (!isMember(history, member)) continue;
     if (outcome.kind !== "unknown") {
       findings.count("answered after healing");
       continue;
@@ -100,6 +101,12 @@ function runsThroughout({ lives }: History, { member, invoked, returned }: Opera
     (life) =>
       life.member === member && life.started.seq < invoked.seq && (life.ended === undefined || life.ended.seq > end),
   );
+}
+
+/** In the end. */
+function isMember(history: History, member: number): boolean {
+  const last = history.members.at(-1);
+  return last === undefined || last.voters.includes(member) || last.learners.includes(member);
 }
 
 function overlap(a: Operation, b: Operation): boolean {

@@ -14,6 +14,7 @@ interface Seen {
  *   term of the entry before is compared, too).
  * - Leader append-only: a leader never replaces an entry of its own log.
  * - Leader completeness: a new leader's log holds every entry that is known to be committed.
+ * - One change of the membership at a time: a leader writes the next when it knows that the one before is committed.
  * - Committed entries are the same on all members, and never replaced by a member that knows that they are.
  */
 export function createLogMatching(history: Pick<History, "report">): ProbeChecker {
@@ -30,6 +31,7 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
   let entriesSeen = 0;
   let commitsSeen = 0;
   let electionsSeen = 0;
+  let changesSeen = 0;
 
   const logOf = (member: number): MemberLog => {
     let log = logs.get(member);
@@ -89,11 +91,29 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
         at,
       );
     }
+    for (const entry of entries) {
+      if (entry.isChange !== true || !leading.has(member)) continue;
+      changesSeen++;
+      const before = lastChange(log, entry.index - 1, entries);
+      if (before <= own) continue;
+      const why = `while change ${before} is not committed as far as it knows`;
+      history.report(name, `leader ${member} begins change ${entry.index} of the membership ${why}`, at);
+    }
     if (!log.append(entries)) {
       history.report(name, `member ${member} has a log to ${log.lastIndex} and writes index ${first.index}`, at);
       log.reset(first.index - 1, entries);
     }
     compareAll(member, log, entries, at);
+  };
+
+  /** The last change up to an index, in the log or in what is added to it; 0: there is none. */
+  const lastChange = (log: MemberLog, through: number, added: readonly LogEntry[]): number => {
+    const [first] = added;
+    for (let index = through; index > 0; index--) {
+      const entry = index >= (first?.index ?? 0) ? added[index - (first?.index ?? 0)] : log.at(index);
+      if (entry?.isChange === true) return index;
+    }
+    return 0;
   };
 
   const commit = (member: number, entry: LogEntry, { at }: Stamp): void => {
@@ -138,6 +158,7 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
           const log = logOf(member);
           leading.delete(member);
           log.reset(probe.firstIndex - 1, probe.log);
+          ownCommit.set(member, Math.max(ownCommit.get(member) ?? 0, probe.appliedIndex));
           compareAll(member, log, probe.log, stamp.at);
           break;
         }
@@ -164,6 +185,11 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
           break;
       }
     },
-    counts: () => ({ "log entries": entriesSeen, commits: commitsSeen, elections: electionsSeen }),
+    counts: () => ({
+      "log entries": entriesSeen,
+      commits: commitsSeen,
+      elections: electionsSeen,
+      changes: changesSeen,
+    }),
   };
 }

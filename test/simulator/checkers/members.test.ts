@@ -65,7 +65,7 @@ describe("leader-per-term", () => {
       .tell(1, started(), { kind: "voted", term: 2, vote: 1 }, leader(2), crash, started(), leader(3))
       .tell(2, { kind: "voted", term: 2, vote: 1 }, { kind: "voted", term: 2, vote: 1 }, leader(4));
     expect(good.messages).toBe("");
-    expect(good.checker.counts()).toEqual({ leaders: 3, votes: 3 });
+    expect(good.checker.counts()).toEqual({ leaders: 3, votes: 3, majorities: 0 });
   });
 
   test("refuses two leaders and two votes", () => {

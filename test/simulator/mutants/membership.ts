@@ -9,7 +9,6 @@ export const membershipMutants: readonly Mutant[] = [
     to: `return Math.ceil(voters / 2);`,
     why: "Right for every odd number. While members are changed there are even ones, and two halves need not meet.",
     seenBy: ["leader-per-term", "log-matching", "durability"],
-    needs: "membership",
   },
   {
     name: "learner-counts-for-commit",
@@ -18,7 +17,6 @@ export const membershipMutants: readonly Mutant[] = [
     to: `for (const pr of leadership.progress) matches.push(pr.match);`,
     why: "An entry on the leader and a learner may be on a minority of the voters.",
     seenBy: ["durability", "log-matching"],
-    needs: "membership",
   },
   {
     name: "two-changes-at-once",
@@ -27,7 +25,6 @@ export const membershipMutants: readonly Mutant[] = [
     to: `leadership.pendingConfIndex > lastIndex(raft.log)`,
     why: "Two unapplied changes make majorities that do not meet.",
     seenBy: ["leader-per-term", "log-matching", "durability"],
-    needs: "membership",
   },
   {
     name: "stands-before-applying-the-change",
@@ -36,7 +33,6 @@ export const membershipMutants: readonly Mutant[] = [
     to: "",
     why: "A candidate counts votes by a membership that is two changes behind the real one.",
     seenBy: ["leader-per-term", "durability"],
-    needs: "membership",
   },
   {
     name: "removed-leader-goes-on",
@@ -44,7 +40,65 @@ export const membershipMutants: readonly Mutant[] = [
     from: `if (raft.role !== "follower" && !isVoter(raft, raft.id)) becomeFollower(raft, raft.term, NONE);`,
     to: "",
     why: "A leader that applied its own removal takes proposals no more, and keeps everybody from electing another.",
+    seenBy: ["leader-per-term", "liveness"],
+  },
+  {
+    name: "learner-taken-for-a-voter",
+    file: "raft/state.ts",
+    from: `export function isVoter(raft: Raft, id: NodeId): boolean {
+  return raft.voters.includes(id);`,
+    to: `export function isVoter(raft: Raft, id: NodeId): boolean {
+  return isMember(raft, id);`,
+    why: "A learner that hears no leader stands, and the voters elect it.",
+    seenBy: ["leader-per-term", "liveness"],
+  },
+  {
+    name: "promoted-learner-stays-one",
+    file: "raft/membership.ts",
+    from: `const learners = raft.learners.filter((id) => id !== node);`,
+    to: `const learners = [...raft.learners];`,
+    why: "It votes, and the leader leaves it out when it counts who has an entry: two majorities that need not meet.",
+    seenBy: ["durability", "log-matching", "leader-per-term"],
+  },
+  {
+    name: "configuration-not-stored",
+    file: "src/state/apply.ts",
+    from: `      this.#backend.put("meta", CONF_STATE, Buffer.from(confStateJson(confState)));\n`,
+    to: `      if (this.#point.index === 0) this.#backend.put("meta", CONF_STATE, Buffer.from(confStateJson(confState)));\n`,
+    why: "After a restart a member counts votes by the membership of long ago, which it takes for that of its applied index.",
+    seenBy: ["leader-per-term", "durability", "liveness", "member", "log-matching"],
+  },
+  {
+    name: "learner-promoted-far-behind",
+    file: "src/server/membership.ts",
+    from: `    if (match < leaderMatch * READY_PART) throw errors.learnerNotReady;\n`,
+    to: "",
+    why: "A voter that has next to nothing counts in every majority, and can give none (M-5).",
+    seenBy: ["members"],
+  },
+  {
+    name: "removed-id-accepted-again",
+    file: "src/state/cluster.ts",
+    from: `    if (this.#removed.has(id)) return refused(errors.memberNotFound);\n`,
+    to: "",
+    why: "Within one second the same URL gets the same id again, and nobody talks to a member that was removed.",
+    seenBy: ["members"],
+  },
+  {
+    name: "removed-member-stays",
+    file: "src/server/member.ts",
+    from: `        log.warn(peer, "the member has been permanently removed from the cluster");
+        leave();`,
+    to: `        log.warn(peer, "the member has been permanently removed from the cluster");`,
+    why: "A member that applied its own removal runs on, and nobody tells it to end.",
     seenBy: ["liveness"],
-    needs: "membership",
+  },
+  {
+    name: "joiner-asks-whom-the-log-begins-with",
+    file: "src/server/member.ts",
+    from: `const told = isMember() ? [] : booted.joined.filter(({ id }) => !cluster.isRemoved(id));`,
+    to: `const told = machine.appliedIndex > 0 ? [] : booted.joined.filter(({ id }) => !cluster.isRemoved(id));`,
+    why: "The log that a joining member gets begins with members of long ago; while it reads that, it cannot be answered to.",
+    seenBy: ["liveness", "member"],
   },
 ];

@@ -13,8 +13,6 @@ export interface Mutant {
   readonly why: string;
   /** Who can see it. What another checker says is not taken for it. */
   readonly seenBy: readonly Checker[];
-  /** What simulated clients cannot do yet, and would have to for this to be seen: nobody looks for it until then. */
-  readonly needs?: "membership";
 }
 
 /** Names of checkers, as they stand in a failure; `member`: one ended itself, and no fault had given it a reason. */
@@ -29,6 +27,7 @@ export type Checker =
   | "watch"
   | "leases"
   | "hash-kv"
+  | "members"
   | "liveness"
   | "progress"
   | "second life"
