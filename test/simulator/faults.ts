@@ -5,13 +5,14 @@ import { MemoryDisk } from "../storage/memory-disk.ts";
 import type { Cluster } from "./cluster.ts";
 import { flipBit } from "./damage.ts";
 import type { FaultCounts } from "./fault-counts.ts";
-import type { History } from "./history.ts";
+import type { History, Probe } from "./history.ts";
 import type { Machine } from "./machine.ts";
 import type { Random } from "./random.ts";
 import { type DiskState, NO_FAULTS } from "./sim-disk.ts";
 import type { LinkWeather, Network } from "./sim-network.ts";
 import { FAIR_WEATHER } from "./sim-network.ts";
 import type { ClientPort } from "./sim-rpc.ts";
+import { Succession } from "./succession.ts";
 import type { FaultClass, Plan } from "./swarm.ts";
 import type { World } from "./world.ts";
 
@@ -46,6 +47,9 @@ export class Faults {
   readonly #deps: FaultDeps;
   readonly #undos = new Set<() => void>();
   #trap: Trap | undefined;
+  #succession: Succession | undefined;
+  /** A leader is about to tell its successor to stand. */
+  #onLastWord: ((host: number) => void) | undefined;
   #isOver = false;
 
   constructor(plan: Plan, deps: FaultDeps) {
@@ -60,13 +64,24 @@ export class Faults {
   start(): void {
     for (const kind of this.#plan.faults) {
       const random = this.#deps.random.split(kind);
-      this.#schedule(kind, random, this.#plan.faultEveryMs * random.logReal(0.3, 5));
+      if (kind === "lastTransfer") {
+        this.#failLastTransfer(random);
+        continue;
+      }
+      const { faultEveryMs, electionMs, safetyMs } = this.#plan;
+      // A succession takes some elections, and is worth little when they have no time; about the same number in each run.
+      const meanMs =
+        kind === "succession"
+          ? electionMs * random.real(3, 30) * Math.max(1, safetyMs / 120_000)
+          : faultEveryMs * random.logReal(0.3, 5);
+      this.#schedule(kind, random, meanMs);
     }
   }
 
   /** Everything that faults hold back is let go; stopped members are for the caller to start. */
   stop(): void {
     this.#isOver = true;
+    this.#succession?.stop();
     for (const undo of [...this.#undos]) undo();
     const { network, port, cluster } = this.#deps;
     Object.assign(network.weather, this.#calm());
@@ -79,7 +94,10 @@ export class Faults {
   }
 
   /** A member sends a message. */
-  sent(host: number, { type }: Message): void {
+  sent(host: number, message: Message): void {
+    this.#succession?.sent(message);
+    const { type } = message;
+    if (type === "MsgTimeoutNow") this.#onLastWord?.(host);
     const trap = this.#trap;
     if (trap?.type !== type || --trap.left > 0) return;
     trap.left = trap.every;
@@ -88,6 +106,11 @@ export class Faults {
     if (life === undefined) return;
     counts.add(`crash after ${type}`);
     world.schedule(undefined, trap.delayMs, "crash after a promise", () => life.end({ kind: "powerLoss" }));
+  }
+
+  /** Something was seen in a member. */
+  seen(probe: Probe): void {
+    this.#succession?.seen(probe);
   }
 
   /** How long a machine stays down. */
@@ -183,7 +206,11 @@ export class Faults {
         };
       }
       case "transfer":
-        return this.#transfer(random);
+        return this.#transfer(kind, random, random.chance(0.5));
+      case "lastTransfer":
+        return this.#transfer(kind, random, true);
+      case "succession":
+        return this.#succeed(random);
       case "pause":
         return this.#hold(kind, random, random.logReal(100, 60_000));
       case "blockedLoop":
@@ -292,15 +319,49 @@ export class Faults {
   }
 
   /** Sometimes the leader's last word to its successor is lost. */
-  #transfer(random: Random): Undo {
+  #transfer(kind: FaultClass, random: Random, isLost: boolean): Undo {
     const { network, cluster } = this.#deps;
     const leader = cluster.leader()?.number;
     const others = cluster.machines.filter(({ life, number }) => life !== undefined && number !== leader);
     if (leader === undefined || others.length === 0) return undefined;
     const { number } = random.pick(others);
-    this.#note("transfer", `from ${leader} to ${number}`);
+    this.#note(kind, `from ${leader} to ${number}`);
     network.askForTransfer(number, leader);
-    return random.chance(0.5) ? this.#cut("transfer", [leader], [number], false) : undefined;
+    if (!isLost) return undefined;
+    // It comes when the successor has the whole log; a link that is cut before would only put it off.
+    let mend: Undo;
+    const cut = (host: number): void => {
+      if (host !== leader || mend !== undefined) return;
+      mend = this.#cut(kind, [leader], [number], false);
+    };
+    this.#onLastWord = cut;
+    return () => {
+      if (this.#onLastWord === cut) this.#onLastWord = undefined;
+      mend?.();
+    };
+  }
+
+  /** One at a time; it ends by itself. */
+  #succeed(random: Random): undefined {
+    if (this.#succession?.isOver === false) return;
+    const succession = new Succession(this.#plan, this.#deps, random);
+    if (!succession.start()) return;
+    this.#succession = succession;
+    this.#note("succession", "begins");
+  }
+
+  /**
+   * A transfer that fails shortly before faults end: from there on nobody else makes the leader get over it, for it has no
+   * other reason to go.
+   */
+  #failLastTransfer(random: Random): void {
+    const { safetyMs, electionMs } = this.#plan;
+    this.#deps.world.schedule(undefined, safetyMs - electionMs * random.real(0.2, 2), "fault", () => {
+      if (this.#isOver) return;
+      const undo = this.#inflict("lastTransfer", random);
+      if (undo !== undefined) this.#undos.add(undo);
+      this.#deps.onChange();
+    });
   }
 
   #flap(random: Random): Undo {

@@ -421,6 +421,8 @@ export class History {
   readonly #world: (Stamp & { readonly event: WorldEvent })[] = [];
   readonly #checkers: ProbeChecker[] = [];
   readonly #violations: Violation[] = [];
+  /** Called with every probe, after the checkers. */
+  onProbe: (probe: Probe) => void = () => undefined;
 
   constructor(facts: RunFacts, now: () => number) {
     this.facts = facts;
@@ -523,6 +525,7 @@ export class History {
       if (life !== undefined) life.ended ??= stamp;
     }
     for (const checker of this.#checkers) checker.probe(probe, stamp);
+    this.onProbe(probe);
   }
 
   world(event: WorldEvent): void {

@@ -1,4 +1,5 @@
 /** Every checker, joined. */
+import { createCommit } from "./checkers/commit.ts";
 import { createDurability } from "./checkers/durability.ts";
 import { checkGeneral } from "./checkers/general.ts";
 import { checkHashKv } from "./checkers/hash-kv.ts";
@@ -26,6 +27,7 @@ export interface Checked {
 export function attachProbeCheckers(history: History): void {
   history.attach(createLeaderPerTerm(history));
   history.attach(createLogMatching(history));
+  history.attach(createCommit(history));
   history.attach(createDurability(history));
   history.attach(createStateHash(history));
   history.attach(createLeaderLiveness(history));

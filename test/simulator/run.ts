@@ -195,6 +195,7 @@ class Run {
       this.#callJoiners(() => (this.#faults.isOver ? 1 : calls.logReal(START_MS.from, START_MS.to)));
       this.#changed();
     };
+    history.onProbe = (probe) => this.#faults.seen(probe);
     for (const machine of this.#cluster.machines) {
       world.schedule(undefined, random.real(0, 50), "power on", () => this.#cluster.start(machine));
     }

@@ -59,6 +59,15 @@ interface Station {
   isClosed: boolean;
 }
 
+/** A message on a link that holds back. */
+interface Held {
+  readonly sender: Station;
+  readonly receiver: Station;
+  readonly id: NodeId;
+  readonly bytes: Uint8Array;
+  readonly lane: number;
+}
+
 export interface NetworkDeps {
   readonly world: World;
   readonly random: Random;
@@ -78,8 +87,11 @@ export class Network {
   readonly #deps: NetworkDeps;
   /** By number of the host; a host has one life at most. */
   readonly #stations = new Map<number, Station>();
-  /** How many faults cut a direction. */
+  /** How many faults cut a direction; and how many of them hold back what others would lose. */
   readonly #cuts = new Map<number, number>();
+  readonly #holds = new Map<number, number>();
+  /** What is held back, by direction, in the order in which it was sent. */
+  readonly #held = new Map<number, Held[]>();
   /** Called whenever lives or cuts change. */
   onChange: () => void = () => undefined;
 
@@ -87,22 +99,42 @@ export class Network {
     this.#deps = deps;
   }
 
-  cut(from: number, to: number): void {
+  /** `holds`: messages are not lost; they arrive when the link is mended, as those of a connection that did not break. */
+  cut(from: number, to: number, holds = false): void {
     const key = direction(from, to);
-    this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1);
+    count(this.#cuts, key, 1);
+    if (holds) count(this.#holds, key, 1);
     this.#changed();
   }
 
-  mend(from: number, to: number): void {
+  mend(from: number, to: number, holds = false): void {
     const key = direction(from, to);
-    const left = (this.#cuts.get(key) ?? 0) - 1;
-    if (left <= 0) this.#cuts.delete(key);
-    else this.#cuts.set(key, left);
+    count(this.#cuts, key, -1);
+    if (holds) count(this.#holds, key, -1);
     this.#changed();
+    if (this.isCut(from, to)) return;
+    const held = this.#held.get(key) ?? [];
+    this.#held.delete(key);
+    for (const { sender, receiver, id, bytes, lane } of held) {
+      // Connections end with the processes that have them.
+      if (sender.isClosed || receiver.isClosed) continue;
+      this.#deliver(sender, to, id, bytes, lane, this.#inOrder(sender, lane, this.transit(from, to) ?? 0));
+    }
   }
 
   isCut(from: number, to: number): boolean {
     return this.#cuts.size > 0 && this.#cuts.has(direction(from, to));
+  }
+
+  /** False when the message is lost in the cut. */
+  #hold(message: Held): boolean {
+    const key = direction(message.sender.host, message.receiver.host);
+    if (!this.#holds.has(key) || this.#holds.get(key) !== this.#cuts.get(key)) return false;
+    this.#deps.counts.add("message held back");
+    const held = this.#held.get(key) ?? [];
+    this.#held.set(key, held);
+    held.push(message);
+    return true;
   }
 
   isConnected(a: number, b: number): boolean {
@@ -202,30 +234,37 @@ export class Network {
       this.#lose(station, message.to);
       return;
     }
+    const lane = 2 * to + (message.type === "MsgApp" ? 1 : 0);
     const transit = this.transit(station.host, to);
     if (transit === undefined) {
+      const receiver = this.#stations.get(to);
+      if (receiver !== undefined && this.#hold({ sender: station, receiver, id: message.to, bytes, lane })) return;
       counts.add("message into a cut");
       this.#lose(station, message.to);
       return;
     }
-    const lane = 2 * to + (message.type === "MsgApp" ? 1 : 0);
-    let arrival = world.now + transit;
-    if (reorder > 0 && random.chance(reorder)) counts.add("message reordered");
-    else {
-      arrival = Math.max(arrival, station.lanes.get(lane) ?? 0);
-      station.lanes.set(lane, arrival);
-    }
-    this.#deliver(station, to, message.to, bytes, arrival - world.now);
+    const isFree = reorder > 0 && random.chance(reorder);
+    if (isFree) counts.add("message reordered");
+    const delayMs = isFree ? transit : this.#inOrder(station, lane, transit);
+    this.#deliver(station, to, message.to, bytes, lane, delayMs);
     // A proposal that comes twice is two: no transport repeats one by itself, and its proposer gives it away once (G-7).
     if (duplicate > 0 && message.type !== "MsgProp" && random.chance(duplicate)) {
       counts.add("message duplicated");
-      const later = arrival - world.now + random.real(0, 10 * this.weather.meanMs);
-      this.#deliver(station, to, message.to, Buffer.from(bytes), later);
+      const later = delayMs + random.real(0, 10 * this.weather.meanMs);
+      this.#deliver(station, to, message.to, Buffer.from(bytes), lane, later);
     }
   }
 
+  /** Nothing overtakes what went before it in its lane. */
+  #inOrder(station: Station, lane: number, transit: number): number {
+    const { now } = this.#deps.world;
+    const arrival = Math.max(now + transit, station.lanes.get(lane) ?? 0);
+    station.lanes.set(lane, arrival);
+    return arrival - now;
+  }
+
   /** `bytes` become the receiver's: what it keeps of them or writes into them is no other member's. */
-  #deliver(from: Station, to: number, id: NodeId, bytes: Uint8Array, delayMs: number): void {
+  #deliver(from: Station, to: number, id: NodeId, bytes: Uint8Array, lane: number, delayMs: number): void {
     const receiver = this.#stations.get(to);
     // Where nobody is, the sender's connection is refused.
     if (receiver === undefined || receiver.isClosed || receiver.identity.memberId !== id) {
@@ -237,10 +276,11 @@ export class Network {
       delayMs,
       "message",
       () => {
-        if (this.isCut(from.host, to)) {
+        if (!this.isCut(from.host, to)) this.#receive(receiver, from, bytes);
+        else if (!this.#hold({ sender: from, receiver, id, bytes, lane })) {
           this.#deps.counts.add("message into a cut");
           this.#lose(from, id);
-        } else this.#receive(receiver, from, bytes);
+        }
       },
       hashBytes(bytes),
     );
@@ -390,6 +430,12 @@ export class Network {
     if (isNew) this.#turnAway();
     this.onChange();
   }
+}
+
+function count(counts: Map<number, number>, key: number, by: number): void {
+  const left = (counts.get(key) ?? 0) + by;
+  if (left <= 0) counts.delete(key);
+  else counts.set(key, left);
 }
 
 /** One number for the two hosts; those of clients are below 0. */

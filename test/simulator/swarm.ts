@@ -31,8 +31,13 @@ export const FAULT_CLASSES = [
   "lostDisk",
   "farBehind",
   "transfer",
+  "succession",
+  "lastTransfer",
 ] as const;
 export type FaultClass = (typeof FAULT_CLASSES)[number];
+
+/** What takes many of the others' kind to come about by chance has a share of its own, whatever the others have. */
+const OWN_SHARE: Readonly<Partial<Record<FaultClass, number>>> = { succession: 0.5, lastTransfer: 0.5 };
 
 export interface WorkloadPlan {
   readonly clients: number;
@@ -150,7 +155,11 @@ function prolong(plan: Plan, random: Random): Plan {
 function drawShort(seed: string): Plan {
   const random = new Random(seed).split("plan");
   const share = random.pick([0, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.8]);
-  const faults = FAULT_CLASSES.filter(() => random.chance(share));
+  const later = new Random(seed).split("later faults");
+  const faults = FAULT_CLASSES.filter((kind) => {
+    const own = OWN_SHARE[kind];
+    return own === undefined ? random.chance(share) : later.chance(own);
+  });
   const tinyLimits = random.chance(0.3);
   const clients = random.pick([2, 4, 8, 16]);
   const heartbeatMs = random.pick([50, 100, 100, 100]);

@@ -10,6 +10,10 @@ interface Promises {
   term: number;
   /** The vote in `term`, 0 for none. */
   vote: number;
+  /** As its log was last told. */
+  writtenTerm: number;
+  /** Everything up to here was acknowledged in that term. */
+  sameTerm: number;
   /** A fault took or changed what was synced: until its next start nothing binds. */
   isDamaged: boolean;
   runs: boolean;
@@ -21,7 +25,8 @@ interface Promises {
  * Of an entry: when anybody hands it out as committed, it was on the disks of a majority of the voters in force.
  *
  * Of a member: what it started with holds every entry that it acknowledged, and a term and vote not older than those it
- * spoke of, however its last life ended. Of the cluster: an entry that anybody applied is applied, at the same place, by
+ * spoke of, however its last life ended. And what it acknowledged to the leader of a term nobody makes it replace in that
+ * term, for that leader goes on counting it. Of the cluster: an entry that anybody applied is applied, at the same place, by
  * every member that runs in the end (log-matching sees to it that it is the same entry).
  */
 export function createDurability(history: Pick<History, "report" | "facts">): ProbeChecker {
@@ -38,7 +43,16 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
   const of = (member: number): Promises => {
     let promises = members.get(member);
     if (promises === undefined) {
-      promises = { log: new MemberLog(), acknowledged: 0, term: 0, vote: 0, isDamaged: false, runs: false };
+      promises = {
+        log: new MemberLog(),
+        acknowledged: 0,
+        term: 0,
+        vote: 0,
+        writtenTerm: 0,
+        sameTerm: 0,
+        isDamaged: false,
+        runs: false,
+      };
       members.set(member, promises);
     }
     return promises;
@@ -75,6 +89,8 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
       promises.term = probe.term;
       promises.vote = probe.vote;
     }
+    if (promises.isDamaged || promises.writtenTerm !== probe.term) promises.sameTerm = 0;
+    promises.writtenTerm = probe.term;
     promises.isDamaged = false;
     promises.log.reset(probe.firstIndex - 1, probe.log);
     // What it read from the disk is on the disk.
@@ -103,12 +119,45 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
     { at }: Stamp,
   ): void => {
     spoke(promises, term, 0);
+    if (term === promises.writtenTerm) promises.sameTerm = Math.max(promises.sameTerm, index);
     const { log } = promises;
     let through = Math.min(index, log.lastIndex);
     while (through > promises.acknowledged && (log.at(through)?.term ?? 0) > term) through--;
     promises.acknowledged = Math.max(promises.acknowledged, through);
     if (index > log.lastIndex && (log.at(log.lastIndex)?.term ?? 0) <= term) {
       history.report(name, `member ${member} acknowledges index ${index}, its log ends at ${log.lastIndex}`, at);
+    }
+  };
+
+  const replace = (promises: Promises, probe: Probe & { readonly kind: "persist" }, { at }: Stamp): void => {
+    const { member, hardState, entries } = probe;
+    if (hardState !== undefined && hardState.term !== promises.writtenTerm) {
+      promises.writtenTerm = hardState.term;
+      promises.sameTerm = 0;
+    }
+    const [first] = entries;
+    if (first === undefined) return;
+    if (first.index <= promises.sameTerm) {
+      history.report(
+        name,
+        `member ${member} replaces its log from index ${first.index} on, having acknowledged ${promises.sameTerm} in the same term ${promises.writtenTerm}`,
+        at,
+      );
+    }
+    // While a replacing write is under way, the disk may hold the old entries or the new ones.
+    promises.acknowledged = Math.min(promises.acknowledged, first.index - 1);
+    if (!promises.log.append(entries)) promises.log.reset(first.index - 1, entries);
+  };
+
+  /** The leader, first of all, writes what it takes for committed. */
+  const commits = (
+    promises: Promises,
+    { member, hardState }: Probe & { readonly kind: "persist" },
+    stamp: Stamp,
+  ): void => {
+    for (let index = majorities.maxCommitted() + 1; index <= (hardState?.commit ?? 0); index++) {
+      const entry = promises.log.at(index);
+      if (entry !== undefined) majorities.commit(member, entry, stamp);
     }
   };
 
@@ -134,14 +183,10 @@ export function createDurability(history: Pick<History, "report" | "facts">): Pr
         case "started":
           started(probe, stamp);
           break;
-        case "persist": {
-          const [first] = probe.entries;
-          if (first === undefined) break;
-          // While a replacing write is under way, the disk may hold the old entries or the new ones.
-          promises.acknowledged = Math.min(promises.acknowledged, first.index - 1);
-          if (!promises.log.append(probe.entries)) promises.log.reset(first.index - 1, probe.entries);
+        case "persist":
+          replace(promises, probe, stamp);
+          commits(promises, probe, stamp);
           break;
-        }
         case "installed":
           promises.log.reset(probe.index, []);
           promises.acknowledged = probe.index;

@@ -14,7 +14,7 @@ interface Configuration {
 }
 
 /**
- * Whether what is committed was on the disks of a majority of the voters.
+ * Whether what is committed was on the disks of a majority of the voters, when the first member wrote that it is.
  *
  * The leader that commits an entry counts by the membership that it has applied. That is the newest one made below the
  * entry; or the one before, if that leader had not applied the newest when the entry first was in a log: two changes
@@ -22,6 +22,9 @@ interface Configuration {
  */
 export function createMajorities(report: (message: string, at: number) => void): {
   readonly probe: (probe: Probe, stamp: Stamp) => void;
+  /** A member takes this entry, and all before it, for committed. */
+  readonly commit: (member: number, entry: LogEntry, stamp: Stamp) => void;
+  readonly maxCommitted: () => number;
   /** Of the newest membership; everybody, as long as nothing is known of it. */
   readonly isMember: (member: number) => boolean;
   readonly seen: () => number;
@@ -64,7 +67,7 @@ export function createMajorities(report: (message: string, at: number) => void):
     applied.set(member, [...(applied.get(member) ?? []), { index, seq }]);
   };
 
-  const commit = ({ member, entry }: Probe & { readonly kind: "committed" }, { at }: Stamp): void => {
+  const commit = (member: number, entry: LogEntry, { at }: Stamp): void => {
     const { index, term } = entry;
     if (index <= maxCommitted) return;
     maxCommitted = index;
@@ -113,12 +116,14 @@ export function createMajorities(report: (message: string, at: number) => void):
           leaders.push({ member: probe.member, term: probe.term });
           break;
         case "committed":
-          commit(probe, stamp);
+          commit(probe.member, probe.entry, stamp);
           break;
         default:
           break;
       }
     },
+    commit,
+    maxCommitted: () => maxCommitted,
     isMember: (member) => {
       const now = configurations.at(-1);
       return now === undefined || now.voters.includes(member) || now.learners.includes(member);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { History, type LogEntry, type Probe, type ProbeChecker, type WorldEvent } from "../history.ts";
+import { createCommit } from "./commit.ts";
 import { createDurability } from "./durability.ts";
 import { createLeaderPerTerm } from "./leader-per-term.ts";
 import { createLeaderLiveness } from "./liveness.ts";
@@ -49,6 +50,13 @@ const started = (log: readonly LogEntry[] = [], more: Partial<Probe & { readonly
   firstIndex: 1,
   log,
   ...more,
+});
+const synced = (...entries: readonly LogEntry[]): Body => ({ kind: "synced", entries });
+/** The hard state of a write without entries. */
+const wrote = (term: number, commit: number): Body => ({
+  kind: "persist",
+  hardState: { term, vote: 0, commit },
+  entries: [],
 });
 const persist = (...entries: readonly LogEntry[]): Body => ({ kind: "persist", hardState: undefined, entries });
 const acknowledged = (index: number, term: number): Body => ({ kind: "acknowledged", term, index, to: 1 });
@@ -128,6 +136,29 @@ describe("log-matching", () => {
   });
 });
 
+describe("commit", () => {
+  /** Member 1 leads term 2 with an entry of it. */
+  const stage = (): Stage =>
+    new Stage(createCommit).tell(1, started([e(1, 1)]), leader(2), wrote(2, 0), persist(e(2, 2)));
+
+  test("a leader commits with an entry of its term, and hands it out from its own disk", () => {
+    const good = stage().tell(1, synced(e(2, 2)), wrote(2, 2), committed(e(1, 1)), committed(e(2, 2)));
+    expect(good.messages).toBe("");
+    expect(good.checker.counts()).toEqual({ "leaders' own": 1, "handed out": 2 });
+    // Who does not lead has it from a leader, and may have had it when it was elected.
+    expect(new Stage(createCommit).tell(2, started([e(1, 1)]), wrote(2, 1), leader(3)).messages).toBe("");
+    expect(new Stage(createCommit).tell(2, started([e(1, 1)]), leader(3), wrote(3, 1)).messages).toBe("");
+  });
+
+  test("refuses what another leader could replace, and what is not there after a crash", () => {
+    expect(stage().tell(1, wrote(2, 1)).messages).toContain("leader 1 of term 2 commits 1, which is of term 1");
+    expect(stage().tell(1, committed(e(2, 2))).messages).toContain("before it is on its own disk");
+    // The disk still has what is being replaced.
+    const replaced = stage().tell(1, synced(e(2, 2)), { kind: "deposed", term: 2 }, wrote(3, 0), persist(e(2, 3)));
+    expect(replaced.tell(1, committed(e(2, 3))).messages).toContain("before it is on its own disk");
+  });
+});
+
 describe("durability", () => {
   const stage = (): Stage => new Stage(createDurability);
 
@@ -174,6 +205,14 @@ describe("durability", () => {
     expect(voted({ term: 4, vote: 1 })).toBe("");
 
     expect(stage().tell(1, started(), persist(e(1, 1)), acknowledged(2, 1)).messages).toContain("its log ends at 1");
+  });
+
+  test("within a term nothing acknowledged is replaced, by a newer one it may be", () => {
+    const promised = (): Stage =>
+      stage().tell(1, started(), wrote(2, 0), persist(e(1, 1), e(2, 1)), acknowledged(2, 2));
+    expect(promised().tell(1, persist(e(2, 2))).messages).toContain("acknowledged 2 in the same term 2");
+    expect(promised().tell(1, wrote(3, 0), persist(e(2, 3))).messages).toBe("");
+    expect(promised().tell(1, wrote(3, 0), acknowledged(2, 2), persist(e(2, 3))).messages).toBe("");
   });
 
   test("in the end everybody has applied what was applied long ago", () => {

@@ -19,6 +19,7 @@ export interface Mutant {
 export type Checker =
   | "leader-per-term"
   | "log-matching"
+  | "commit"
   | "durability"
   | "state-hash"
   | "revisions"

@@ -102,6 +102,7 @@ async function huntFor(mutant: Mutant, control: Control, directory: string, opti
 
 /** Names under which the same thing may be seen, too. */
 const ALSO: Readonly<Partial<Record<Checker, readonly string[]>>> = {
+  durability: ["commit"],
   linearizability: ["general-linearizability"],
   liveness: ["progress"],
   member: ["uncaught", "internal error", "process", "hang"],

@@ -1,0 +1,239 @@
+import type { Message } from "../../raft/types.ts";
+import type { Cluster } from "./cluster.ts";
+import type { FaultCounts } from "./fault-counts.ts";
+import type { Probe } from "./history.ts";
+import type { Machine } from "./machine.ts";
+import type { Random } from "./random.ts";
+import type { Network } from "./sim-network.ts";
+import type { Plan } from "./swarm.ts";
+import type { World } from "./world.ts";
+
+export interface SuccessionDeps {
+  readonly world: World;
+  readonly cluster: Cluster;
+  readonly network: Network;
+  readonly counts: FaultCounts;
+  readonly onChange: () => void;
+}
+
+/**
+ * How a member is taken out. `cut`: its links lose everything; `held`: they hold it until they are mended, as connections do
+ * that stall and do not break; `deaf`: it is heard and hears nobody; `pause`: its process stands still; `crash`: it loses its
+ * links and then its process or its power.
+ */
+const WAYS = ["cut", "cut", "cut", "held", "held", "held", "deaf", "pause", "pause", "crash"] as const;
+type Way = (typeof WAYS)[number];
+
+/** The moment at which a leader is struck, and how long after it. */
+interface Strike {
+  readonly moment: "elected" | "acknowledged" | "commits";
+  /** 1: the first of the term (its empty entry); more: what clients wrote. */
+  left: number;
+  readonly delayMs: number;
+}
+
+interface Out {
+  readonly machine: Machine;
+  readonly comeBack: () => void;
+}
+
+/** Election time-outs without a next leader, or without what it was to do, after which it is given up. */
+const PATIENCE_ELECTIONS = 12;
+/** As long as anybody can be out. */
+const LONG_MS = 1_000_000;
+
+/**
+ * A succession: the leader is taken out at a telling moment, and when another has been elected in its place and has come
+ * as far as it is wanted to, that one is taken out and the former comes back; and so on. What each left in its log, and what
+ * each still believes of its office, then meets what the others have done since: the schedules that Raft's rules about old
+ * terms are there for.
+ *
+ * Never more than a minority is out.
+ */
+export class Succession {
+  readonly #plan: Plan;
+  readonly #deps: SuccessionDeps;
+  readonly #random: Random;
+  /** Longest out first. */
+  readonly #outs: Out[] = [];
+  readonly #room: number;
+  #roundsLeft: number;
+  /** Who leads the newest term since the last strike, and what it waits for. */
+  #leader: { readonly number: number; readonly term: number } | undefined;
+  #strike: Strike;
+  #patience = 0;
+  isOver = false;
+
+  constructor(plan: Plan, deps: SuccessionDeps, random: Random) {
+    this.#plan = plan;
+    this.#deps = deps;
+    this.#random = random;
+    this.#room = Math.floor((plan.members - 1) / 2);
+    this.#roundsLeft = random.between(2, 5);
+    this.#strike = this.#drawStrike();
+  }
+
+  /** The leader of now is the first to go. False where nobody can be spared. */
+  start(): boolean {
+    const leader = this.#deps.cluster.leader();
+    const status = leader?.life?.member?.server.status();
+    if (this.#room === 0 || leader === undefined || status === undefined) return false;
+    this.#leader = { number: leader.number, term: status.raftTerm };
+    this.#aim();
+    return true;
+  }
+
+  /** All come back. */
+  stop(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    for (const { comeBack } of this.#outs.splice(0)) comeBack();
+    this.#deps.onChange();
+  }
+
+  seen(probe: Probe): void {
+    if (this.isOver) return;
+    if (probe.kind === "leader") this.#elected(probe.member, probe.term);
+    else if (probe.kind === "committed" && probe.member === this.#leader?.number) {
+      if (probe.entry.term === this.#leader.term) this.#reached("commits");
+    }
+  }
+
+  sent(message: Message): void {
+    if (this.isOver || message.type !== "MsgAppResp" || message.reject || message.index === 0) return;
+    const leader = this.#leader;
+    if (
+      leader !== undefined &&
+      this.#deps.cluster.roster.numberOf(message.to) === leader.number &&
+      message.term === leader.term
+    )
+      this.#reached("acknowledged");
+  }
+
+  /** At a leader that has been elected already. */
+  #aim(): void {
+    this.#strike = this.#drawStrike();
+    this.#waitPatiently();
+    if (this.#strike.moment === "elected") this.#strikeLater(this.#strike.delayMs);
+  }
+
+  #elected(number: number, term: number): void {
+    if (this.#leader !== undefined && this.#leader.term >= term) return;
+    this.#leader = { number, term };
+    this.#strike = this.#drawStrike();
+    this.#waitPatiently();
+    this.#reached("elected");
+  }
+
+  #drawStrike(): Strike {
+    const random = this.#random;
+    const { electionMs, meanLatencyMs } = this.#plan;
+    const delayMs = random.pick([
+      0,
+      0,
+      random.real(0, 4 * meanLatencyMs),
+      random.real(0, electionMs),
+      random.real(0, 8 * electionMs),
+    ]);
+    return {
+      moment: random.pick(["elected", "acknowledged", "commits", "commits"]),
+      left: random.pick([1, 1, 2, random.between(2, 20)]),
+      delayMs,
+    };
+  }
+
+  #reached(moment: Strike["moment"]): void {
+    const strike = this.#strike;
+    if (strike.moment !== moment || strike.left <= 0) return;
+    strike.left = moment === "elected" ? 0 : strike.left - 1;
+    if (strike.left === 0) this.#strikeLater(strike.delayMs);
+  }
+
+  /** Never from within what led to it: the member finishes its turn, and what it has sent is on its way. */
+  #strikeLater(delayMs: number): void {
+    const target = this.#leader;
+    this.#deps.world.schedule(undefined, delayMs, "succession", () => {
+      if (!this.isOver && target !== undefined && this.#leader === target) this.#takeOut(target.number);
+    });
+  }
+
+  #takeOut(number: number): void {
+    const { cluster, onChange } = this.#deps;
+    const machine = cluster.machines[number - 1];
+    if (machine?.life === undefined || this.#outs.some((out) => out.machine === machine)) return;
+    if (this.#roundsLeft-- <= 0) {
+      this.stop();
+      return;
+    }
+    if (this.#outs.length > 0 && this.#random.chance(0.3)) {
+      // Whoever is out the longest comes back to a leader that stays for now.
+      this.#outs.shift()?.comeBack();
+      this.#aim();
+      onChange();
+      return;
+    }
+    this.#leader = undefined;
+    while (this.#outs.length >= this.#room) this.#outs.shift()?.comeBack();
+    this.#outs.push({ machine, comeBack: this.#disable(machine, this.#random.pick(WAYS)) });
+    this.#waitPatiently();
+    onChange();
+  }
+
+  #disable(machine: Machine, way: Way): () => void {
+    const { world, counts } = this.#deps;
+    const random = this.#random;
+    const { life } = machine;
+    counts.add(`succession: ${way}`);
+    world.trace.note(world.now, "fault", "succession", `member ${machine.number} ${way}`);
+    const goOn = random.chance(0.3) ? this.#stall(machine) : undefined;
+    const mend = way === "pause" ? undefined : this.#cut(machine.number, way);
+    if (way === "crash") life?.end({ kind: random.pick(["powerLoss", "kill"]) });
+    if (way === "pause" && life !== undefined) world.hold(life, LONG_MS);
+    return () => {
+      world.trace.note(world.now, "fault", "succession", `member ${machine.number} comes back`);
+      mend?.();
+      goOn?.();
+      if (way === "pause" && life !== undefined && !life.dead) world.release(life);
+    };
+  }
+
+  /** Those who are out may still reach each other, so that one leaves something with another. */
+  #cut(number: number, way: "cut" | "held" | "deaf" | "crash"): () => void {
+    const { network, cluster } = this.#deps;
+    const isAlone = this.#random.chance(0.5);
+    const others = cluster.machines
+      .filter((other) => other.number !== number && (isAlone || !this.#outs.some(({ machine }) => machine === other)))
+      .map((other) => other.number);
+    const holds = way === "held";
+    for (const other of others) {
+      network.cut(other, number, holds);
+      if (way !== "deaf") network.cut(number, other, holds);
+    }
+    return () => {
+      for (const other of others) {
+        network.mend(other, number, holds);
+        if (way !== "deaf") network.mend(number, other, holds);
+      }
+    };
+  }
+
+  /** What it writes meanwhile is on its disk only some time after it is back. */
+  #stall({ diskState }: Machine): () => void {
+    const { world, onChange } = this.#deps;
+    const lateMs = this.#random.real(0, this.#plan.electionMs * this.#random.pick([0.2, 1, 4]));
+    diskState.stalledUntil = world.now + LONG_MS;
+    return () => {
+      diskState.stalledUntil = world.now + lateMs;
+      world.schedule(undefined, lateMs, "disk goes on", onChange);
+    };
+  }
+
+  #waitPatiently(): void {
+    const { world } = this.#deps;
+    const mine = ++this.#patience;
+    const { electionMs, drift } = this.#plan;
+    world.schedule(undefined, (PATIENCE_ELECTIONS * electionMs) / (1 - drift), "succession", () => {
+      if (this.#patience === mine) this.stop();
+    });
+  }
+}
