@@ -27,7 +27,7 @@ export interface OperatorDeps {
 }
 
 /** Machines that a run has at most: each member that is added gets one of its own. */
-const MAX_MACHINES = 16;
+const MAX_MACHINES = 30;
 const MAX_VOTERS = 7;
 /** Changes nobody heard the outcome of. With more of them there is no telling what a quorum is. */
 const MAX_OPEN = 3;

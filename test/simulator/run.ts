@@ -451,8 +451,8 @@ class Run {
       case "state":
         return;
       case "lost": {
-        // It asked the first that answered, who may not know.
-        if (!machine.isFounder) throw new Retired("a lost disk comes back");
+        // It asked the first that answered, who may not know; or nobody knows it any more.
+        if (!machine.isFounder || !this.#roster.isMember(machine.number)) throw new Retired("a lost disk comes back");
         const witnesses = this.#witnesses.get(life) ?? [];
         const now = this.#whoKnows(machine.number);
         if (witnesses.some((witness) => now.includes(witness))) {

@@ -27,6 +27,8 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
   const committedBy: number[] = [];
   /** What each member itself knows to be committed; that is on its disk. */
   const ownCommit = new Map<number, number>();
+  /** The last committed entry that each member's core handed out in its present life, whatever happens to its disk. */
+  const handedOut = new Map<number, number>();
   let maxCommitted = 0;
   let entriesSeen = 0;
   let commitsSeen = 0;
@@ -95,9 +97,13 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
       if (entry.isChange !== true || !leading.has(member)) continue;
       changesSeen++;
       const before = lastChange(log, entry.index - 1, entries);
-      if (before <= own) continue;
+      if (before <= (handedOut.get(member) ?? 0)) continue;
       const why = `while change ${before} is not committed as far as it knows`;
-      history.report(name, `leader ${member} begins change ${entry.index} of the membership ${why}`, at);
+      history.report(
+        name,
+        `leader ${member} begins change ${entry.index} of the membership in term ${entry.term} ${why}`,
+        at,
+      );
     }
     if (!log.append(entries)) {
       history.report(name, `member ${member} has a log to ${log.lastIndex} and writes index ${first.index}`, at);
@@ -119,6 +125,7 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
   const commit = (member: number, entry: LogEntry, { at }: Stamp): void => {
     commitsSeen++;
     ownCommit.set(member, Math.max(ownCommit.get(member) ?? 0, entry.index));
+    handedOut.set(member, entry.index);
     const other = committed[entry.index];
     if (other === undefined) {
       committed[entry.index] = entry;
@@ -158,7 +165,7 @@ export function createLogMatching(history: Pick<History, "report">): ProbeChecke
           const log = logOf(member);
           leading.delete(member);
           log.reset(probe.firstIndex - 1, probe.log);
-          ownCommit.set(member, Math.max(ownCommit.get(member) ?? 0, probe.appliedIndex));
+          handedOut.set(member, probe.appliedIndex);
           compareAll(member, log, probe.log, stamp.at);
           break;
         }
