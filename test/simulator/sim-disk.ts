@@ -51,21 +51,24 @@ export interface DiskDeps {
 /** What hangs or is slow looks this often whether it still is. */
 const LOOK_MS = 30;
 
-const NEVER = new Promise<never>(() => undefined);
+/** A new one each time: what waits for a promise lives as long as the promise. */
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
 
 /** Makes every operation of the disk take its time and meet the faults of the moment. */
 export function driveDisk(disk: MemoryDisk, deps: DiskDeps): void {
   const { owner, state, random, counts } = deps;
   disk.failedSync = (n) => tear(n, random);
   disk.before = async (operation) => {
-    if (owner.dead) return await NEVER;
+    if (owner.dead) return await never();
     await work(deps, latency(operation.kind, state, random), "disk");
     const { crashAt } = state;
     if (crashAt?.kinds.includes(operation.kind) && --crashAt.left <= 0) {
       state.crashAt = undefined;
       counts.add(`crash at ${operation.kind}`);
       crashAt.crash();
-      return await NEVER;
+      return await never();
     }
     if (state.failSync && operation.kind === "sync") {
       state.failSync = false;
@@ -88,7 +91,7 @@ export function storeHooks(deps: DiskDeps): {
   const { owner, state, random, counts } = deps;
   return {
     beforeDurable: async () => {
-      if (owner.dead) return await NEVER;
+      if (owner.dead) return await never();
       await work(deps, latency("sync", state, random), "flush");
       if (state.failStoreFlush) {
         state.failStoreFlush = false;
