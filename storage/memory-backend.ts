@@ -28,6 +28,8 @@ type Durable = Map<Bucket, DurableBucket>;
 
 interface DurableBucket {
   readonly rows: Map<string, Uint8Array>;
+  /** Of all keys and values. */
+  readonly bytes: number;
   /** Sorted when first walked. */
   keys: readonly string[] | undefined;
   /** A snapshot reads it: a flush leaves it as it is and makes its own. */
@@ -96,9 +98,7 @@ class MemoryStore implements MemoryBackend {
 
   size(): { readonly total: number; readonly inUse: number } {
     let total = 0;
-    for (const { rows } of this.#durable.values()) {
-      for (const [key, value] of rows) total += key.length + value.length;
-    }
+    for (const { bytes } of this.#durable.values()) total += bytes;
     return { total, inUse: total };
   }
 
@@ -121,13 +121,20 @@ function apply(layers: readonly Layer[], durable: Durable): void {
     if (layers.every((layer) => layer.rows[bucket].size === 0)) continue;
     const before = durable.get(bucket);
     const rows = before === undefined || before.shared ? new Map(before?.rows) : before.rows;
+    let bytes = before?.bytes ?? 0;
     for (const layer of layers) {
       for (const [key, value] of layer.rows[bucket]) {
-        if (value === null) rows.delete(key);
-        else rows.set(key, value);
+        const replaced = rows.get(key);
+        if (replaced !== undefined) bytes -= key.length + replaced.length;
+        if (value === null) {
+          rows.delete(key);
+          continue;
+        }
+        rows.set(key, value);
+        bytes += key.length + value.length;
       }
     }
-    durable.set(bucket, { rows, keys: undefined, shared: false });
+    durable.set(bucket, { rows, bytes, keys: undefined, shared: false });
   }
 }
 
