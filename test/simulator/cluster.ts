@@ -39,12 +39,18 @@ export function createCluster(plan: Plan, random: Random, machines: Machine[], d
   };
   while (machines.length < plan.members) add();
   const { roster } = deps;
+  const configs = new Map<string, Config>();
   return {
     machines,
     roster,
     add,
     start: (machine) => {
-      if (machine.life === undefined && !machine.retired) new Life(machine, configOf(machine, plan, roster), deps);
+      if (machine.life !== undefined || machine.retired) return;
+      const words = commandLine(machine, plan, roster);
+      const line = words.join(" ");
+      const config = configs.get(line) ?? configOf(words);
+      configs.set(line, config);
+      new Life(machine, config, deps);
     },
     leader: () => {
       let found: { readonly machine: Machine; readonly term: number } | undefined;
@@ -59,8 +65,8 @@ export function createCluster(plan: Plan, random: Random, machines: Machine[], d
   };
 }
 
-/** From the command line, as a member gets it. One that joins is told the members of that moment. */
-function configOf({ number, isFounder }: Machine, plan: Plan, { newest }: Roster): Config {
+/** As a member gets it. One that joins is told the members of that moment. */
+function commandLine({ number, isFounder }: Machine, plan: Plan, { newest }: Roster): string[] {
   const urls = isFounder
     ? Array.from({ length: plan.members }, (_, i) => peerUrl(i + 1))
     : newest.records.flatMap(({ peerURLs }) => peerURLs);
@@ -83,7 +89,10 @@ function configOf({ number, isFounder }: Machine, plan: Plan, { newest }: Roster
       ? {}
       : { "strict-reconfig-check": String(plan.membership.strict), "max-learners": plan.membership.maxLearners }),
   };
-  const words = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
+  return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
+}
+
+function configOf(words: readonly string[]): Config {
   const parsed = parseConfig(words, {}, () => "");
   if (parsed.kind !== "run") throw new Error("a configuration that does not run");
   return parsed.config;
