@@ -4,6 +4,7 @@ import { createMachine, type Machine } from "./machine.ts";
 import { Life, type LifeDeps } from "./member-life.ts";
 import type { Random } from "./random.ts";
 import type { Roster } from "./roster.ts";
+import { createDiskState } from "./sim-disk.ts";
 import { hostOf, peerUrl } from "./sim-network.ts";
 import type { Plan } from "./swarm.ts";
 
@@ -32,8 +33,9 @@ export function createCluster(plan: Plan, random: Random, machines: Machine[], d
     const number = machines.length + 1;
     const own = random.split(`machine ${number}`);
     const rate = 1 + plan.drift * own.real(-1, 1);
-    const clock = { turnMs: plan.turnMs, rate, wallOffsetMs: own.real(-500, 500) };
-    const machine = createMachine(number, number <= plan.members, clock, plan.syncMs, own);
+    const clock = { turnMs: plan.turnMs, starvedMs: 0, rate, wallOffsetMs: own.real(-500, 500) };
+    const diskState = createDiskState(plan.syncMs, plan.storeFlushMs);
+    const machine = createMachine(number, number <= plan.members, clock, diskState, own);
     machines.push(machine);
     return machine;
   };

@@ -8,51 +8,83 @@ export interface Flip {
   readonly isTail: boolean;
 }
 
-const HEADER_BYTES = 64;
-
-/**
- * Turns one bit of the machine's log: anywhere while it is down, in a segment that is full while its member runs.
- * Undefined: there is no such log.
- */
-export function flipBit(machine: Machine, random: Random): Flip | undefined {
-  const all = machine.disk.paths().filter((path) => path.endsWith(".wal"));
-  const last = all.at(-1);
-  const segments = machine.life === undefined ? all : all.slice(0, -1);
-  if (last === undefined || segments.length === 0) return undefined;
-  const where = random.pick(["header", "middle", "tail"] as const);
-  const path = where === "tail" ? (segments.at(-1) ?? last) : random.pick(segments);
-  const content = machine.disk.peek(path);
-  let used = content.length;
-  while (used > 0 && content[used - 1] === 0) used--;
-  if (used === 0) return undefined;
-  const offset = place(where, used, random);
-  const bit = random.below(8);
-  machine.disk.poke(path, (bytes) => {
-    bytes[offset] = (bytes[offset] as number) ^ (1 << bit);
-    return bytes;
-  });
-  const isTail = path === last && offset >= lastMark(content);
-  return { description: `${where} of ${path}: byte ${offset} of ${used}`, isTail };
+/** Of the log's entries; a flip aimed at them hits a segment that has some of them. */
+export interface Entries {
+  readonly from: number;
+  readonly through: number;
 }
 
-/** Where the last settled mark begins (storage/wal-tail.ts): what is before it says of itself that it was synced. */
-function lastMark(segment: Buffer): number {
-  let mark = 0;
+const HEADER_BYTES = 64;
+const TAIL_BYTES = 200;
+/** The state store may have applied all but the last few synced writes, and a start notices when those are gone. */
+const LATE_WRITES = 8;
+
+/**
+ * Turns one bit of the machine's log: anywhere while it is down, in what is synced for certain while its member runs.
+ * Undefined: there is no such place.
+ */
+export function flipBit(machine: Machine, random: Random, entries?: Entries): Flip | undefined {
+  const { disk } = machine;
+  const all = disk.paths().filter((path) => path.endsWith(".wal"));
+  const last = all.at(-1);
+  if (last === undefined) return undefined;
+  const where = entries === undefined ? random.pick(["header", "middle", "tail", "late", "late"] as const) : "middle";
+  const path = where === "tail" || where === "late" ? last : random.pick(segmentsWith(all, entries));
+  const content = disk.peek(path);
+  const marks = marksOf(content);
+  const lastMark = marks.at(-1) ?? 0;
+  const used = machine.life !== undefined && path === last ? lastMark : usedBytes(content);
+  const [start, end] = place(where, used, marks, random);
+  if (start >= end) return undefined;
+  const offset = start + random.below(end - start);
+  disk.flip(path, offset, random.below(8));
+  return { description: `${where} of ${path}: byte ${offset} of ${used}`, isTail: path === last && offset >= lastMark };
+}
+
+/** Segments are named by the first entry that was still to come. */
+function segmentsWith(paths: readonly string[], entries: Entries | undefined): readonly string[] {
+  if (entries === undefined) return paths;
+  const first = (at: number): number => {
+    const path = paths[at];
+    return path === undefined ? Number.POSITIVE_INFINITY : Number.parseInt(path.slice(-20, -4), 16);
+  };
+  return paths.filter((_, at) => first(at) <= entries.through && first(at + 1) > entries.from);
+}
+
+/** Where the settled marks begin (storage/wal-tail.ts): what is before one says of itself that it was synced. */
+function marksOf(segment: Buffer): number[] {
+  const marks: number[] = [];
   for (let at = 0; ; ) {
     const frame = parseFrame(segment, at, segment.length);
-    if (frame.kind !== "record") return mark;
-    if (frame.type === CRC) mark = at;
+    if (frame.kind !== "record") return marks;
+    if (frame.type === CRC) marks.push(at);
     at = frame.end;
   }
 }
 
-function place(where: "header" | "middle" | "tail", used: number, random: Random): number {
+function usedBytes(content: Buffer): number {
+  let used = content.length;
+  while (used > 0 && content[used - 1] === 0) used--;
+  return used;
+}
+
+/** From and to which byte. */
+function place(
+  where: "header" | "middle" | "tail" | "late",
+  used: number,
+  marks: readonly number[],
+  random: Random,
+): readonly [number, number] {
   switch (where) {
     case "header":
-      return random.below(Math.min(used, HEADER_BYTES));
+      return [0, Math.min(used, HEADER_BYTES)];
     case "middle":
-      return random.below(used);
+      return [0, used];
     case "tail":
-      return used - 1 - random.below(Math.min(used, 200));
+      return [Math.max(0, used - TAIL_BYTES), used];
+    case "late": {
+      const at = Math.max(0, marks.length - 1 - random.between(1, LATE_WRITES));
+      return [marks[at] ?? 0, marks[at + 1] ?? 0];
+    }
   }
 }

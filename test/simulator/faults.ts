@@ -1,9 +1,9 @@
 import { unreachable } from "../../raft/assert.ts";
 import type { Message, MessageType } from "../../raft/types.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
-import { MemoryDisk } from "../storage/memory-disk.ts";
+import { type DiskOperation, MemoryDisk } from "../storage/memory-disk.ts";
 import type { Cluster } from "./cluster.ts";
-import { flipBit } from "./damage.ts";
+import { type Entries, flipBit } from "./damage.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { History, Probe } from "./history.ts";
 import type { Machine } from "./machine.ts";
@@ -30,6 +30,20 @@ export interface FaultDeps {
   readonly onChange: () => void;
 }
 
+/** Disk operations that a machine may stop at: of a log that is written to, of a start, and all. */
+const WRITE_BOUNDARIES: readonly (readonly DiskOperation["kind"][])[] = [["write"], ["sync"], ["sync"]];
+const START_BOUNDARIES: typeof WRITE_BOUNDARIES = [...WRITE_BOUNDARIES, ["syncDirectory"]];
+const ALL_BOUNDARIES: typeof WRITE_BOUNDARIES = [
+  ["write"],
+  ["sync"],
+  ["rename"],
+  ["syncDirectory"],
+  ["allocate", "create"],
+];
+
+/** The longest that a member is kept away for others to go ahead of it, unless other faults last longer. */
+const LAG_MS = 15_000;
+
 /** What is undone when the fault's time is over, or all faults end. */
 type Undo = (() => void) | undefined;
 
@@ -41,11 +55,30 @@ interface Trap {
   readonly delayMs: number;
 }
 
+/** While it lasts, each life of the machine ends soon. */
+interface CrashLoop {
+  readonly random: Random;
+  /** The power fails when so many more promises were sent; 0: this life ends otherwise. */
+  promisesLeft: number;
+}
+
+/** A member that is away until the leader can serve it from its disk alone. */
+interface Laggard {
+  readonly until: number;
+  readonly behind: number;
+  /** What happens to the leader's disk just before the member comes back. */
+  readonly then: (leader: Machine, laggard: Machine) => void;
+}
+
 /** Lets the plan's faults come and go. Counts what was done to members, not what was merely possible. */
 export class Faults {
   readonly #plan: Plan;
   readonly #deps: FaultDeps;
   readonly #undos = new Set<() => void>();
+  /** Machines whose members end soon after each start. */
+  readonly #loops = new Map<Machine, CrashLoop>();
+  /** Machines that stay down until others have gone this far. */
+  readonly #laggards = new Map<Machine, Laggard>();
   #trap: Trap | undefined;
   #succession: Succession | undefined;
   /** A leader is about to tell its successor to stand. */
@@ -86,8 +119,10 @@ export class Faults {
     const { network, port, cluster } = this.#deps;
     Object.assign(network.weather, this.#calm());
     port.loss = 0;
-    for (const { diskState, life } of cluster.machines) {
+    this.#laggards.clear();
+    for (const { diskState, clock, life } of cluster.machines) {
       Object.assign(diskState, NO_FAULTS);
+      clock.starvedMs = 0;
       if (life !== undefined) this.#deps.world.release(life);
     }
     this.#deps.onChange();
@@ -96,6 +131,7 @@ export class Faults {
   /** A member sends a message. */
   sent(host: number, message: Message): void {
     this.#succession?.sent(message);
+    this.#promised(host, message.type);
     const { type } = message;
     if (type === "MsgTimeoutNow") this.#onLastWord?.(host);
     const trap = this.#trap;
@@ -113,10 +149,65 @@ export class Faults {
     this.#succession?.seen(probe);
   }
 
+  #promised(host: number, type: MessageType): void {
+    if (this.#loops.size === 0 || (type !== "MsgAppResp" && type !== "MsgVoteResp")) return;
+    const machine = this.#deps.cluster.machines[host - 1];
+    const loop = machine && this.#loops.get(machine);
+    const life = machine?.life;
+    if (loop === undefined || life === undefined || loop.promisesLeft === 0 || --loop.promisesLeft > 0) return;
+    this.#deps.world.schedule(life, loop.random.real(0, 1), "crash loop", () => life.end({ kind: "powerLoss" }));
+  }
+
   /** How long a machine stays down. */
   downtime(machine: Machine): number {
     if (this.#isOver) return 1;
+    const random = this.#loops.get(machine)?.random;
+    if (random !== undefined) {
+      return random.chance(0.85) ? random.real(1, 50) : this.#plan.electionMs * random.real(0.5, 3);
+    }
     return machine.random.logReal(5, this.#plan.faultLastsMs);
+  }
+
+  /** Whether the machine stays down for longer than it was to. */
+  keepsDown(machine: Machine): boolean {
+    const laggard = this.#laggards.get(machine);
+    if (laggard === undefined) return false;
+    const { world, cluster } = this.#deps;
+    const leader = cluster.leader();
+    const isBehind = leader !== undefined && leader.durable.lastIndex - machine.durable.lastIndex > laggard.behind;
+    if (!isBehind && world.now < laggard.until) return true;
+    this.#laggards.delete(machine);
+    if (isBehind) laggard.then(leader, machine);
+    return false;
+  }
+
+  /** A life began: in a crash loop it may not get far. */
+  started(machine: Machine): void {
+    const loop = this.#loops.get(machine);
+    if (loop?.random.chance(0.4) === true) this.#crashAt(machine, loop.random, 4, START_BOUNDARIES);
+  }
+
+  /** It has read its disk. In a crash loop it ends soon: in a moment, at a disk operation, or when it promised something. */
+  booted(machine: Machine): void {
+    const loop = this.#loops.get(machine);
+    const { life, diskState } = machine;
+    if (loop === undefined || life === undefined || diskState.crashAt !== undefined) return;
+    const { random } = loop;
+    loop.promisesLeft = 0;
+    switch (random.below(4)) {
+      case 0: {
+        const how = random.pick(["powerLoss", "kill"] as const);
+        this.#deps.world.schedule(life, random.logReal(0.1, 1_000), "crash loop", () => {
+          if (this.#loops.has(machine)) life.end({ kind: how });
+        });
+        break;
+      }
+      case 1:
+        loop.promisesLeft = random.between(1, 3);
+        break;
+      default:
+        this.#crashAt(machine, random, 3, WRITE_BOUNDARIES);
+    }
   }
 
   #schedule(kind: FaultClass, random: Random, everyMs: number): void {
@@ -175,25 +266,17 @@ export class Faults {
       case "clientLinks":
         return this.#cutClients(random);
       case "powerLoss":
-        return this.#onLiving(kind, random, (machine) => machine.life?.end({ kind: "powerLoss" }));
+        return this.#onLiving(kind, random, (machine) => this.#losePower(machine, random));
       case "kill":
-      case "farBehind":
         return this.#onLiving(kind, random, (machine) => machine.life?.end({ kind: "kill" }));
       case "stop":
         return this.#onLiving(kind, random, (machine) => machine.life?.stop());
       case "crashAtBoundary":
-        return this.#onLiving(kind, random, (machine) => {
-          const { life } = machine;
-          const kinds = random.pick([
-            ["write"],
-            ["sync"],
-            ["rename"],
-            ["syncDirectory"],
-            ["allocate", "create"],
-          ] as const);
-          const left = random.between(1, kinds[0] === "write" || kinds[0] === "sync" ? 20 : 2);
-          machine.diskState.crashAt = { kinds, left, crash: () => life?.end({ kind: "powerLoss" }) };
-        });
+        return this.#onLiving(kind, random, (machine) => this.#crashAt(machine, random, 20));
+      case "farBehind":
+        return this.#fallBehind(kind, random, () => undefined);
+      case "crashLoop":
+        return this.#crashLoop(random);
       case "crashAfterPromise": {
         // Elections are rare, and what they promise is broken within the time of one write.
         const type = random.pick(["MsgVoteResp", "MsgVoteResp", "MsgVote", "MsgAppResp", "MsgApp"] as const);
@@ -234,8 +317,19 @@ export class Faults {
         return this.#onDisk(kind, random, () => (random.chance(0.7) ? { failSync: true } : { failStoreFlush: true }));
       case "diskFull":
         return this.#onDisk(kind, random, () => ({ full: true, fullForStore: random.chance(0.3) }));
-      case "logDamage":
+      case "slowStore":
+        return this.#onDisk(kind, random, () => ({ storeDelayMs: random.logReal(20, 5_000) }));
+      case "starved":
+        return this.#starve(random);
       case "logRot":
+        // What rots under a running member is found when it is read: for a follower that is far behind, or at a start.
+        if (random.chance(0.5)) return this.#damage(kind, random);
+        return this.#fallBehind(kind, random, (leader, laggard) => {
+          if (leader.life === undefined || !this.#sound().includes(leader)) return;
+          const entries = { from: laggard.durable.lastIndex + 1, through: leader.durable.lastIndex };
+          this.#damageLog(kind, leader, leader.life.number, random, entries);
+        });
+      case "logDamage":
       case "storeDamage":
       case "lostDisk":
         return this.#damage(kind, random);
@@ -253,9 +347,12 @@ export class Faults {
     this.#note(kind, JSON.stringify(change));
     Object.assign(weather, change);
     const names = Object.keys(change) as (keyof LinkWeather)[];
+    const { delayMs = 0 } = change;
     return () => {
       const calm = this.#calm();
       for (const name of names) weather[name] = calm[name];
+      // By then the last delayed message has come.
+      if (delayMs > 0) this.#deps.world.schedule(undefined, delayMs, "storm is over", this.#deps.onChange);
     };
   }
 
@@ -441,35 +538,91 @@ export class Faults {
     const change = changeOf(diskState);
     this.#note(kind, `member ${machine.number} ${JSON.stringify(change)}`);
     Object.assign(diskState, change);
-    return () => Object.assign(diskState, { slowFactor: 1, full: false, fullForStore: false, failSync: false });
+    const calm = { slowFactor: 1, full: false, fullForStore: false, failSync: false, storeDelayMs: 0 };
+    return () => Object.assign(diskState, calm);
   }
 
-  /** Only ever on a minority of the voters, whichever may be in force: beyond it no promise holds. */
-  #damage(kind: "logDamage" | "logRot" | "storeDamage" | "lostDisk", random: Random): undefined {
-    const { cluster, history } = this.#deps;
-    const { machines, roster } = cluster;
-    const sound = machines.filter(
+  /** At once, or with a write on its way to the disk, which then is torn. */
+  #losePower({ life, diskState }: Machine, random: Random): void {
+    const crash = (): void => life?.end({ kind: "powerLoss" });
+    if (random.chance(0.5)) crash();
+    else diskState.crashAt = { kinds: ["sync"], left: 1, crash };
+  }
+
+  /** The machine stops, or only its process is killed, at one of its next disk operations. */
+  #crashAt({ diskState, life }: Machine, random: Random, most: number, boundaries = ALL_BOUNDARIES): void {
+    const kinds = random.pick(boundaries);
+    const left = random.between(1, kinds[0] === "write" || kinds[0] === "sync" ? most : 2);
+    const how = random.pick(["powerLoss", "kill"] as const);
+    diskState.crashAt = { kinds, left, crash: () => life?.end({ kind: how }) };
+  }
+
+  /**
+   * A member that ends again and again, soon after each start: what a start found and what it mended must be as good as
+   * what a long life wrote.
+   */
+  #crashLoop(random: Random): undefined {
+    const machine = this.#living(random);
+    // The others need the time to write what it is to find again.
+    if (machine === undefined || this.#loops.size > 0) return;
+    this.#note("crashLoop", `member ${machine.number}`);
+    this.#loops.set(machine, { random: random.split(`loop ${machine.lives}`), promisesLeft: 0 });
+    this.#crashAt(machine, random, 5, WRITE_BOUNDARIES);
+    const undo = (): void => {
+      this.#loops.delete(machine);
+      machine.diskState.crashAt = undefined;
+    };
+    this.#lasts(undo, random.logReal(1_000, 10_000));
+  }
+
+  /** A follower is away until the others' memory no longer goes back to what it has. */
+  #fallBehind(kind: FaultClass, random: Random, then: Laggard["then"]): undefined {
+    const { cluster, world } = this.#deps;
+    const leader = cluster.leader();
+    const living = cluster.machines.filter((machine) => machine.life !== undefined && machine !== leader);
+    if (leader === undefined || living.length === 0 || this.#laggards.size > 0) return;
+    const machine = random.pick(living);
+    const { windowEntries, faultLastsMs } = this.#plan;
+    const behind = windowEntries + random.between(1, 50);
+    this.#note(kind, `member ${machine.number} until it is ${behind} entries behind`);
+    this.#laggards.set(machine, { until: world.now + Math.max(faultLastsMs, LAG_MS), behind, then });
+    machine.life?.end({ kind: "kill" });
+  }
+
+  #starve(random: Random): Undo {
+    const machine = this.#living(random);
+    if (machine === undefined) return undefined;
+    const { clock } = machine;
+    clock.starvedMs = random.logReal(1, 50);
+    this.#note("starved", `member ${machine.number}: ${clock.starvedMs.toFixed(1)} ms a turn`);
+    return () => {
+      clock.starvedMs = 0;
+    };
+  }
+
+  /** Only ever a minority of the voters is damaged, whichever may be in force: beyond it no promise holds. */
+  #sound(): Machine[] {
+    const { machines, roster } = this.#deps.cluster;
+    return machines.filter(
       ({ damage, life, number }) => damage === "none" && life?.isServing === true && roster.mayLose(number),
     );
+  }
+
+  #damage(kind: "logDamage" | "logRot" | "storeDamage" | "lostDisk", random: Random): undefined {
+    const { history } = this.#deps;
+    const sound = this.#sound();
     if (sound.length === 0) return;
     const machine = random.pick(sound);
     const { life } = machine;
     if (life === undefined) return;
     const { number } = machine;
-    // What rots under a running member is found when it reads it: for others, or at its next start.
     if (kind !== "logRot") life.end({ kind: random.pick(["powerLoss", "kill"]) });
     const probe = { member: number, life: life.number, kind: "damaged" } as const;
     switch (kind) {
       case "logDamage":
-      case "logRot": {
-        const flipped = flipBit(machine, random);
-        if (flipped === undefined) return;
-        machine.damage = "log";
-        machine.damagedTail = flipped.isTail;
-        history.probe({ ...probe, what: "log" });
-        this.#note(kind, `member ${number} ${flipped.description}`);
+      case "logRot":
+        this.#damageLog(kind, machine, life.number, random);
         break;
-      }
       case "storeDamage":
         machine.damage = "state";
         history.probe({ ...probe, what: "state" });
@@ -485,5 +638,14 @@ export class Faults {
       default:
         unreachable(kind);
     }
+  }
+
+  #damageLog(kind: FaultClass, machine: Machine, life: number, random: Random, entries?: Entries): void {
+    const flipped = flipBit(machine, random, entries);
+    if (flipped === undefined) return;
+    machine.damage = "log";
+    machine.damagedTail = flipped.isTail;
+    this.#deps.history.probe({ member: machine.number, life, kind: "damaged", what: "log" });
+    this.#note(kind, `member ${machine.number} ${flipped.description}`);
   }
 }

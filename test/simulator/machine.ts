@@ -3,7 +3,7 @@ import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import type { Life } from "./member-life.ts";
 import type { Random } from "./random.ts";
-import { createDiskState, type DiskState } from "./sim-disk.ts";
+import type { DiskState } from "./sim-disk.ts";
 import type { Clock } from "./sim-env.ts";
 
 /** One machine: what stays when the process on it ends. */
@@ -35,14 +35,14 @@ export function createMachine(
   number: number,
   isFounder: boolean,
   clock: Clock,
-  syncMs: number,
+  diskState: DiskState,
   random: Random,
 ): Machine {
   return {
     number,
     isFounder,
     clock,
-    diskState: createDiskState(syncMs),
+    diskState,
     random,
     disk: new MemoryDisk(),
     store: createMemoryBackend(),

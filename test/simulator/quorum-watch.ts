@@ -1,14 +1,15 @@
 import { majority } from "../../raft/quorum.ts";
 import type { Cluster } from "./cluster.ts";
 import type { History } from "./history.ts";
-import type { DiskState } from "./sim-disk.ts";
+import type { Machine } from "./machine.ts";
 import type { Network } from "./sim-network.ts";
 import type { Plan } from "./swarm.ts";
 import type { World } from "./world.ts";
 
-function isWell(disk: DiskState, now: number): boolean {
-  const { slowFactor, stalledUntil, full, failSync, failStoreFlush, crashAt } = disk;
-  return slowFactor === 1 && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined;
+function isWell({ diskState, clock }: Machine, now: number): boolean {
+  const { slowFactor, stalledUntil, full, failSync, failStoreFlush, storeDelayMs, crashAt } = diskState;
+  const isSlow = slowFactor !== 1 || storeDelayMs > 0 || clock.starvedMs > 0;
+  return !isSlow && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined;
 }
 
 function isSame(a: readonly number[], b: readonly number[]): boolean {
@@ -50,6 +51,8 @@ export class QuorumWatch {
   #able(): number[] {
     const { drop, delay, meanMs } = this.#network.weather;
     if (drop > 0 || delay > 0 || 3 * meanMs > this.#heartbeatMs) return [];
+    // What a deposed leader sent long ago keeps its followers waiting for more.
+    if (this.#network.awaitsDelayed) return [];
     // Without pre-vote a voter whose log is too short to win can, by standing, put off those who could: by chance more
     // often than any fixed number of time-outs. The end of the run still demands that somebody leads.
     if (!this.#preVote) return [];
@@ -59,10 +62,11 @@ export class QuorumWatch {
     const { now } = this.#world;
     // Whose disk hangs cannot be elected, but goes on leading: there is a leader, only not one of the list.
     const leader = this.#cluster.leader();
-    if (leader?.life !== undefined && leader.life.heldUntil <= now && !isWell(leader.diskState, now)) return [];
+    if (leader?.life !== undefined && leader.life.heldUntil <= now && !isWell(leader, now)) return [];
     let able = machines
-      .filter(({ number, life, diskState }) => {
-        return voters.includes(number) && life?.member !== undefined && life.heldUntil <= now && isWell(diskState, now);
+      .filter((machine) => {
+        const { number, life } = machine;
+        return voters.includes(number) && life?.member !== undefined && life.heldUntil <= now && isWell(machine, now);
       })
       .map(({ number }) => number);
     // Who has not applied the newest membership counts votes by another; it will, and then the time begins.

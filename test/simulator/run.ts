@@ -148,6 +148,7 @@ class Run {
         this.#roster.learn(memberId, life.machine.number);
         this.#inspect(life, wal.lastIndex, restored.hardState);
         life.machine.hasJoined = true;
+        this.#faults.booted(life.machine);
       },
       onChange: () => this.#changed(),
       onEnded: (life, ending) => {
@@ -385,11 +386,20 @@ class Run {
 
   #restartLater({ machine }: Life): void {
     if (machine.retired) return;
-    this.world.schedule(undefined, this.#faults.downtime(machine), "restart", () => {
+    this.#restartIn(machine, this.#faults.downtime(machine));
+  }
+
+  #restartIn(machine: Machine, milliseconds: number): void {
+    this.world.schedule(undefined, milliseconds, "restart", () => {
       if (machine.life !== undefined || machine.retired) return;
       // Added, removed, and it never took part: nobody starts it any more.
       if (!machine.hasJoined && !this.#roster.isMember(machine.number)) return;
+      if (this.#faults.keepsDown(machine)) {
+        this.#restartIn(machine, POLL_MS);
+        return;
+      }
       this.#cluster.start(machine);
+      this.#faults.started(machine);
       if (machine.damage === "lost" && machine.life !== undefined) {
         this.#witnesses.set(machine.life, this.#whoKnows(machine.number));
       }

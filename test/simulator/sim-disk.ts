@@ -8,6 +8,8 @@ import type { Owner, World } from "./world.ts";
 export interface DiskState {
   /** Mean time of a sync; other operations take a tenth. */
   readonly syncMs: number;
+  /** Mean time of a flush of the state store. */
+  readonly storeFlushMs: number;
   slowFactor: number;
   /** World time until which nothing comes back. */
   stalledUntil: number;
@@ -18,6 +20,8 @@ export interface DiskState {
   /** The next sync of a file fails, for good and all. */
   failSync: boolean;
   failStoreFlush: boolean;
+  /** A flush of the state store takes longer by this: the log runs ahead of what a start need not read again. */
+  storeDelayMs: number;
   /** The machine stops at this operation, before it is carried out. */
   crashAt: { readonly kinds: readonly DiskOperation["kind"][]; left: number; readonly crash: () => void } | undefined;
   /** The content of what was not synced is unknown: a sync failed. */
@@ -32,11 +36,12 @@ export const NO_FAULTS = {
   fullForStore: false,
   failSync: false,
   failStoreFlush: false,
+  storeDelayMs: 0,
   crashAt: undefined,
 } as const;
 
-export function createDiskState(syncMs: number): DiskState {
-  return { syncMs, ...NO_FAULTS, unknown: false };
+export function createDiskState(syncMs: number, storeFlushMs: number): DiskState {
+  return { syncMs, storeFlushMs, ...NO_FAULTS, unknown: false };
 }
 
 export interface DiskDeps {
@@ -92,7 +97,10 @@ export function storeHooks(deps: DiskDeps): {
   return {
     beforeDurable: async () => {
       if (owner.dead) return await never();
-      await work(deps, latency("sync", state, random), "flush");
+      await work(deps, state.storeFlushMs * (0.5 + random.fraction()), "flush");
+      const since = deps.world.now;
+      // Looked at again and again: the fault may end meanwhile.
+      while (deps.world.now < since + state.storeDelayMs) await deps.world.delay(owner, LOOK_MS, "slow flush");
       if (state.failStoreFlush) {
         state.failStoreFlush = false;
         counts.add("failing flush of the store");

@@ -9,6 +9,8 @@ const EPOCH_MS = 1_767_225_600_000;
 export interface Clock {
   /** What one turn of its members' event loop takes. */
   readonly turnMs: number;
+  /** What it takes longer because others have the processor. */
+  starvedMs: number;
   /** Milliseconds of the machine for each one of the world. */
   readonly rate: number;
   /** What the wall clock is wrong by; jumps change it. The monotonic clock never jumps. */
@@ -27,7 +29,7 @@ export function createSimEnv(world: World, owner: Owner, clock: Clock, random: R
     setTimer: (callback, delayMs) =>
       world.schedule(owner, Math.max(1, Math.floor(delayMs)) / clock.rate, "timer", callback),
     nextTurn: (callback) => {
-      world.schedule(owner, clock.turnMs, "turn", callback);
+      world.schedule(owner, clock.turnMs + clock.starvedMs, "turn", callback);
     },
   };
 }

@@ -84,6 +84,7 @@ const GONE_MS = 3;
 /** Everything between the machines: who can reach whom, and what becomes of what is on its way. */
 export class Network {
   readonly weather: LinkWeather = { ...FAIR_WEATHER };
+  #lastSpike = 0;
   readonly #deps: NetworkDeps;
   /** By number of the host; a host has one life at most. */
   readonly #stations = new Map<number, Station>();
@@ -206,12 +207,18 @@ export class Network {
     this.#send(station, { type: "MsgTransferLeader", from: memberId, to: to.identity.memberId, term: 0 });
   }
 
+  /** Whether a message is still to come that was delayed by more than the weather of now. */
+  get awaitsDelayed(): boolean {
+    return this.#lastSpike > this.#deps.world.now;
+  }
+
   /** How long a message takes from one machine to another now; undefined: it never arrives. */
   transit(from: number, to: number): number | undefined {
     const { random } = this.#deps;
     const { meanMs, delay, delayMs } = this.weather;
     if (this.isCut(from, to)) return undefined;
     const spike = delay > 0 && random.chance(delay) ? random.real(0, delayMs) : 0;
+    this.#lastSpike = Math.max(this.#lastSpike, this.#deps.world.now + spike);
     return meanMs * (0.5 + random.fraction()) + spike;
   }
 

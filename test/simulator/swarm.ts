@@ -33,11 +33,20 @@ export const FAULT_CLASSES = [
   "transfer",
   "succession",
   "lastTransfer",
+  "crashLoop",
+  "slowStore",
+  "starved",
 ] as const;
 export type FaultClass = (typeof FAULT_CLASSES)[number];
 
 /** What takes many of the others' kind to come about by chance has a share of its own, whatever the others have. */
-const OWN_SHARE: Readonly<Partial<Record<FaultClass, number>>> = { succession: 0.5, lastTransfer: 0.5 };
+const OWN_SHARE: Readonly<Partial<Record<FaultClass, number>>> = {
+  succession: 0.5,
+  lastTransfer: 0.5,
+  crashLoop: 0.3,
+  slowStore: 0.25,
+  starved: 0.25,
+};
 
 export interface WorkloadPlan {
   readonly clients: number;
@@ -99,6 +108,8 @@ export interface Plan {
   readonly calmMs: number;
   readonly meanLatencyMs: number;
   readonly syncMs: number;
+  /** Mean time of a flush of the state store: what is staged meanwhile, and what a start has to apply again. */
+  readonly storeFlushMs: number;
   /** A turn of a member's event loop: what is done in several turns meets more, the longer they are. */
   readonly turnMs: number;
   /** Machine clocks run up to this much too fast or too slow. */
@@ -178,6 +189,8 @@ function drawShort(seed: string): Plan {
     safetyMs: random.pick([20_000, 40_000, 60_000, 120_000]),
     meanLatencyMs: random.logReal(0.2, 8),
     syncMs: random.logReal(0.3, 12),
+    // With tiny limits the next entries wait for the flush of the last few.
+    storeFlushMs: random.split("store flush").logReal(0.3, tinyLimits ? 20 : 300),
     turnMs: random.pick([0.02, 0.02, 0.5, 2]),
     drift: random.pick([0, 0.001, 0.05]),
     tellsLoss: random.pick([0, 0.5, 1]),
@@ -232,13 +245,13 @@ function drawMix(random: Random): Record<OperationKind, number> {
     oldRange: 2,
     deleteRange: 2,
     txn: 5,
-    compact: 0.5,
+    compact: 0.8,
     leaseGrant: 1,
     leaseRevoke: 0.3,
     leaseKeepAlive: 1,
     leaseTimeToLive: 0.5,
     leaseLeases: 0.2,
-    hashKv: 0.3,
+    hashKv: 0.6,
     status: 0.3,
     members: 0.3,
   };

@@ -84,6 +84,12 @@ export class MemoryDisk implements Disk {
     file.unsynced = [];
   }
 
+  /** As poke, for one bit of what was synced: what was written since stays as uncertain as it was. */
+  flip(path: string, at: number, bit: number): void {
+    const { content, durable } = this.#file(path);
+    for (const bytes of [content, durable]) if (at < bytes.length) bytes[at] = (bytes[at] as number) ^ (1 << bit);
+  }
+
   async makeDirectory(path: string): Promise<void> {
     await this.#enter("makeDirectory", path);
     let at = this.#root;

@@ -102,9 +102,31 @@ export const storageMutants: readonly Mutant[] = [
   {
     name: "replayed-log-not-synced",
     file: "storage/wal-log.ts",
-    from: `  await file.sync();
-  if (size < segmentBytes) await file.allocate(segmentBytes);`,
-    to: `  if (size < segmentBytes) await file.allocate(segmentBytes);`,
+    from: `  await repair(file, size, end, options.segmentBytes);
+  if (names.includes(PREPARED_NAME)) await disk.remove(posix.join(directory, PREPARED_NAME));
+  // The process that made these names may have been killed before it could sync them.
+  await disk.syncDirectory(directory);
+  await disk.syncDirectory(posix.dirname(directory));
+  let offset = end.offset;
+  if (!end.marked) {
+    // Only now: the mark says that all before it is on the disk.
+    const writer = new RecordWriter(end.crc);
+    writer.seed();
+    await file.write(writer.bytes, offset);
+    await file.sync();
+`,
+    to: `  const isWhole = end.tornBytes + end.mends.length === 0 && size >= options.segmentBytes;
+  if (!isWhole) await repair(file, size, end, options.segmentBytes);
+  if (names.includes(PREPARED_NAME)) await disk.remove(posix.join(directory, PREPARED_NAME));
+  await disk.syncDirectory(directory);
+  await disk.syncDirectory(posix.dirname(directory));
+  let offset = end.offset;
+  if (!end.marked) {
+    const writer = new RecordWriter(end.crc);
+    writer.seed();
+    await file.write(writer.bytes, offset);
+    if (!isWhole) await file.sync();
+`,
     why:
       "A process is killed between write and sync; its successor reads the bytes, takes them for durable and acknowledges " +
       "them; then the power goes.",
