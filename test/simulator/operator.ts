@@ -93,7 +93,7 @@ export class Operator {
   }
 
   async #take({ change, carryOut }: Step): Promise<Outcome> {
-    if (change !== undefined) this.#roster.open(change);
+    if (change !== undefined) this.#roster.open(change, this.#deps.world.now);
     const { kind, ...outcome } = await carryOut(this.#whomToAsk());
     // What nobody heard of stays open.
     if (change !== undefined && kind !== "unknown") this.#roster.close(change);
@@ -109,23 +109,24 @@ export class Operator {
 
   /** Towards the next size; on the way, replacements, promotions, new addresses and mistakes. */
   #choose(): Step | undefined {
-    const { random, cluster } = this.#deps;
+    const { random, cluster, world } = this.#deps;
     const { voters, learners } = this.#roster.newest;
-    if (this.#roster.openChanges.length >= MAX_OPEN) return undefined;
-    const { sizes } = this.#plan;
+    const { sizes, moves, promotes } = this.#plan;
     if (voters.length === sizes[this.#goal % sizes.length] && random.chance(0.5)) this.#goal++;
     const size = Math.min(sizes[this.#goal % sizes.length] as number, MAX_VOTERS);
 
     const lost = voters.concat(learners).filter((number) => cluster.machines[number - 1]?.retired === true);
     if (lost.length > 0 && random.chance(0.6)) return this.#remove(random.pick(lost));
-    if (random.chance(0.1)) return this.#move(random.pick(voters.concat(learners)));
+    if (random.chance(moves)) return this.#move(random.pick(voters.concat(learners)));
+    this.#roster.forget(world.now);
+    if (this.#roster.openChanges.length >= MAX_OPEN) return undefined;
     if (random.chance(0.05)) return this.#mistake();
     // Also at once, when it has next to nothing: that must be refused.
-    if (learners.length > 0 && random.chance(0.5)) return this.#promote(random.pick(learners));
-    if (learners.length > 0 && random.chance(0.1)) return this.#remove(random.pick(learners));
+    if (learners.length > 0 && random.chance(promotes)) return this.#promote(random.pick(learners));
+    if (learners.length > 0 && random.chance(promotes / 5)) return this.#remove(random.pick(learners));
     if (voters.length < size) return this.#add(random.chance(0.4));
     if (voters.length > size || random.chance(0.3)) return this.#remove(this.#oneOf(voters));
-    return random.chance(0.3) ? this.#add(true) : undefined;
+    return this.#add(true);
   }
 
   /** Often the leader. */

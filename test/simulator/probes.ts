@@ -37,6 +37,7 @@ export function observeWal(
     append: (batch) => {
       const { hardState } = batch;
       const entries = batch.entries.map(logEntryOf);
+      for (const { index, isChange } of entries) if (isChange === true) roster.wrote(index);
       history.probe({
         member,
         life,
@@ -59,7 +60,7 @@ export function observeWal(
 }
 
 export function observeMachine(machine: StateMachine, observer: Observer): StateMachine {
-  const { history, member, life } = observer;
+  const { history, member, life, roster } = observer;
   return {
     get appliedIndex() {
       return machine.appliedIndex;
@@ -85,6 +86,7 @@ export function observeMachine(machine: StateMachine, observer: Observer): State
     apply: (entry: Entry, wanted) => {
       const mark = logEntryOf(entry);
       history.probe({ member, life, kind: "committed", entry: mark });
+      roster.applied(entry.index);
       const before = machine.appliedIndex;
       const members = machine.cluster.members();
       const applied = machine.apply(entry, wanted);

@@ -17,6 +17,9 @@ export interface OpenChange {
   readonly number: number;
 }
 
+/** No member and no leader holds a proposal longer than this. */
+const LOST_MS = 20_000;
+
 /**
  * What the world knows of the membership: who is who, the newest configuration that anybody applied, what each machine
  * has applied, and what may yet come of changes whose outcome nobody heard. Faults and the operator ask it how much the
@@ -28,7 +31,10 @@ export class Roster {
   readonly #removed = new Set<bigint>();
   readonly #applied = new Map<number, Configuration>();
   #newest: Configuration;
-  #open: OpenChange[] = [];
+  #open: { readonly change: OpenChange; readonly since: number }[] = [];
+  /** The last change of the membership in anybody's log, and the last entry that anybody applied. */
+  #lastChange = 0;
+  #committed = 0;
   /** The newest configuration has changed. */
   onChange: () => void = () => undefined;
 
@@ -43,7 +49,7 @@ export class Roster {
   }
 
   get openChanges(): readonly OpenChange[] {
-    return this.#open;
+    return this.#open.map(({ change }) => change);
   }
 
   /** 0 for nobody. */
@@ -80,25 +86,42 @@ export class Roster {
     const now = new Set(configuration.records.map(({ id }) => id));
     for (const { id } of this.#newest.records) if (!now.has(id)) this.#removed.add(id);
     this.#newest = configuration;
-    this.#open = this.#open.filter((change) => !this.#isDone(change));
+    this.#open = this.#open.filter(({ change }) => !this.#isDone(change));
     this.onChange();
   }
 
   /** Before it is asked for. */
-  open(change: OpenChange): void {
-    this.#open.push(change);
+  open(change: OpenChange, now: number): void {
+    this.#open.push({ change, since: now });
   }
 
-  /** Its outcome is known. What nobody heard of stays open until it is seen to be done, which may be never. */
+  /** Its outcome is known. */
   close(change: OpenChange): void {
-    this.#open = this.#open.filter((other) => other !== change);
+    this.#open = this.#open.filter((other) => other.change !== change);
+  }
+
+  /** Somebody writes a change at this index to its log. */
+  wrote(index: number): void {
+    this.#lastChange = Math.max(this.#lastChange, index);
+  }
+
+  applied(index: number): void {
+    this.#committed = Math.max(this.#committed, index);
+  }
+
+  /**
+   * Changes that were lost on their way. While a change stands behind the last committed entry in any log, or a process
+   * stands still that may hold one, there is no telling.
+   */
+  forget(now: number): void {
+    if (this.#lastChange > this.#committed || this.#machines().some(({ life }) => (life?.heldUntil ?? 0) > now)) return;
+    this.#open = this.#open.filter(({ since }) => now - since < LOST_MS);
   }
 
   /** Whether the cluster bears the loss of this machine for good. */
   mayLose(number: number): boolean {
-    if (!this.isMember(number) || this.#open.some((change) => change.kind === "remove" && change.number === number)) {
-      return false;
-    }
+    const isLeaving = this.#open.some(({ change }) => change.kind === "remove" && change.number === number);
+    if (!this.isMember(number) || isLeaving) return false;
     return this.#possible().every(({ voters }) => !voters.includes(number) || this.#holds(voters, number));
   }
 
@@ -124,7 +147,7 @@ export class Roster {
       if (applied !== undefined && !retired && this.isMember(number)) found.push(applied);
     }
     let all: Pick<Configuration, "voters">[] = [this.#newest];
-    for (const change of [...this.#open, ...more]) {
+    for (const change of [...this.openChanges, ...more]) {
       all = all.flatMap((before) => [before, { voters: votersAfter(before.voters, change) }]);
     }
     return [...found, ...all.filter(({ voters }) => voters.length > 0)];

@@ -89,6 +89,10 @@ export interface MembershipPlan {
   readonly everyMs: number;
   /** How often a step is two changes at once, asked of two members. */
   readonly pairs: number;
+  /** How often a step gives a member another address: a change like the others, that any cluster bears. */
+  readonly moves: number;
+  /** How often a step promotes a learner, if there is one; or learners stay for long. */
+  readonly promotes: number;
   /** --strict-reconfig-check */
   readonly strict: boolean;
   readonly maxLearners: number;
@@ -223,9 +227,11 @@ function drawShort(seed: string): Plan {
 function drawMembership(random: Random): MembershipPlan | undefined {
   if (!random.chance(0.4)) return undefined;
   return {
-    everyMs: random.logReal(200, 6_000),
+    everyMs: random.logReal(60, 4_000),
     pairs: random.pick([0, 0.3, 0.7]),
-    strict: random.chance(0.4),
+    moves: random.pick([0.1, 0.5]),
+    promotes: random.pick([0.5, 0.5, 0.05]),
+    strict: random.chance(0.25),
     maxLearners: random.pick([1, 2]),
     sizes: random.pick([
       [3, 5, 3, 1],

@@ -84,6 +84,106 @@ describe("leader-per-term", () => {
   });
 });
 
+/** As members tell it: the list matters to its own checker only. */
+const members = (index: number, voters: readonly number[], learners: readonly number[] = [], term = 2): Body => ({
+  kind: "members",
+  index,
+  term,
+  voters,
+  learners,
+  list: voters.concat(learners).map((number) => ({
+    id: BigInt(number),
+    name: "",
+    peerURLs: [],
+    clientURLs: [],
+    isLearner: learners.includes(number),
+  })),
+});
+const voted = (term: number, vote: number): Body => ({ kind: "voted", term, vote });
+const change = (index: number, term: number): LogEntry => ({ ...e(index, term), isChange: true });
+
+describe("leader-per-term, by the membership", () => {
+  const stage = (): Stage => new Stage(createLeaderPerTerm);
+
+  test("a leader has a majority of the voters that it counts by", () => {
+    const four = stage().tell(1, started(), members(4, [1, 2, 3, 4]));
+    four.tell(2, voted(2, 1)).tell(3, voted(2, 1)).tell(1, leader(2));
+    expect(four.messages).toBe("");
+    const half = stage().tell(1, started(), members(4, [1, 2, 3, 4]));
+    expect(half.tell(2, voted(2, 1)).tell(1, leader(2)).messages).toContain("votes of 1,2, where 1,2,3,4");
+    const learner = stage().tell(1, started(), members(4, [1, 2, 3], [4]));
+    expect(learner.tell(4, voted(2, 1)).tell(1, leader(2)).messages).toContain("votes of 1, where 1,2,3");
+  });
+
+  test("it steps down in the turn in which it applies its removal", () => {
+    const down = stage().tell(1, started(), members(4, [1]), leader(2));
+    down.now = 5;
+    down.tell(1, applied(change(5, 2)), members(5, [2]), { kind: "deposed", term: 2 });
+    down.now = 6;
+    expect(down.tell(1, persist(e(6, 3))).messages).toBe("");
+    const stays = stage().tell(1, started(), members(4, [1]), leader(2));
+    stays.now = 5;
+    stays.tell(1, applied(change(5, 2)), members(5, [2]));
+    stays.now = 6;
+    expect(stays.tell(1, persist(e(6, 2))).messages).toContain("has applied that it is no voter");
+  });
+
+  test("nobody wins while a change that it knows to be committed is not applied", () => {
+    const commit = (index: number): Body => ({
+      kind: "persist",
+      hardState: { term: 2, vote: 0, commit: index },
+      entries: [],
+    });
+    const ready = (): Stage => stage().tell(1, started(), members(4, [1]), persist(change(5, 2), change(6, 2)));
+    expect(ready().tell(1, commit(5), applied(change(5, 2)), leader(3)).messages).toBe("");
+    expect(ready().tell(1, commit(5), leader(3)).messages).toContain("knows that change 5");
+  });
+});
+
+describe("one change at a time", () => {
+  test("a leader begins the next when it has the one before", () => {
+    const stage = (): Stage => new Stage(createLogMatching).tell(1, started(), leader(2), persist(change(1, 2)));
+    expect(stage().tell(1, persist(e(2, 2)), committed(change(1, 2)), persist(change(3, 2))).messages).toBe("");
+    expect(stage().tell(1, persist(e(2, 2)), persist(change(3, 2))).messages).toContain("while change 1");
+  });
+});
+
+describe("what is committed was on the disks of a majority of the voters in force", () => {
+  const synced = (...entries: readonly LogEntry[]): Body => ({ kind: "synced", entries });
+  const stage = (voters: readonly number[], learners: readonly number[] = []): Stage => {
+    const result = new Stage(createDurability);
+    for (const member of [1, 2, 3, 4]) result.tell(member, started(), members(1, voters, learners, 1));
+    return result.tell(1, leader(2), persist(e(2, 2)), synced(e(2, 2))).tell(2, persist(e(2, 2)));
+  };
+
+  test("of three voters two, of four three, and learners do not count", () => {
+    expect(
+      stage([1, 2, 3])
+        .tell(2, synced(e(2, 2)))
+        .tell(1, committed(e(2, 2))).messages,
+    ).toBe("");
+    expect(stage([1, 2, 3]).tell(1, committed(e(2, 2))).messages).toContain("on the disks of 1, where 1,2,3");
+    expect(
+      stage([1, 2, 3, 4])
+        .tell(2, synced(e(2, 2)))
+        .tell(1, committed(e(2, 2))).messages,
+    ).toContain("disks of 1,2");
+    expect(
+      stage([1, 3], [2])
+        .tell(2, synced(e(2, 2)))
+        .tell(1, committed(e(2, 2))).messages,
+    ).toContain("disks of 1,2");
+  });
+
+  test("who had not applied the newest membership when an entry began may have counted by the one before", () => {
+    // Entry 3 is behind the change, entry 2, that adds member 3.
+    const third = (stage: Stage): Stage => stage.tell(1, persist(e(3, 2)), synced(e(3, 2)));
+    const applies = (stage: Stage): Stage => stage.tell(1, committed(e(2, 2)), members(2, [1, 3]));
+    expect(applies(third(stage([1]))).tell(1, committed(e(3, 2))).messages).toBe("");
+    expect(third(applies(stage([1]))).tell(1, committed(e(3, 2))).messages).toContain("on the disks of 1, where 1,3");
+  });
+});
+
 describe("log-matching", () => {
   const stage = (): Stage => new Stage(createLogMatching);
 

@@ -87,18 +87,11 @@ export const membershipMutants: readonly Mutant[] = [
   {
     name: "removed-member-stays",
     file: "src/server/member.ts",
-    from: `        log.warn(peer, "the member has been permanently removed from the cluster");
-        leave();`,
-    to: `        log.warn(peer, "the member has been permanently removed from the cluster");`,
-    why: "A member that applied its own removal runs on, and nobody tells it to end.",
+    from: `    if (leaving || stopping) return;
+    leaving = true;`,
+    to: `    if (leaving || stopping || machine.cluster.isRemoved(memberId)) return;
+    leaving = true;`,
+    why: "A member that applied its own removal takes it for dealt with, whoever tells it, and never ends.",
     seenBy: ["liveness"],
-  },
-  {
-    name: "joiner-asks-whom-the-log-begins-with",
-    file: "src/server/member.ts",
-    from: `const told = isMember() ? [] : booted.joined.filter(({ id }) => !cluster.isRemoved(id));`,
-    to: `const told = machine.appliedIndex > 0 ? [] : booted.joined.filter(({ id }) => !cluster.isRemoved(id));`,
-    why: "The log that a joining member gets begins with members of long ago; while it reads that, it cannot be answered to.",
-    seenBy: ["liveness", "member"],
   },
 ];
