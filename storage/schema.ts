@@ -106,7 +106,9 @@ export function isRevisionKey(key: string): boolean {
 function uint64At(key: string, at: number): number {
   const high = uint32At(key, at);
   assert(high <= 0x1f_ffff, "a stored revision is beyond the safe integers");
-  return high * TWO_32 + uint32At(key, at + 4);
+  const low = uint32At(key, at + 4);
+  // A product makes a double of the sum, however small, and of every object that holds it one of another shape.
+  return high === 0 ? low : high * TWO_32 + low;
 }
 
 function uint32At(key: string, at: number): number {
