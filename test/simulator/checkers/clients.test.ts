@@ -105,6 +105,25 @@ describe("watch", () => {
     return w.messages;
   }
 
+  test("a compaction takes what its own revision put and deleted again, and nothing else", () => {
+    const begin = (compact: number): readonly [Watching, readonly Change[]] => {
+      const w = new Watching();
+      w.cluster.execute(put("a", "1"));
+      const { changes } = w.cluster.execute(
+        txn([], [txn([], [put("b", "1"), put("c", "1")]), txn([], [del("b", "c")])]),
+      );
+      if (compact > 0) w.cluster.execute({ kind: "compact", revision: compact, physical: false });
+      return [w.create({ startRevision: 3 }), changes];
+    };
+    const left = (kind: "c" | "b", changes: readonly Change[]): WatchEvent[] =>
+      changes.slice(kind === "b" ? 1 : 2).map(eventOf);
+    const [compacted, changes] = begin(3);
+    expect(changes.map(({ kind, kv }) => `${kind} ${kv.key}`)).toEqual(["put b", "put c", "delete b"]);
+    expect(compacted.events(left("b", changes)).messages).toBe("");
+    expect(begin(0)[0].events(left("b", changes)).messages).toContain("wrong or missing");
+    expect(begin(3)[0].events(left("c", changes)).messages).toContain("wrong or missing");
+  });
+
   test("refuses what breaks order, completeness, uniqueness and atomicity", () => {
     const all = (w: Watching, changes: readonly (readonly Change[])[]): Watching =>
       w.events(changes.flat().map(eventOf));
