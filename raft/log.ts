@@ -207,6 +207,8 @@ export function appliedTo(log: Log, index: number): void {
     log.unappliedBytes -= entryBytes(entryAt(log, at));
   }
   log.applied = Math.max(log.applied, index);
+  // Bytes that nobody takes back would in the end leave no room for any proposal.
+  assert(log.applied < lastIndex(log) || log.unappliedBytes === 0, `${log.unappliedBytes} bytes of no entry`);
 }
 
 export function trim(log: Log, index: number): void {

@@ -10,14 +10,19 @@ const PERIOD_MS = 35;
 const LEASES = 3;
 /** On one stream, before it is closed and another opened. */
 const ROUNDS = 12;
+/** A lease is let go in one round of so many: what was said of it last has to hold. */
+const LET_GO_ONE_IN = 25;
 
-/** Keeps the newest leases alive, on one stream to one member at a time, as a client library does. */
+/** Keeps a few leases alive, on one stream to one member at a time, as a client library does. */
 export class Keeper {
   readonly #client: Client;
   readonly #knowledge: Knowledge;
   readonly #deps: WorkloadDeps;
   readonly #isStopping: () => boolean;
   readonly #periodMs: number;
+  #kept: bigint[] = [];
+  /** Let go, or said to be gone. */
+  readonly #past = new Set<bigint>();
 
   constructor(
     client: Client,
@@ -61,6 +66,7 @@ export class Keeper {
           this.#deps.report("keep-alive", `an answer for lease ${ID} that nobody asked for`);
           return;
         }
+        if (TTL <= 0) this.#letGo(ID);
         const revision = header?.revision ?? 0;
         const response = { kind: "leaseKeepAlive", revision, id: ID, ttlSeconds: TTL } as const;
         history.settle(operation, { kind: "ok", response });
@@ -72,14 +78,31 @@ export class Keeper {
     );
     // Often enough, as clients do; or about as often as leases run out, so that renewals and revokes meet.
     const periodMs = this.#periodMs * (random.chance(0.7) ? 1 : random.real(1, 8));
+    // Some wait for a member that says nothing for longer than others.
+    const patience = random.pick([3, 10]) * LEASES;
     for (let round = 0; round < ROUNDS && !isOver && !this.#isStopping(); round++) {
-      if (open.length > 3 * LEASES) break;
-      for (const ID of this.#knowledge.leases.slice(-LEASES)) {
+      if (open.length > patience) break;
+      for (const ID of this.#chosen()) {
         open.push(history.invoke(number, member, { kind: "leaseKeepAlive", id: ID }));
         stream.send({ ID });
       }
       await world.delay(owner, periodMs * random.real(0.9, 1.1), "keeper");
     }
     stream.close();
+  }
+
+  /** The same as in the last round, but for those that are let go; the newest come in their place. */
+  #chosen(): readonly bigint[] {
+    for (const id of this.#kept) if (this.#client.random.chance(1 / LET_GO_ONE_IN)) this.#letGo(id);
+    for (const id of [...this.#knowledge.leases].reverse()) {
+      if (this.#kept.length >= LEASES) break;
+      if (!this.#past.has(id) && !this.#kept.includes(id)) this.#kept.push(id);
+    }
+    return this.#kept;
+  }
+
+  #letGo(id: bigint): void {
+    this.#past.add(id);
+    this.#kept = this.#kept.filter((kept) => kept !== id);
   }
 }

@@ -34,6 +34,7 @@ interface Strike {
 
 interface Out {
   readonly machine: Machine;
+  readonly way: Way;
   readonly comeBack: () => void;
 }
 
@@ -128,18 +129,36 @@ export class Succession {
   #drawStrike(): Strike {
     const random = this.#random;
     const { electionMs, meanLatencyMs } = this.#plan;
+    const [longest] = this.#outs;
     const delayMs = random.pick([
       0,
       0,
       random.real(0, 4 * meanLatencyMs),
       random.real(0, electionMs),
       random.real(0, 8 * electionMs),
+      ...this.#delaysFor(longest?.way),
     ]);
     return {
       moment: random.pick(["elected", "acknowledged", "commits", "commits"]),
       left: random.pick([1, 1, 2, random.between(2, 20)]),
       delayMs,
     };
+  }
+
+  /** How long whoever was out for the longest should have been, so that what it still believes is of interest. */
+  #delaysFor(way: Way | undefined): readonly number[] {
+    const random = this.#random;
+    const { electionMs, meanLatencyMs } = this.#plan;
+    switch (way) {
+      case "held":
+        // It still leads by its own account, and its callers have heard what its successor did.
+        return [random.real(0, 8 * meanLatencyMs), random.real(0, 8 * meanLatencyMs), random.real(0, electionMs / 3)];
+      case "pause":
+        // What was promised for a time, a lease, has ended by its clock.
+        return [random.real(0, 10_000), random.real(0, 10_000), random.real(0, 10_000)];
+      default:
+        return [];
+    }
   }
 
   #reached(moment: Strike["moment"]): void {
@@ -174,7 +193,8 @@ export class Succession {
     }
     this.#leader = undefined;
     while (this.#outs.length >= this.#room) this.#outs.shift()?.comeBack();
-    this.#outs.push({ machine, comeBack: this.#disable(machine, this.#random.pick(WAYS)) });
+    const way = this.#random.pick(WAYS);
+    this.#outs.push({ machine, way, comeBack: this.#disable(machine, way) });
     this.#waitPatiently();
     onChange();
   }
@@ -199,20 +219,30 @@ export class Succession {
 
   /** Those who are out may still reach each other, so that one leaves something with another. */
   #cut(number: number, way: "cut" | "held" | "deaf" | "crash"): () => void {
-    const { network, cluster } = this.#deps;
+    const { world, network, cluster } = this.#deps;
     const isAlone = this.#random.chance(0.5);
     const others = cluster.machines
       .filter((other) => other.number !== number && (isAlone || !this.#outs.some(({ machine }) => machine === other)))
       .map((other) => other.number);
     const holds = way === "held";
-    for (const other of others) {
-      network.cut(other, number, holds);
-      if (way !== "deaf") network.cut(number, other, holds);
-    }
+    for (const other of others) network.cut(other, number, holds);
+    let isSilent = false;
+    let isBack = false;
+    const silence = (): void => {
+      if (isBack) return;
+      isSilent = true;
+      for (const other of others) network.cut(number, other, holds);
+    };
+    // Both directions at once; or it is answered for a moment, and hears of it only when it is back.
+    const random = this.#random;
+    const silentAfterMs = holds ? random.pick([0, random.real(0, 2 * this.#plan.heartbeatMs)]) : 0;
+    if (silentAfterMs > 0) world.schedule(undefined, silentAfterMs, "succession", silence);
+    else if (way !== "deaf") silence();
     return () => {
+      isBack = true;
       for (const other of others) {
         network.mend(other, number, holds);
-        if (way !== "deaf") network.mend(number, other, holds);
+        if (isSilent) network.mend(number, other, holds);
       }
     };
   }
@@ -232,7 +262,8 @@ export class Succession {
     const { world } = this.#deps;
     const mine = ++this.#patience;
     const { electionMs, drift } = this.#plan;
-    world.schedule(undefined, (PATIENCE_ELECTIONS * electionMs) / (1 - drift), "succession", () => {
+    const patienceMs = (PATIENCE_ELECTIONS * electionMs) / (1 - drift) + this.#strike.delayMs;
+    world.schedule(undefined, patienceMs, "succession", () => {
       if (this.#patience === mine) this.stop();
     });
   }

@@ -211,7 +211,7 @@ export const raftMutants: readonly Mutant[] = [
     from: `log.unappliedBytes -= sumBytes(log.entries.splice(index - log.before.index - 1));`,
     to: `log.entries.splice(index - log.before.index - 1);`,
     why: "Every replaced entry takes its bytes from the limit for good, until this member, leading, takes no proposals.",
-    seenBy: ["liveness"],
+    seenBy: ["member", "liveness"],
   },
   {
     name: "transfer-never-given-up",
