@@ -71,12 +71,16 @@ export function entryBytes(entry: { readonly data: Uint8Array }): number {
 
 /**
  * The commit of the hard state may be older than `applied`: it is written without a sync of its own, so a power cut
- * can lose it while the state machine's own files had it.
+ * can lose it while the state machine's own files had it. It may also be older than a change of the membership that has
+ * another one behind it. A leader begins the second when it has applied the first, and says with it that the first is
+ * committed (membership.ts); but of the one write that holds the entry and, after it, the commit index, a power cut can
+ * leave the entry alone. This member would then count votes by a membership that is two changes behind.
  */
 export function restoreLog(restored: Restored): Log {
   const { before, entries, applied, hardState } = restored;
   const last = before.index + entries.length;
-  const commit = Math.max(hardState.commit, applied);
+  const changes = entries.filter(({ type }) => type !== 0);
+  const commit = Math.max(hardState.commit, applied, changes.at(-2)?.index ?? 0);
   let term = before.term;
   for (const [offset, entry] of entries.entries()) {
     assert(entry.index === before.index + 1 + offset, `restored log has a gap at ${entry.index}`);
