@@ -29,6 +29,8 @@ export function createLeaderPerTerm(history: Pick<History, "report">): ProbeChec
   const name = "leader-per-term";
   const leaders = new Map<number, number>();
   const votes = new Map<number, Map<number, number>>();
+  /** Who got a vote may count it, whatever becomes of the voter's disk. */
+  const given = new Set<string>();
   const members = new Map<number, Knowledge>();
   let leadersSeen = 0;
   let votesSeen = 0;
@@ -54,7 +56,7 @@ export function createLeaderPerTerm(history: Pick<History, "report">): ProbeChec
     own.leads = term;
     if (own.voters === undefined) return;
     majoritiesSeen++;
-    const granted = own.voters.filter((voter) => voter === member || votes.get(voter)?.get(term) === member);
+    const granted = own.voters.filter((voter) => voter === member || given.has(`${voter} ${term} ${member}`));
     if (2 * granted.length <= own.voters.length) {
       const whose = `votes of ${granted.join()}, where ${own.voters.join()} are voters`;
       history.report(name, `member ${member} leads term ${term} with the ${whose}`, at);
@@ -78,6 +80,7 @@ export function createLeaderPerTerm(history: Pick<History, "report">): ProbeChec
       history.report(name, `member ${member} voted for ${before} and for ${vote} in term ${term}`, at);
     }
     own.set(term, vote);
+    given.add(`${member} ${term} ${vote}`);
   };
 
   /** Applying a change and stepping down are one turn: whatever comes later finds it done. */

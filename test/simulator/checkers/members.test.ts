@@ -109,6 +109,9 @@ describe("leader-per-term, by the membership", () => {
     const four = stage().tell(1, started(), members(4, [1, 2, 3, 4]));
     four.tell(2, voted(2, 1)).tell(3, voted(2, 1)).tell(1, leader(2));
     expect(four.messages).toBe("");
+    const lost = stage().tell(1, started(), members(4, [1, 2, 3]));
+    lost.tell(2, voted(2, 1), { kind: "damaged", what: "lost" }).tell(1, leader(2));
+    expect(lost.messages).toBe("");
     const half = stage().tell(1, started(), members(4, [1, 2, 3, 4]));
     expect(half.tell(2, voted(2, 1)).tell(1, leader(2)).messages).toContain("votes of 1,2, where 1,2,3,4");
     const learner = stage().tell(1, started(), members(4, [1, 2, 3], [4]));
