@@ -7,25 +7,33 @@ type Limits = { -readonly [Name in keyof typeof limits]: number };
 const writable: Limits = limits;
 const PRODUCTION: Limits = { ...limits };
 
+/** A store that takes longer for its few entries at a time would hold the cluster up for good. */
+const QUICK_STORE_MS = 20;
+
+const SLOW_APPLY = {
+  raftCommittedBytes: 1,
+  applyTurnMs: 0,
+  flushAtBytes: 500,
+  stagedBytes: 2_000,
+} satisfies Partial<Limits>;
+
 /** "Tiny" puts every bound where a small workload crosses it. They are the same on all members of a run. */
 export function setLimits(plan: Plan): void {
   Object.assign(writable, PRODUCTION, { walSegmentBytes: plan.segmentBytes });
+  if (plan.membership?.slowApply === true && plan.storeFlushMs <= QUICK_STORE_MS) Object.assign(writable, SLOW_APPLY);
   if (!plan.tinyLimits) return;
   Object.assign(writable, {
     raftMessageBytes: 1,
     raftInflight: 1,
     raftInflightBytes: 400,
-    raftCommittedBytes: 1,
+    ...SLOW_APPLY,
     // What all members may have submitted fits in: beyond it forwarded proposals are dropped, and their callers wait in vain.
     raftUncommittedBytes: 12_000,
     windowBytes: 1_000,
-    applyTurnMs: 0,
     backlogEntries: 20,
     pendingProposals: 10,
     submittedProposalBytes: 1_000,
     pendingReads: 10,
-    flushAtBytes: 500,
-    stagedBytes: 2_000,
     pendingHashes: 2,
     watchStreamBytes: 1_000,
     watchStreamResponses: 6,

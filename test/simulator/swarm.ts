@@ -93,6 +93,8 @@ export interface MembershipPlan {
   readonly moves: number;
   /** How often a step promotes a learner, if there is one; or learners stay for long. */
   readonly promotes: number;
+  /** Members apply one entry a turn, and wait for their stores often: what is committed may stay unapplied for long. */
+  readonly slowApply: boolean;
   /** --strict-reconfig-check */
   readonly strict: boolean;
   readonly maxLearners: number;
@@ -153,6 +155,7 @@ function prolong(plan: Plan, random: Random): Plan {
   const clients = random.pick([2, 3, 5]);
   return {
     ...plan,
+    membership: plan.membership && { ...plan.membership, everyMs: 20 * plan.membership.everyMs },
     safetyMs: random.logReal(10, 60) * 60_000,
     faultEveryMs: random.logReal(6_000, 120_000),
     faultLastsMs: random.logReal(1_000, 120_000),
@@ -240,6 +243,7 @@ function drawMembership(random: Random): MembershipPlan | undefined {
       [4, 2, 4, 2],
       [1, 2, 3, 2],
     ]),
+    slowApply: random.chance(0.5),
   };
 }
 

@@ -64,7 +64,10 @@ export function createMajorities(report: (message: string, at: number) => void):
       if (last !== undefined && last.term <= 1 && term <= 1) configurations.pop();
       configurations.push({ index, term, voters, learners });
     }
-    applied.set(member, [...(applied.get(member) ?? []), { index, seq }]);
+    const own = applied.get(member) ?? [];
+    applied.set(member, own);
+    const before = own.at(-1)?.index ?? -1;
+    if (configurations.some((each) => each.index > before && each.index <= index)) own.push({ index, seq });
   };
 
   const commit = (member: number, entry: LogEntry, { at }: Stamp): void => {

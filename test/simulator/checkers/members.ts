@@ -1,6 +1,9 @@
 import type { History, ListedMember, MembersRequest, MembersStep, Operation } from "../history.ts";
 import { Findings, show, type Verdict } from "./verdict.ts";
 
+/** Positions of the steps that made a list, by its text. */
+type Positions = ReadonlyMap<string, readonly number[]>;
+
 type Change = Exclude<MembersRequest, { readonly change: "list" }>;
 
 /** What a step of the log did to the list, as far as an operator can ask for it. */
@@ -23,7 +26,7 @@ interface Done {
 export function checkMembers(history: History): Verdict {
   const findings = new Findings("members", ["lists", "linearizable lists", "changes", "promotions"]);
   const { members: steps } = history;
-  const texts = steps.map(({ list }) => show(list.map(normal)));
+  const positions = positionsOf(steps);
   const operations = history.operations.filter(({ request }) => request.kind === "members");
 
   for (const operation of operations) {
@@ -33,35 +36,48 @@ export function checkMembers(history: History): Verdict {
     findings.count("lists");
     const isFresh = request.change !== "list" || request.linearizable;
     if (isFresh) findings.count("linearizable lists");
-    const oldest = isFresh ? steps.findLastIndex(({ applied }) => applied.seq < invoked.seq) : 0;
-    const got = show(outcome.response.list.map(normal));
-    const fits = steps.some(({ applied }, at) => at >= oldest && applied.seq < returned.seq && texts[at] === got);
-    if (fits) continue;
-    const other = texts.lastIndexOf(got);
-    const known = other < 0 ? "which nobody ever had" : `which is that of index ${steps[other]?.index}`;
+    const oldest = isFresh ? lastBefore(steps, invoked.seq) : 0;
+    const newest = lastBefore(steps, returned.seq);
+    const { list } = outcome.response;
+    const found = positions.get(textOf(list)) ?? [];
+    if (found.some((at) => at >= oldest && at <= newest)) continue;
+    const other = found.at(-1);
+    const known = other === undefined ? "which nobody ever had" : `which is that of index ${steps[other]?.index}`;
     findings.report(
-      `client ${client} at member ${member}: ${show(request)} answered ${got}, ${known}, where index ` +
-        `${steps[oldest]?.index} had been applied: ${texts[oldest]}`,
+      `client ${client} at member ${member}: ${show(request)} answered ${show(list)}, ${known}, where index ` +
+        `${steps[oldest]?.index} had been applied: ${show(steps[oldest]?.list)}`,
       invoked.at,
     );
   }
 
-  const open = new Set(operations.filter((operation) => isAsked(operation)));
+  const open = new Map<string, Operation[]>();
+  for (const operation of operations) {
+    const { request } = operation;
+    if (request.kind !== "members" || request.change === "list" || operation.outcome.kind === "refused") continue;
+    const key = keyOf(request);
+    open.set(key, [...(open.get(key) ?? []), operation]);
+  }
   const removed = new Set<bigint>();
   for (const done of changesOf(steps)) {
     findings.count("changes");
     const { step, change, id } = done;
-    const asked = [...open].filter((operation) => isFor(operation, done));
+    const key = keyOf(change);
+    const waiting = open.get(key) ?? [];
+    const asked = waiting.filter((operation) => isFor(operation, done));
     const best = asked.find(({ outcome }) => outcome.kind === "ok") ?? asked[0];
     if (change.change === "add" && removed.has(id)) {
       findings.report(`index ${step.index}: ${id} is added, and was removed before`, step.applied.at);
     }
     if (change.change === "remove") removed.add(id);
     if (change.change === "promote") checkReadiness(findings, history, done, best);
-    if (best !== undefined) open.delete(best);
-    else findings.report(`index ${step.index}: ${show(change)} was done, and nobody waits for it`, step.applied.at);
+    open.set(
+      key,
+      waiting.filter((operation) => operation !== best),
+    );
+    if (best === undefined)
+      findings.report(`index ${step.index}: ${show(change)} was done, and nobody waits for it`, step.applied.at);
   }
-  for (const { outcome, request, invoked, client, member } of open) {
+  for (const { outcome, request, invoked, client, member } of [...open.values()].flat()) {
     if (outcome.kind !== "ok") continue;
     findings.report(`client ${client} at member ${member}: ${show(request)} was answered, and not done`, invoked.at);
   }
@@ -71,7 +87,7 @@ export function checkMembers(history: History): Verdict {
 const READY_PART = 0.9;
 
 function checkReadiness(findings: Findings, history: History, { step }: Done, asked: Operation | undefined): void {
-  const before = history.members[history.members.indexOf(step) - 1];
+  const before = history.members[lastBefore(history.members, step.applied.seq)];
   const number = before?.learners.find((learner) => step.voters.includes(learner));
   if (asked === undefined || number === undefined) return;
   findings.count("promotions");
@@ -85,22 +101,47 @@ function checkReadiness(findings: Findings, history: History, { step }: Done, as
   );
 }
 
-/** A change that may have been done. */
-function isAsked({ request, outcome }: Operation): boolean {
-  return request.kind === "members" && request.change !== "list" && outcome.kind !== "refused";
+/** Of requests of the same key. */
+function isFor({ request, outcome, invoked, returned }: Operation, { step, id }: Done): boolean {
+  if (request.kind !== "members" || invoked.seq > step.applied.seq) return false;
+  if (outcome.kind !== "ok") return true;
+  if (returned !== undefined && returned.seq < step.applied.seq) return false;
+  return request.change !== "add" || (outcome.response.kind === "members" && outcome.response.added === id);
 }
 
-function isFor({ request, outcome, invoked, returned }: Operation, { step, change, id }: Done): boolean {
-  if (request.kind !== "members" || request.change !== change.change || invoked.seq > step.applied.seq) return false;
-  if (outcome.kind === "ok" && returned !== undefined && returned.seq < step.applied.seq) return false;
-  if (request.change === "add" && change.change === "add") {
-    if (outcome.kind === "ok" && outcome.response.kind === "members" && outcome.response.added !== id) return false;
-    return request.peerURL === change.peerURL && request.isLearner === change.isLearner;
+function keyOf(change: Change): string {
+  switch (change.change) {
+    case "add":
+      return `add ${change.isLearner} ${change.peerURL}`;
+    case "update":
+      return `update ${change.id} ${change.peerURL}`;
+    case "promote":
+    case "remove":
+      return `${change.change} ${change.id}`;
   }
-  if (request.change === "update" && change.change === "update") {
-    return request.id === id && request.peerURL === change.peerURL;
+}
+
+function positionsOf(steps: readonly MembersStep[]): Positions {
+  const positions = new Map<string, number[]>();
+  for (const [at, { list }] of steps.entries()) {
+    const text = textOf(list);
+    const found = positions.get(text);
+    if (found === undefined) positions.set(text, [at]);
+    else found.push(at);
   }
-  return "id" in request && request.id === id;
+  return positions;
+}
+
+/** The last step that somebody had applied when `seq` was stamped; -1: there was none. */
+function lastBefore(steps: readonly MembersStep[], seq: number): number {
+  let low = -1;
+  let high = steps.length;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if ((steps[middle] as MembersStep).applied.seq < seq) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 /** From list to list. What members say of themselves, name and client URLs, nobody asks for. The founding neither. */
@@ -131,7 +172,9 @@ function changeOf(id: bigint, before: ListedMember | undefined, now: ListedMembe
   return undefined;
 }
 
-/** In one order of the fields. */
-function normal({ id, name, peerURLs, clientURLs, isLearner }: ListedMember): ListedMember {
-  return { id, name, peerURLs, clientURLs, isLearner };
+function textOf(list: readonly ListedMember[]): string {
+  const rows = list.map(({ id, name, peerURLs, clientURLs, isLearner }) =>
+    [id, name, peerURLs.join(), clientURLs.join(), isLearner].join("|"),
+  );
+  return rows.join(";");
 }
