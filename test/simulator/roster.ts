@@ -148,7 +148,9 @@ export class Roster {
     }
     let all: Pick<Configuration, "voters">[] = [this.#newest];
     for (const change of [...this.openChanges, ...more]) {
-      all = all.flatMap((before) => [before, { voters: votersAfter(before.voters, change) }]);
+      const after = all.map(({ voters }) => ({ voters: votersAfter(voters, change) }));
+      // The same change may be open many times: whoever asks for it and hears nothing asks again.
+      all = [...new Map([...all, ...after].map((one) => [one.voters.toSorted((a, b) => a - b).join(), one])).values()];
     }
     return [...found, ...all.filter(({ voters }) => voters.length > 0)];
   }
