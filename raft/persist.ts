@@ -7,7 +7,7 @@
 
 import { assert } from "./assert.ts";
 import { onOwnVotePersisted } from "./election.ts";
-import { appliedTo, entriesBetween, lastIndex } from "./log.ts";
+import { appliedTo, entriesBetween, lastConfChangeBetween, lastIndex } from "./log.ts";
 import { onOwnProgress } from "./replication.ts";
 import type { Raft } from "./state.ts";
 import type { Message, Persist } from "./types.ts";
@@ -19,6 +19,10 @@ export function takePersist(raft: Raft): Persist | undefined {
   const snapshot = raft.receivedSnapshot;
   const voted = term !== told.term || vote !== told.vote;
   const moved = voted || log.commit !== told.commit;
+  // A commit index can be lost, for a majority tells it again; but not when the majority of before is no more. Of two
+  // members one is removed and stops. If the power then fails at the other before its state store has the removal, it
+  // comes back with the votes of both to count, and never leads again.
+  const changed = lastConfChangeBetween(log, told.commit + 1, log.commit) > 0;
   if (!moved && entries.length === 0 && snapshot === undefined) {
     if (raft.afterPersist.length === 0) return undefined;
     if (log.writes.length === 0) {
@@ -43,7 +47,7 @@ export function takePersist(raft: Raft): Persist | undefined {
     hardState: moved ? raft.toldHardState : undefined,
     entries,
     snapshot,
-    mustSync: voted || entries.length > 0 || snapshot !== undefined,
+    mustSync: voted || changed || entries.length > 0 || snapshot !== undefined,
     thenSend: takeMessages(raft),
   };
 }

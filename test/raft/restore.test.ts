@@ -44,3 +44,16 @@ test("a change with another one behind it is committed, whatever a torn write le
 test("of the last change nothing is known", () => {
   expect(status(restored(ENTRY_NORMAL, ENTRY_CONF_CHANGE)).commit).toBe(3);
 });
+
+test("a commit index that puts a change in force is synced, unlike others", () => {
+  const synced = (type: EntryType): boolean | undefined => {
+    const raft = restored(type);
+    const told = { type: "MsgApp", from: 2n, to: 1n, term: 2, logTerm: 2, index: 4, entries: [], commit: 4 } as const;
+    step(raft, { kind: "message", message: told });
+    const persist = takeReady(raft)?.persist;
+    expect(persist?.hardState?.commit).toBe(4);
+    return persist?.mustSync;
+  };
+  expect(synced(ENTRY_CONF_CHANGE)).toBe(true);
+  expect(synced(ENTRY_NORMAL)).toBe(false);
+});
