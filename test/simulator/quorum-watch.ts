@@ -50,7 +50,7 @@ export class QuorumWatch {
 
   #able(): number[] {
     const { drop, delay, meanMs } = this.#network.weather;
-    if (drop > 0 || delay > 0 || 3 * meanMs > this.#heartbeatMs) return [];
+    if (drop > 0 || delay > 0 || this.#network.isLagging || 3 * meanMs > this.#heartbeatMs) return [];
     // What a deposed leader sent long ago keeps its followers waiting for more.
     if (this.#network.awaitsDelayed) return [];
     // Without pre-vote a voter whose log is too short to win can, by standing, put off those who could: by chance more

@@ -409,7 +409,7 @@ class Run {
   /** Members that serve, run on, and exchange messages with this machine. */
   #whoKnows(number: number): readonly Life[] {
     const { drop, delay } = this.#network.weather;
-    if (drop > 0 || delay > 0) return [];
+    if (drop > 0 || delay > 0 || this.#network.isLagging) return [];
     return this.#cluster.machines.flatMap(({ life, number: other }) => {
       // It asks those with whom it founded the cluster.
       if (other > this.#plan.members || !this.#roster.isMember(other)) return [];

@@ -76,6 +76,8 @@ export interface NetworkDeps {
   readonly onSend: (host: number, message: Message) => void;
 }
 
+/** Milliseconds that a message is late for each one that the lag lasts. */
+const LAG_GROWTH = 0.6;
 const NOTICE_MS = 2;
 const CONNECT_MS = 1;
 /** A member that is gone is noticed by those who are connected to it. */
@@ -93,6 +95,8 @@ export class Network {
   readonly #holds = new Map<number, number>();
   /** What is held back, by direction, in the order in which it was sent. */
   readonly #held = new Map<number, Held[]>();
+  /** Directions whose messages come later and later, up to a bound; since when. */
+  readonly #lags = new Map<number, { readonly since: number; readonly maxMs: number }>();
   /** Called whenever lives or cuts change. */
   onChange: () => void = () => undefined;
 
@@ -121,6 +125,35 @@ export class Network {
       if (sender.isClosed || receiver.isClosed) continue;
       this.#deliver(sender, to, id, bytes, lane, this.#inOrder(sender, lane, this.transit(from, to) ?? 0));
     }
+  }
+
+  /** A queue builds up on the way: nothing is lost, no gap shows, and what arrives is older and older. */
+  lag(from: number, to: number, maxMs: number): void {
+    this.#lags.set(direction(from, to), { since: this.#deps.world.now, maxMs });
+    this.onChange();
+  }
+
+  /** What is on its way still comes late, and all that follows behind it. */
+  unlag(from: number, to: number): void {
+    const { world } = this.#deps;
+    const key = direction(from, to);
+    const leftMs = this.#lagOf(from, to) + 2 * this.weather.meanMs;
+    const over = { since: world.now, maxMs: 0 };
+    this.#lags.set(key, over);
+    world.schedule(undefined, leftMs, "lag is over", () => {
+      if (this.#lags.get(key) !== over) return;
+      this.#lags.delete(key);
+      this.onChange();
+    });
+  }
+
+  get isLagging(): boolean {
+    return this.#lags.size > 0;
+  }
+
+  #lagOf(from: number, to: number): number {
+    const lag = this.#lags.size === 0 ? undefined : this.#lags.get(direction(from, to));
+    return lag === undefined ? 0 : Math.min(lag.maxMs, LAG_GROWTH * (this.#deps.world.now - lag.since));
   }
 
   isCut(from: number, to: number): boolean {
@@ -219,7 +252,7 @@ export class Network {
     if (this.isCut(from, to)) return undefined;
     const spike = delay > 0 && random.chance(delay) ? random.real(0, delayMs) : 0;
     this.#lastSpike = Math.max(this.#lastSpike, this.#deps.world.now + spike);
-    return meanMs * (0.5 + random.fraction()) + spike;
+    return meanMs * (0.5 + random.fraction()) + spike + this.#lagOf(from, to);
   }
 
   #send(station: Station, message: Message): void {

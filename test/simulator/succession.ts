@@ -18,10 +18,10 @@ export interface SuccessionDeps {
 
 /**
  * How a member is taken out. `cut`: its links lose everything; `held`: they hold it until they are mended, as connections do
- * that stall and do not break; `deaf`: it is heard and hears nobody; `pause`: its process stands still; `crash`: it loses its
+ * that stall and do not break; `lag`: what it hears is older and older, and then it is not heard any more; `deaf`: it is heard and hears nobody; `pause`: its process stands still; `crash`: it loses its
  * links and then its process or its power.
  */
-const WAYS = ["cut", "cut", "cut", "held", "held", "held", "deaf", "pause", "pause", "crash"] as const;
+const WAYS = ["cut", "cut", "cut", "held", "held", "lag", "lag", "deaf", "pause", "pause", "crash"] as const;
 type Way = (typeof WAYS)[number];
 
 /** The moment at which a leader is struck, and how long after it. */
@@ -218,14 +218,20 @@ export class Succession {
   }
 
   /** Those who are out may still reach each other, so that one leaves something with another. */
-  #cut(number: number, way: "cut" | "held" | "deaf" | "crash"): () => void {
+  #cut(number: number, way: Exclude<Way, "pause">): () => void {
     const { world, network, cluster } = this.#deps;
     const isAlone = this.#random.chance(0.5);
     const others = cluster.machines
       .filter((other) => other.number !== number && (isAlone || !this.#outs.some(({ machine }) => machine === other)))
       .map((other) => other.number);
     const holds = way === "held";
-    for (const other of others) network.cut(other, number, holds);
+    const { electionMs, heartbeatMs } = this.#plan;
+    const random = this.#random;
+    const lagMs = way === "lag" ? electionMs * random.real(1.5, 4) : 0;
+    for (const other of others) {
+      if (way === "lag") network.lag(other, number, lagMs);
+      else network.cut(other, number, holds);
+    }
     let isSilent = false;
     let isBack = false;
     const silence = (): void => {
@@ -233,15 +239,15 @@ export class Succession {
       isSilent = true;
       for (const other of others) network.cut(number, other, holds);
     };
-    // Both directions at once; or it is answered for a moment, and hears of it only when it is back.
-    const random = this.#random;
-    const silentAfterMs = holds ? random.pick([0, random.real(0, 2 * this.#plan.heartbeatMs)]) : 0;
+    // Both directions at once; or it is answered for a while, and hears of it only when it is back, or late.
+    const silentAfterMs = holds ? random.pick([0, random.real(0, 2 * heartbeatMs)]) : lagMs * random.real(1, 2);
     if (silentAfterMs > 0) world.schedule(undefined, silentAfterMs, "succession", silence);
     else if (way !== "deaf") silence();
     return () => {
       isBack = true;
       for (const other of others) {
-        network.mend(other, number, holds);
+        if (way === "lag") network.unlag(other, number);
+        else network.mend(other, number, holds);
         if (isSilent) network.mend(number, other, holds);
       }
     };
