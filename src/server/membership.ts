@@ -48,6 +48,9 @@ const promotionErrors: readonly ApiError[] = [
   errors.timeoutWaitApplied,
 ];
 
+/** What one says that has not begun anything: whoever leads by now may be asked. */
+const untried: readonly ApiError[] = [errors.notLeader, errors.tooManyRequests];
+
 /**
  * Changes of the membership, asked of this member: checked here, proposed, decided when they are applied (M-2..M-6).
  * One at a time, so that each is checked against what the one before has come to.
@@ -183,7 +186,11 @@ export class Membership implements MembershipChanges {
     }
   }
 
-  /** Undefined: whoever leads is to be asked again. A leader that may have acted is not: it would say "no learner". */
+  /**
+   * Undefined: whoever leads is to be asked again. A leader that may have acted is not, for the next would refuse what is
+   * done ("no learner"): not when the connection broke, nor when the one that was asked stopped, as it does when it was
+   * removed by the entry before.
+   */
   async #promoteThere(leader: bigint, id: bigint, timeoutMs: number): Promise<readonly Member[] | undefined> {
     try {
       const path = `/members/promote/${id}`;
@@ -195,9 +202,10 @@ export class Membership implements MembershipChanges {
       if (answer.status === 408) throw errors.timeout;
       const error = promotionErrors.find(({ message }) => text.includes(reasonOf(message)));
       if (error !== undefined) throw error;
-      return undefined;
+      if (answer.status === 503 || untried.some(({ message }) => text.includes(reasonOf(message)))) return undefined;
+      throw errors.timeoutLeaderFailure;
     } catch (error) {
-      if (error instanceof StoredJsonError) return undefined;
+      if (error instanceof StoredJsonError) throw errors.timeout;
       if (!(error instanceof PeerCallError)) throw error;
       if (error.connected) throw errors.timeoutConnectionLost;
       return undefined;

@@ -372,8 +372,8 @@ describe("M-5: promotion", () => {
     }
   });
 
-  test("who no longer leads, talks nonsense or cannot be reached is asked again, or its successor is", async () => {
-    const answers = [say(500, "etcdserver: not leader\n"), say(200, "{"), say(200, "[]")];
+  test("who no longer leads, has just begun or cannot be reached is asked again, or its successor is", async () => {
+    const answers = [say(500, "etcdserver: not leader\n"), say(503, "the member is starting\n"), say(200, "[]")];
     peerAnswer = () => {
       const next = answers.shift();
       return next === undefined ? Promise.reject(new PeerCallError("refused", false)) : next();
@@ -398,6 +398,12 @@ describe("M-5: promotion", () => {
     peerAnswer = () => Promise.reject(new PeerCallError("broken off", true));
     await expect(open().promote(4n, limits())).rejects.toBe(errors.timeoutConnectionLost);
     expect(requests).toHaveLength(1);
+    // It was removed by the entry before that of the promotion, and stopped: the next leader would say "no learner".
+    peerAnswer = say(500, `${errors.stopped.message}\n`);
+    await expect(open().promote(4n, limits())).rejects.toBe(errors.timeoutLeaderFailure);
+    peerAnswer = say(200, "{");
+    await expect(open().promote(4n, limits())).rejects.toBe(errors.timeout);
+    expect(requests).toHaveLength(3);
   });
 
   test("the leader's part asked of a follower", async () => {
