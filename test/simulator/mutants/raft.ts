@@ -26,8 +26,8 @@ export const raftMutants: readonly Mutant[] = [
   {
     name: "vote-without-sync",
     file: "raft/persist.ts",
-    from: `mustSync: voted || entries.length > 0 || snapshot !== undefined,`,
-    to: `mustSync: entries.length > 0 || snapshot !== undefined,`,
+    from: `mustSync: voted || changed || entries.length > 0 || snapshot !== undefined,`,
+    to: `mustSync: changed || entries.length > 0 || snapshot !== undefined,`,
     why: "Term and vote are written but not synced before the vote is answered: a power cut takes them back.",
     seenBy: ["leader-per-term", "durability"],
   },
