@@ -9,8 +9,11 @@ export interface LeaseClockDeps {
   readonly electionMs: number;
   /** Resolves when a quorum confirmed, after the call, that this member leads; rejects otherwise. */
   readonly confirmLeadership: () => Promise<void>;
-  /** Proposes LeaseRevoke; resolves when it was applied, rejects when it was not (or nobody knows). */
-  readonly revoke: (id: bigint) => Promise<void>;
+  /**
+   * Proposes LeaseRevoke as the leader of this term, and of no other; resolves when it was applied, rejects when it was
+   * not (or nobody knows).
+   */
+  readonly revoke: (id: bigint, term: number) => Promise<void>;
   /** A revoke failed for a reason other than a lost leadership. */
   readonly onRevokeFailed: (id: bigint, error: unknown) => void;
 }
@@ -34,12 +37,17 @@ const SPREAD_PER_SECOND = 750;
  * moment the leader began to confirm itself), or at the leader's own election plus one election time-out. Suppose an
  * old leader A answers a renewal while B already leads. A answers only after a quorum confirmed A *after* the renewal
  * came in, so B was elected later than that, and B counts a full time-to-live from its election on.
- * Expiry, too, is proposed only after a confirmation that began after the lease was seen to be due.
+ * Expiry, too, is proposed only after a confirmation that began after the lease was seen to be due. That alone would not
+ * do: A confirms itself, is paused, and wakes up long after B has renewed the lease. In the turn in which A proposes the
+ * revoke it hears of B, and would hand it on to B. So a revoke is an entry of A's own term or none at all: what A appends
+ * there is committed only if it is in B's log, too, before B's first entry, and then B never renews that lease.
  */
 export class LeaseClock {
   readonly #deps: LeaseClockDeps;
   /** Undefined while this member does not lead. */
   #deadlines: Map<bigint, Deadline> | undefined;
+  /** The term that the deadlines belong to. */
+  #term = 0;
   #timer: Timer | undefined;
   #revoking = 0;
   #scanning = false;
@@ -53,9 +61,10 @@ export class LeaseClock {
     return this.#deadlines !== undefined;
   }
 
-  /** The first entry of this member's own term was applied (L-9): its lease records are complete. */
-  promote(): void {
+  /** The first entry of this member's term as leader was applied (L-9): its lease records are complete. */
+  promote(term: number): void {
     const { env, leases, electionMs } = this.#deps;
+    this.#term = term;
     const now = env.now();
     const ids = leases.ids();
     const deadlines = new Map<bigint, Deadline>();
@@ -183,10 +192,10 @@ export class LeaseClock {
   #startRevoke(id: bigint): void {
     this.#revoking++;
     this.#deps
-      .revoke(id)
+      .revoke(id, this.#term)
       .catch((error: unknown) => {
-        // Not found: somebody else revoked it. Anything else: its retry is set already (L-8).
-        if (error !== errors.leaseNotFound) this.#deps.onRevokeFailed(id, error);
+        // Not found: somebody else revoked it. Not leader: it is the successor's now. Else: its retry is set already (L-8).
+        if (error !== errors.leaseNotFound && error !== errors.notLeader) this.#deps.onRevokeFailed(id, error);
       })
       .then(() => {
         this.#revoking--;

@@ -123,9 +123,9 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     if (node.softState.role !== "leader" || node.softState.term !== term) throw errors.notLeader;
   };
 
-  const propose = async (command: Command, callLimits: CallLimits): Promise<unknown> => {
+  const propose = async (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> => {
     if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
-    const { result } = await proposals.propose(command, callLimits);
+    const { result } = await proposals.propose(command, callLimits, leaderTerm);
     if (result.kind === "error") throw result.error;
     return result.kind === "response" ? result.response : undefined;
   };
@@ -135,8 +135,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     leases: machine.leases,
     electionMs: config.electionMs,
     confirmLeadership,
-    revoke: async (ID) => {
-      await propose({ leaseRevoke: { ID } }, PATIENT);
+    revoke: async (ID, term) => {
+      await propose({ leaseRevoke: { ID } }, PATIENT, term);
     },
     onRevokeFailed: (id, error) =>
       log.warn(
@@ -311,7 +311,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       // Once a term: an empty entry can come a second time, and must not give every lease its time anew.
       if (role === "leader" && term === entry.term && term !== promotedTerm) {
         promotedTerm = term;
-        clock.promote();
+        clock.promote(term);
       }
     }
     if (mvcc.compactRevision !== compactRevision) {

@@ -151,7 +151,7 @@ export class Node {
   #submitProposals(): void {
     const { raft, proposals } = this.#deps;
     while (proposals.heldCount > 0 && canPropose(raft)) {
-      const batch = proposals.takeHeld(limits.raftMessageBytes, this.#soft.term);
+      const batch = proposals.takeHeld(limits.raftMessageBytes, this.#soft);
       if (batch.length === 0) break;
       step(raft, { kind: "propose", proposals: batch });
     }

@@ -1,7 +1,7 @@
 import { type Codec, encode } from "../../proto/codec.ts";
 import { InternalRaftRequest, RequestHeader } from "../../proto/generated/etcdserverpb.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
-import { ENTRY_CONF_CHANGE, ENTRY_NORMAL, type EntryType, type Proposal } from "../../raft/types.ts";
+import { ENTRY_CONF_CHANGE, ENTRY_NORMAL, type EntryType, type Proposal, type SoftState } from "../../raft/types.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env } from "../env.ts";
@@ -20,7 +20,7 @@ export interface HeldProposals {
    * The next held proposals in order, about maxBytes; those whose caller has given up are skipped. Empty while as much
    * as may be is under way: a burst then waits here instead of being dropped on its way to the leader.
    */
-  takeHeld(maxBytes: number, term: number): readonly Proposal[];
+  takeHeld(maxBytes: number, state: SoftState): readonly Proposal[];
 }
 
 interface Pending {
@@ -30,6 +30,8 @@ interface Pending {
   readonly expiresAt: number;
   readonly resolve: (applied: Applied) => void;
   readonly reject: (error: ApiError) => void;
+  /** Only for this member to append as the leader of this term; 0: for whoever leads. */
+  readonly leaderTerm: number;
   /** Term in which raft took it; 0 while it is held. */
   term: number;
 }
@@ -86,18 +88,21 @@ export class Proposals implements HeldProposals {
     return this.#nextId;
   }
 
-  /** Resolves with what this member's state machine made of the command. Rejects with ApiError. */
-  propose(command: Command, callLimits: CallLimits): Promise<Applied> {
+  /**
+   * Resolves with what this member's state machine made of the command. Rejects with ApiError. With `leaderTerm` it goes
+   * into the log only if this member leads in that term when raft takes it; otherwise it rejects with notLeader.
+   */
+  propose(command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<Applied> {
     const id = this.nextId();
     const request = InternalRaftRequest.create({ ...command, header: RequestHeader.create({ ID: id }) });
     const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
-    return this.#submit(id, ENTRY_NORMAL, InternalRaftRequest, request, callLimits, expiresAt);
+    return this.#submit(id, ENTRY_NORMAL, InternalRaftRequest, request, callLimits, expiresAt, leaderTerm);
   }
 
   /** Likewise a change of the membership, for which only the caller's own limits count (G-6). */
   proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits): Promise<Applied> {
     const id = this.nextId();
-    return this.#submit(id, ENTRY_CONF_CHANGE, ConfChange, { ...change, id }, callLimits, Number.POSITIVE_INFINITY);
+    return this.#submit(id, ENTRY_CONF_CHANGE, ConfChange, { ...change, id }, callLimits, Number.POSITIVE_INFINITY, 0);
   }
 
   #submit<T>(
@@ -107,6 +112,7 @@ export class Proposals implements HeldProposals {
     message: T,
     callLimits: CallLimits,
     expiresAt: number,
+    leaderTerm: number,
   ): Promise<Applied> {
     if (this.#stopped) return Promise.reject(errors.stopped);
     if (callLimits.signal.aborted) return Promise.reject(errors.canceled);
@@ -117,7 +123,7 @@ export class Proposals implements HeldProposals {
     }
     const proposal = { type, data: encode(codec, message) };
     return new Promise<Applied>((resolve, reject) => {
-      const pending: Pending = { id, proposal, limits: callLimits, expiresAt, resolve, reject, term: 0 };
+      const pending: Pending = { id, proposal, limits: callLimits, expiresAt, resolve, reject, leaderTerm, term: 0 };
       this.#pending.set(id, pending);
       this.#held.push(pending);
       this.#bytes += size;
@@ -126,7 +132,7 @@ export class Proposals implements HeldProposals {
     });
   }
 
-  takeHeld(maxBytes: number, term: number): readonly Proposal[] {
+  takeHeld(maxBytes: number, { role, term }: SoftState): readonly Proposal[] {
     const batch: Proposal[] = [];
     let bytes = 0;
     let taken = 0;
@@ -138,6 +144,10 @@ export class Proposals implements HeldProposals {
       if (!this.#pending.has(pending.id)) continue;
       if (pending.limits.signal.aborted) {
         this.#finish(pending, errors.canceled);
+        continue;
+      }
+      if (pending.leaderTerm !== 0 && (role !== "leader" || pending.leaderTerm !== term)) {
+        this.#finish(pending, errors.notLeader);
         continue;
       }
       pending.term = term;

@@ -5,6 +5,7 @@ import type { Lease, Leases } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
 
 const ELECTION_MS = 1_000;
+const TERM = 7;
 
 class FakeLeases implements Leases {
   readonly records = new Map<bigint, Lease>();
@@ -32,12 +33,14 @@ let revoked: { id: bigint; at: number }[];
 let confirm: () => Promise<void>;
 let revoke: (id: bigint) => Promise<void>;
 let failures: bigint[];
+let terms: Set<number>;
 
 beforeEach(() => {
   env = new FakeEnv();
   leases = new FakeLeases();
   revoked = [];
   failures = [];
+  terms = new Set();
   confirm = async () => undefined;
   revoke = async (id) => {
     revoked.push({ id, at: env.now() });
@@ -49,7 +52,10 @@ beforeEach(() => {
     leases,
     electionMs: ELECTION_MS,
     confirmLeadership: () => confirm(),
-    revoke: (id) => revoke(id),
+    revoke: (id, term) => {
+      terms.add(term);
+      return revoke(id);
+    },
     onRevokeFailed: (id) => failures.push(id),
   });
 });
@@ -61,12 +67,13 @@ function grant(id: bigint, ttlSeconds: number): void {
 
 describe("L-8: expiry on the leader", () => {
   test("a lease ends after its time-to-live, within one scan", async () => {
-    clock.promote();
+    clock.promote(TERM);
     grant(7n, 5);
     await env.advance(4_999);
     expect(revoked).toEqual([]);
     await env.advance(1_000);
     expect(revoked).toEqual([{ id: 7n, at: 5_000 }]);
+    expect([...terms]).toEqual([TERM]);
   });
 
   test("nothing expires on a member that does not lead", async () => {
@@ -79,7 +86,7 @@ describe("L-8: expiry on the leader", () => {
     confirm = async () => {
       throw errors.notLeader;
     };
-    clock.promote();
+    clock.promote(TERM);
     grant(7n, 2);
     await env.advance(20_000);
     expect(revoked).toEqual([]);
@@ -94,7 +101,7 @@ describe("L-8: expiry on the leader", () => {
       if (!deposed) clock.demote();
       deposed = true;
     };
-    clock.promote();
+    clock.promote(TERM);
     grant(7n, 2);
     await env.advance(20_000);
     expect(deposed).toBe(true);
@@ -112,7 +119,7 @@ describe("L-8: expiry on the leader", () => {
       leases.records.delete(id);
       clock.applied([{ kind: "revoked", id }]);
     };
-    clock.promote();
+    clock.promote(TERM);
     for (let id = 1n; id <= 1_200n; id++) grant(id, 3);
     await env.advance(3_000);
     expect(revoked).toHaveLength(500);
@@ -128,7 +135,7 @@ describe("L-8: expiry on the leader", () => {
       if (++attempts === 1) throw errors.timeout;
       await good(id);
     };
-    clock.promote();
+    clock.promote(TERM);
     grant(7n, 2);
     await env.advance(2_500);
     expect(attempts).toBe(1);
@@ -142,7 +149,7 @@ describe("L-8: expiry on the leader", () => {
 
 describe("L-4: renewal", () => {
   test("puts the end off by the whole time-to-live, counted from before the confirmation", async () => {
-    clock.promote();
+    clock.promote(TERM);
     grant(7n, 5);
     await env.advance(3_000);
     let release = (): void => undefined;
@@ -159,7 +166,7 @@ describe("L-4: renewal", () => {
   });
 
   test("0 for an unknown lease", async () => {
-    clock.promote();
+    clock.promote(TERM);
     expect(await clock.renew(99n)).toBe(0);
   });
 
@@ -170,7 +177,7 @@ describe("L-4: renewal", () => {
       await new Promise<void>((resolve) => (finish = resolve));
       await good(id);
     };
-    clock.promote();
+    clock.promote(TERM);
     grant(7n, 2);
     await env.advance(2_100);
     let answer: number | undefined;
@@ -183,7 +190,7 @@ describe("L-4: renewal", () => {
   });
 
   test("a leader that loses its office before it is confirmed acknowledges nothing", async () => {
-    clock.promote();
+    clock.promote(TERM);
     grant(7n, 5);
     confirm = async () => clock.demote();
     await expect(clock.renew(7n)).rejects.toBe(errors.notLeader);
@@ -195,7 +202,7 @@ describe("L-9: a new leader", () => {
     leases.grant(7n, 5);
     leases.grant(8n, 100, 3);
     await env.advance(60_000);
-    clock.promote();
+    clock.promote(TERM);
     await env.advance(3_900);
     expect(revoked).toEqual([]);
     await env.advance(600);
@@ -208,7 +215,7 @@ describe("L-9: a new leader", () => {
 
   test("from 1000 leases on, at most 750 end in one second, none early", async () => {
     for (let id = 1n; id <= 3_000n; id++) leases.grant(id, 5);
-    clock.promote();
+    clock.promote(TERM);
     const remaining = leases.ids().map((id) => clock.remainingSeconds(id) ?? -1);
     expect(Math.min(...remaining)).toBe(6);
     const perSecond = new Map<number, number>();
@@ -218,7 +225,7 @@ describe("L-9: a new leader", () => {
 });
 
 test("L-6: remaining time is whole seconds, cut off", async () => {
-  clock.promote();
+  clock.promote(TERM);
   grant(7n, 10);
   await env.advance(1);
   expect(clock.remainingSeconds(7n)).toBe(9);

@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from "vitest";
 import { decode } from "../../proto/codec.ts";
 import { InternalRaftRequest, PutRequest } from "../../proto/generated/etcdserverpb.ts";
 import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
+import type { SoftState } from "../../raft/types.ts";
 import { errors } from "../../src/api/errors.ts";
 import { Proposals } from "../../src/server/proposals.ts";
 import type { Applied } from "../../src/state/machine.ts";
@@ -21,6 +22,10 @@ beforeEach(() => {
   );
 });
 
+function leading(term: number): SoftState {
+  return { role: "leader", term, leader: 0xabcdn };
+}
+
 function track(promise: Promise<Applied>): { state: string } {
   const seen = { state: "waiting" };
   promise.then(
@@ -36,10 +41,20 @@ function applied(data: Uint8Array, index: number): Applied {
   return { index, requestId, result, revision: 1, events: [], confChange: undefined, leaderEntry: false, leases: [] };
 }
 
+test("what only the leader of a term may append is for nobody else, nor for the same one in another term", async () => {
+  const calls = [3, 3, 4].map((term) => track(proposals.propose(put, patient, term)));
+  const anybody = track(proposals.propose(put, patient));
+  expect(proposals.takeHeld(30, leading(3))).toHaveLength(1);
+  expect(proposals.takeHeld(1_000, { role: "follower", term: 3, leader: 1n })).toHaveLength(1);
+  await env.settle();
+  const { message } = errors.notLeader;
+  expect([...calls, anybody].map(({ state }) => state)).toEqual(["waiting", message, message, "waiting"]);
+});
+
 test("G-7: a command is given to raft exactly once, and its caller gets what apply made of it", async () => {
   const call = track(proposals.propose(put, patient));
-  const [first] = proposals.takeHeld(1_000, 3);
-  expect(proposals.takeHeld(1_000, 3)).toEqual([]);
+  const [first] = proposals.takeHeld(1_000, leading(3));
+  expect(proposals.takeHeld(1_000, leading(3))).toEqual([]);
   proposals.applied(applied(first?.data ?? Buffer.alloc(0), 42));
   await env.settle();
   expect(call.state).toBe("applied 42");
@@ -61,7 +76,7 @@ test("G-14: a command that never found a leader ends with 'context deadline exce
 
 test("a command that raft took and nobody applied ends with 'request timed out'", async () => {
   const call = track(proposals.propose(put, patient));
-  proposals.takeHeld(1_000, 3);
+  proposals.takeHeld(1_000, leading(3));
   await env.advance(7_200);
   expect(call.state).toBe(errors.timeout.message);
 });
@@ -69,7 +84,7 @@ test("a command that raft took and nobody applied ends with 'request timed out'"
 test("P-24, G-6: a change of the membership is an entry of its own kind, and only its caller's limits end it", async () => {
   const change = { type: ConfChangeType.ConfChangeRemoveNode, nodeId: 5n, context: Buffer.alloc(0) };
   const call = track(proposals.proposeConfChange(change, patient));
-  const [proposal] = proposals.takeHeld(1_000, 3);
+  const [proposal] = proposals.takeHeld(1_000, leading(3));
   const decoded = decode(ConfChange, proposal?.data ?? Buffer.alloc(0));
   expect([proposal?.type, decoded.type, decoded.nodeId, decoded.id >> 48n]).toEqual([1, 1, 5n, 0xabcdn]);
   await env.advance(60_000);
@@ -84,7 +99,7 @@ test("P-24, G-6: a change of the membership is an entry of its own kind, and onl
 
   // A leader that fell may have taken it along, or not.
   const lost = track(proposals.proposeConfChange(change, patient));
-  proposals.takeHeld(1_000, 3);
+  proposals.takeHeld(1_000, leading(3));
   proposals.leaderEntryApplied(4);
   await env.settle();
   expect(lost.state).toBe(errors.timeoutLeaderFailure.message);
@@ -94,20 +109,20 @@ test("a cancelled command that is still held is never submitted", async () => {
   const controller = new AbortController();
   const call = track(proposals.propose(put, { signal: controller.signal, deadline: undefined }));
   controller.abort();
-  expect(proposals.takeHeld(1_000, 3)).toEqual([]);
+  expect(proposals.takeHeld(1_000, leading(3))).toEqual([]);
   await env.settle();
   expect(call.state).toBe(errors.canceled.message);
 });
 
 test("what an older leader took and the new leader's first entry does not follow is answered at once", async () => {
   const old = track(proposals.propose(put, patient));
-  proposals.takeHeld(1_000, 3);
+  proposals.takeHeld(1_000, leading(3));
   const held = track(proposals.propose(put, patient));
   proposals.leaderEntryApplied(4);
   await env.settle();
   expect(old.state).toBe(errors.timeoutLeaderFailure.message);
   expect(held.state).toBe("waiting");
-  expect(proposals.takeHeld(1_000, 4)).toHaveLength(1);
+  expect(proposals.takeHeld(1_000, leading(4))).toHaveLength(1);
   proposals.leaderEntryApplied(4);
   await env.settle();
   expect(held.state).toBe("waiting");
@@ -120,7 +135,9 @@ test("batches keep the order and stay near their byte limit", () => {
   }
   const batches: string[][] = [];
   while (proposals.heldCount > 0) {
-    batches.push(proposals.takeHeld(700, 1).map(({ data }) => decode(InternalRaftRequest, data).put?.key ?? ""));
+    batches.push(
+      proposals.takeHeld(700, leading(1)).map(({ data }) => decode(InternalRaftRequest, data).put?.key ?? ""),
+    );
   }
   expect(batches).toEqual([
     ["a", "b"],
@@ -134,13 +151,13 @@ test("a burst waits here: only so many bytes are under way, and room is used as 
   const calls = Array.from({ length: 12 }, () =>
     track(big.propose({ put: PutRequest.create({ key: "k", value: Buffer.alloc(1 << 20) }) }, patient)),
   );
-  const taken = big.takeHeld(64 << 20, 1);
+  const taken = big.takeHeld(64 << 20, leading(1));
   expect(taken).toHaveLength(7);
-  expect(big.takeHeld(64 << 20, 1)).toEqual([]);
+  expect(big.takeHeld(64 << 20, leading(1))).toEqual([]);
   wakes = 0;
   big.applied(applied(taken[0]?.data ?? Buffer.alloc(0), 1));
   expect(wakes).toBe(1);
-  expect(big.takeHeld(64 << 20, 1)).toHaveLength(1);
+  expect(big.takeHeld(64 << 20, leading(1))).toHaveLength(1);
   await env.settle();
   expect(calls.filter(({ state }) => state === "applied 1")).toHaveLength(1);
 });

@@ -326,10 +326,12 @@ describe("leases", () => {
     expect(messages(check(long))).toContain("of a lease of 10 s");
   });
 
-  test("gone in bounded time once faults have ended, unless somebody renews it", () => {
-    const ended = (keep: boolean, expireAt: number): FakeCluster => {
+  test("gone in bounded time once faults have ended and the cluster has recovered, unless somebody renews it", () => {
+    const ended = (keep: boolean, expireAt: number, recoversAt = 0): FakeCluster => {
       const cluster = granted();
       cluster.history.world({ kind: "healed" });
+      cluster.now = Math.max(cluster.now, recoversAt);
+      cluster.history.world({ kind: "recovered" });
       for (; keep && cluster.now < 60_000; cluster.now += 5_000) cluster.ask(keepAlive);
       cluster.now = expireAt;
       if (expireAt < 60_000) expire(cluster);
@@ -342,6 +344,7 @@ describe("leases", () => {
     expect(messages(check(ended(true, 60_000)))).toBe("");
     expect(messages(check(ended(false, 60_000)))).toContain("is there after");
     expect(messages(check(ended(false, 50_000)))).toContain("is there after");
+    expect(messages(check(ended(false, 50_000, 35_000)))).toBe("");
   });
 });
 

@@ -9,7 +9,7 @@ import type {
   TxnOpResponse,
   TxnRequest,
 } from "../history.ts";
-import { isReadTxn } from "./model.ts";
+import { isReadTxn, isSerializableTxn } from "./model.ts";
 import { inRange } from "./model-store.ts";
 
 /** What one key holds, as far as the general checker cares: revisions are left out on purpose. */
@@ -95,7 +95,7 @@ function effectsOf({ request, outcome }: Operation, within: Within): ReadonlyMap
       if (response.kind !== request.kind) return NOTHING;
       return alternativesOf([effectsOfBranch([request], [response], within)]);
     case "txn": {
-      if (isReadTxn(request) && (response === undefined || hasSerializable(request))) return NOTHING;
+      if (isReadTxn(request) && (response === undefined || mayBeOld(request))) return NOTHING;
       if (response === undefined) {
         return alternativesOf(paths(request).map((ops) => effectsOfBranch(ops, undefined, within)));
       }
@@ -109,7 +109,9 @@ function effectsOf({ request, outcome }: Operation, within: Within): ReadonlyMap
   }
 }
 
-function hasSerializable(txn: TxnRequest): boolean {
+/** Some of what it reads; or all, for a transaction without ranges reads nothing but what it compares (TX-11). */
+function mayBeOld(txn: TxnRequest): boolean {
+  if (isSerializableTxn(txn)) return true;
   return [...txn.success, ...txn.failure].some((op) => op.kind === "range" && op.serializable);
 }
 

@@ -15,7 +15,7 @@ const MAX_KEY_REVISIONS = 64;
  * Never early: members end a lease by themselves no sooner than its time-to-live after its grant, and after the call of
  * any keep-alive that was answered with a time; nor sooner than a timeToLive said. What was answered is true: of a lease
  * that was there all the while nobody hears that it is unknown, and the other way round. Gone in bounded time: once faults
- * have ended, a lease that nobody renews ends a bounded time after its time-to-live (from the last leader's election on,
+ * have ended and the cluster has recovered (before, its majority may hang on members that still read the log), a lease that nobody renews ends a bounded time after its time-to-live (from the last leader's election on,
  * for a new leader counts anew). Its keys go with it, in one revision: that is the model's to say, and every reader's.
  */
 export function checkLeases(history: History, truth: Truth, placement: Placement): Verdict {
@@ -132,14 +132,14 @@ export function checkLeases(history: History, truth: Truth, placement: Placement
   }
 
   function endsInTime(life: LeaseLife): void {
-    const healed = history.worldEvents.find(({ event }) => event.kind === "healed");
+    const recovered = history.worldEvents.find(({ event }) => event.kind === "recovered");
     const settled = history.worldEvents.find(({ event }) => event.kind === "settled");
-    if (healed === undefined || settled === undefined) return;
+    if (recovered === undefined || settled === undefined) return;
     const ended = life.ended?.applied.at ?? Number.POSITIVE_INFINITY;
     const { electionMs, maxDrift } = history.facts;
     const election = history.leaders.findLast(({ at }) => at <= Math.min(ended, settled.at))?.at ?? 0;
     const renewed = Math.max(lastRenewal.get(life) ?? 0, life.granted.applied.at);
-    const from = Math.max(renewed, election, healed.at + 5 * electionMs);
+    const from = Math.max(renewed, election, recovered.at);
     const bound = from + (life.ttlSeconds * 1000 + 2 * electionMs) / (1 - maxDrift) + EXPIRY_SLACK_MS;
     if (bound > settled.at && ended > bound) return;
     findings.count("ended in time");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Outcome, RangeResponse, Response } from "../history.ts";
+import type { Outcome, RangeResponse, Response, TxnOp } from "../history.ts";
 import { del, FakeCluster, get, put, tampered, txn } from "./fake-cluster.ts";
 import { checkGeneral } from "./general.ts";
 import { checkLinearizability } from "./linearizability.ts";
@@ -290,6 +290,22 @@ describe("general linearizability", () => {
     expect(messages(verdict)).toBe("");
     expect(verdict.counts).toMatchObject({ keys: 3, undecided: 0 });
     expect(verdict.counts["operations"]).toBeGreaterThan(8);
+  });
+
+  test("TX-11: a transaction without any range may compare with an old state, one with a range may not", () => {
+    const seen = (ops: readonly TxnOp[]): string => {
+      const c = goodRun();
+      c.ask(put("b", "old"));
+      c.ask(put("b", "new"));
+      const isOld = [{ key: "b", rangeEnd: "", result: "equal", target: { kind: "value", value: "old" } }] as const;
+      c.ask(
+        txn(isOld, ops),
+        tampered((r) => (r.kind === "txn" ? { ...r, succeeded: true } : r)),
+      );
+      return messages(checkGeneral(c.history));
+    };
+    expect(seen([])).toBe("");
+    expect(seen([get("b")])).not.toBe("");
   });
 
   const wrongHistories: readonly (readonly [string, (cluster: FakeCluster) => void])[] = [

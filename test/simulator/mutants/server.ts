@@ -75,13 +75,9 @@ export const serverMutants: readonly Mutant[] = [
   // Lease time.
   {
     name: "expiry-by-a-deposed-leader",
-    file: "src/server/lease-clock.ts",
-    from: `      try {
-        await this.#deps.confirmLeadership();
-      } catch {`,
-    to: `      try {
-        await Promise.resolve();
-      } catch {`,
+    file: "src/server/proposals.ts",
+    from: `if (pending.leaderTerm !== 0 && (role !== "leader" || pending.leaderTerm !== term)) {`,
+    to: `if (pending.leaderTerm !== 0 && role !== "leader" && role !== "follower") {`,
     why:
       "A leader that was paused wakes up and finds a lease due that was renewed at its successor; it proposes the revoke " +
       "in the turn in which it learns of the successor, and the revoke goes there.",
