@@ -228,7 +228,8 @@ export class Operator {
     const id = first.response.added;
     const removal: OpenChange = { kind: "remove", number };
     const second = await this.#take({ change: removal, carryOut: (asked) => this.#askToRemove(asked, id) });
-    if (second.kind !== "ok") return;
+    // A machine that was started meanwhile has joined under the first id, or is about to.
+    if (second.kind !== "ok" || this.#deps.cluster.machines[number - 1]?.lives !== 0) return;
     const again: OpenChange = { kind: "addLearner", number };
     await this.#take({ change: again, carryOut: (asked) => this.#askToAdd(asked, number, true) });
   }
