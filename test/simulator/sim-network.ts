@@ -267,6 +267,8 @@ export class Network {
     const to = this.#hostOf(station, message.to);
     if (to === undefined) return;
     this.#deps.onSend(station.host, message);
+    if (world.trace.onLine !== undefined)
+      world.trace.say(world.now, station.owner.name, "sends", describe(message, to));
     const bytes = encode(raftpb.Message, toWire(message));
     const { drop, duplicate, reorder } = this.weather;
     if (drop > 0 && random.chance(drop)) {
@@ -504,4 +506,11 @@ function parseUrl(url: string): { readonly host: number; readonly path: string }
     hostsByUrl.set(url, parsed);
   }
   return parsed;
+}
+
+/** For readers of a trace. */
+function describe(message: Message, to: number): string {
+  const facts = Object.entries(message).filter(([name]) => name !== "type" && name !== "from" && name !== "to");
+  const words = facts.map(([name, value]) => `${name}=${Array.isArray(value) ? value.length : value}`);
+  return `${message.type} to m${to} ${words.join(" ")}`;
 }
