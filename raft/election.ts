@@ -32,9 +32,14 @@ export function tick(raft: Raft): void {
   else tickLeader(raft, raft.leadership);
 }
 
+/**
+ * Who waits for its disk stands when that is done. A request for votes would wait behind the same writes; only the new
+ * term would be out, in refused pre-votes, and put off those who can be elected: again and again while a disk hangs.
+ */
 function tickFollower(raft: Raft): void {
   raft.electionElapsed++;
   if (raft.electionElapsed < raft.electionTimeoutTicks || !isVoter(raft, raft.id)) return;
+  if (raft.log.writes.length > 0) return;
   restartElectionTimer(raft);
   campaign(raft, false);
 }
@@ -133,9 +138,11 @@ function voteRequest(raft: Raft, type: "MsgPreVote" | "MsgVote", to: NodeId, tra
   return { type, from: raft.id, to, term, index: lastIndex(log), logTerm: lastTerm(log), transfer };
 }
 
-/** The term and the vote are on disk. */
+/** The term and the vote are on disk. The others are asked now, and have from now on the time to answer. */
 export function onOwnVotePersisted(raft: Raft, term: number, vote: NodeId): void {
   if (raft.role !== "candidate" || term !== raft.term || vote !== raft.id) return;
+  if (raft.votes.has(raft.id)) return;
+  raft.electionElapsed = 0;
   raft.votes.set(raft.id, true);
   settle(raft);
 }
@@ -227,10 +234,14 @@ export function handleVoteRequest(raft: Raft, message: VoteRequest): void {
   });
 }
 
-/** Promises nothing, so it need not wait for the disk. */
+/**
+ * Promises nothing, so it needs no write. But a vote would wait for those that are under way, and so does the word that
+ * it would be given: who counts on a member whose disk hangs stands in vain, and puts off others by its term.
+ */
 export function answerPrevote(raft: Raft, message: VoteRequest, granted: boolean): void {
   const term = granted ? message.term : raft.term;
-  raft.outbox.push({ type: "MsgPreVoteResp", from: raft.id, to: message.from, term, ...verdict(raft, granted) });
+  const answers = granted ? raft.afterPersist : raft.outbox;
+  answers.push({ type: "MsgPreVoteResp", from: raft.id, to: message.from, term, ...verdict(raft, granted) });
 }
 
 function verdict({ log }: Raft, granted: boolean): Pick<VoteResponse, "reject" | "commit" | "logTerm"> {
