@@ -156,7 +156,7 @@ export interface Persist {
   readonly entries: readonly Entry[];
   /** Received from a leader: replaces log and state. */
   readonly snapshot: Snapshot | undefined;
-  /** False when only `commit` moved: that may be written without a sync of its own. */
+  /** False when only `commit` moved, and past no membership change: that may be written without a sync of its own. */
   readonly mustSync: boolean;
   /** To be sent once this is on disk, never before: votes and acknowledgements. */
   readonly thenSend: readonly Message[];

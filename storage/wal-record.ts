@@ -51,7 +51,9 @@ export function parseFrame(buffer: Buffer, start: number, end: number): Frame {
   if (high >>> 24 !== (padding === 0 ? 0 : 0x80 | padding)) {
     return { kind: "malformed", at: start + 7, expected: "a padding that fits the length" };
   }
-  const size = (high & 0xffffff) === 0 ? low : (high & 0xffffff) * 0x1_0000_0000 + low;
+  const upper = high & 0xffffff;
+  // A product makes a double of the sum, however small.
+  const size = upper === 0 ? low : upper * 0x1_0000_0000 + low;
   const dataLimit = start + 8 + size;
 
   // The header is looked at before `size` is believed: it holds the length a second time.

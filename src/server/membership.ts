@@ -48,7 +48,7 @@ const promotionErrors: readonly ApiError[] = [
   errors.timeoutWaitApplied,
 ];
 
-/** What one says that has not begun anything: whoever leads by now may be asked. */
+/** What one says (or 503, from one that starts) that has not begun anything: whoever leads by now may be asked. */
 const untried: readonly ApiError[] = [errors.notLeader, errors.tooManyRequests];
 
 /**

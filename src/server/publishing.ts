@@ -15,7 +15,7 @@ export interface PublishingDeps {
   readonly readBarrier: () => Promise<void>;
   readonly propose: (command: Command) => Promise<unknown>;
   readonly isStopping: () => boolean;
-  /** It was removed: nobody takes its proposals any more, and it will be stopped. */
+  /** It was removed, for good: nobody takes its proposals any more, and it waits for its stop. */
   readonly isLeaving: () => boolean;
 }
 

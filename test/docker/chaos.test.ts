@@ -232,15 +232,11 @@ describe.skipIf(!hasEngine)("the cluster of docker-compose.yml", () => {
     disturbed++;
 
     const since = performance.now();
-    const replace = await run(
-      "bash",
-      ["-eu", "-o", "pipefail", "-c", commandsOf("replace").replace("quorate_data2", volume)],
-      {
-        timeoutMs: 120_000,
-        env: { ...cluster.environment, ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: cluster.endpoints.join(",") },
-        cwd: root,
-      },
-    );
+    const replace = await run("bash", ["-eu", "-o", "pipefail", "-c", commandsOf("replace")], {
+      timeoutMs: 120_000,
+      env: { ...cluster.environment, ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: cluster.endpoints.join(",") },
+      cwd: root,
+    });
     expect(replace.code, `${replace.stdout}${replace.stderr}`).toBe(0);
     await lost.caughtUp(others(lost));
     await load.progress(100, 120_000);

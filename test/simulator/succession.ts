@@ -17,9 +17,9 @@ export interface SuccessionDeps {
 }
 
 /**
- * How a member is taken out. `cut`: its links lose everything; `held`: they hold it until they are mended, as connections do
- * that stall and do not break; `lag`: what it hears is older and older, and then it is not heard any more; `deaf`: it is heard and hears nobody; `pause`: its process stands still; `crash`: it loses its
- * links and then its process or its power.
+ * How a member is taken out. `cut`: its links lose everything; `held`: they hold it until they are mended, as connections
+ * do that stall and do not break; `lag`: what it hears is older and older, and then it is not heard any more; `deaf`: it is
+ * heard and hears nobody; `pause`: its process stands still; `crash`: it loses its links and then its process or its power.
  */
 const WAYS = ["cut", "cut", "cut", "held", "held", "lag", "lag", "deaf", "pause", "pause", "crash"] as const;
 type Way = (typeof WAYS)[number];

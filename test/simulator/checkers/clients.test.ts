@@ -204,6 +204,8 @@ describe("watch", () => {
       end(w);
     };
     expect(run(broken)).toBe("");
+    const justMade = (w: Watching): void => w.cluster.history.world({ kind: "settled" });
+    expect(run(justMade)).toBe("");
   });
 });
 

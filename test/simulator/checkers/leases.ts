@@ -15,8 +15,9 @@ const MAX_KEY_REVISIONS = 64;
  * Never early: members end a lease by themselves no sooner than its time-to-live after its grant, and after the call of
  * any keep-alive that was answered with a time; nor sooner than a timeToLive said. What was answered is true: of a lease
  * that was there all the while nobody hears that it is unknown, and the other way round. Gone in bounded time: once faults
- * have ended and the cluster has recovered (before, its majority may hang on members that still read the log), a lease that nobody renews ends a bounded time after its time-to-live (from the last leader's election on,
- * for a new leader counts anew). Its keys go with it, in one revision: that is the model's to say, and every reader's.
+ * have ended and the cluster has recovered (before, its majority may hang on members that still read the log), a lease
+ * that nobody renews ends a bounded time after its time-to-live (from the last leader's election on, for a new leader
+ * counts anew). Its keys go with it, in one revision: that is the model's to say, and every reader's.
  */
 export function checkLeases(history: History, truth: Truth, placement: Placement): Verdict {
   const findings = new Findings("leases", ["leases", "keep-alives", "times to live", "expired", "ended in time"]);

@@ -7,6 +7,7 @@ import { Findings, show, type Verdict } from "./verdict.ts";
 interface Watch {
   readonly id: bigint;
   readonly request: WatchRequest;
+  readonly createdAt: number;
   /** Every event of a lower revision that concerns the watch was received. */
   next: number;
   /** "overtaken": told that compaction passed it by. The client may still cancel it. */
@@ -41,16 +42,22 @@ export function checkWatches(history: History, truth: Truth): Verdict {
   ]);
   const settled = history.worldEvents.find(({ event }) => event.kind === "settled");
   for (const stream of history.streams) {
-    new StreamCheck(stream, truth, findings).run(settled && settledRevision(history, truth, settled));
+    new StreamCheck(stream, truth, findings).run(settled && endOf(history, truth, settled));
   }
   return findings.verdict();
 }
 
-/** Revisions this old at the end have reached every watch that is still open. */
-function settledRevision({ facts }: History, truth: Truth, settled: Stamp): number {
-  let revision = truth.revision;
-  while (revision > 1 && (truth.revisionApplied[revision]?.at ?? 0) > settled.at - 2 * facts.electionMs) revision--;
-  return revision;
+/** What must have reached every watch that is still open in the end and was not made at the last moment. */
+interface End {
+  readonly revision: number;
+  readonly createdBefore: number;
+}
+
+function endOf({ facts }: History, truth: Truth, settled: Stamp): End {
+  const createdBefore = settled.at - 2 * facts.electionMs;
+  let { revision } = truth;
+  while (revision > 1 && (truth.revisionApplied[revision]?.at ?? 0) > createdBefore) revision--;
+  return { revision, createdBefore };
 }
 
 class StreamCheck {
@@ -69,7 +76,7 @@ class StreamCheck {
     this.#findings = findings;
   }
 
-  run(endRevision: number | undefined): void {
+  run(end: End | undefined): void {
     for (const record of this.#stream.records) {
       switch (record.kind) {
         case "create":
@@ -90,7 +97,7 @@ class StreamCheck {
           return;
       }
     }
-    if (endRevision !== undefined) this.#atEnd(endRevision);
+    if (end !== undefined) this.#atEnd(end);
   }
 
   #report(message: string, { at }: Stamp): void {
@@ -139,6 +146,7 @@ class StreamCheck {
       next: request.startRevision > 0 ? request.startRevision : response.revision + 1,
       state: "live",
       cancelAsked: false,
+      createdAt: stamp.at,
       fragments: [],
     });
   }
@@ -317,11 +325,11 @@ class StreamCheck {
     return compactRevisionAt(this.#truth, stamp.seq) >= change.kv.modRevision ? undefined : "has lost its prev_kv";
   }
 
-  #atEnd(endRevision: number): void {
+  #atEnd({ revision, createdBefore }: End): void {
     const stamp = this.#stream.records.at(-1) ?? this.#stream.opened;
     for (const watch of this.#watches.values()) {
-      if (watch.state !== "live" || watch.cancelAsked) continue;
-      const missing = this.#firstMissing(watch, endRevision, stamp);
+      if (watch.state !== "live" || watch.cancelAsked || watch.createdAt > createdBefore) continue;
+      const missing = this.#firstMissing(watch, revision, stamp);
       if (missing !== undefined) this.#report(`watch ${watch.id} never got ${show(missing)}`, stamp);
       this.#findings.count("complete at the end");
     }
