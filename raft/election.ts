@@ -8,7 +8,7 @@
  */
 
 import { must } from "./assert.ts";
-import { commitTo, isUpToDate, lastConfChangeBetween, lastIndex, lastTerm, termAt } from "./log.ts";
+import { commitInForce, commitTo, isUpToDate, lastConfChangeBetween, lastIndex, lastTerm, termAt } from "./log.ts";
 import { appendProposals } from "./proposals.ts";
 import { isMajority, tally } from "./quorum.ts";
 import { broadcastHeartbeat, onOwnProgress, tickLogReads } from "./replication.ts";
@@ -246,7 +246,8 @@ export function answerPrevote(raft: Raft, message: VoteRequest, granted: boolean
 
 function verdict({ log }: Raft, granted: boolean): Pick<VoteResponse, "reject" | "commit" | "logTerm"> {
   if (granted) return { reject: false, commit: 0, logTerm: 0 };
-  return { reject: true, commit: log.commit, logTerm: must(termAt(log, log.commit), "committed entries have terms") };
+  const commit = commitInForce(log);
+  return { reject: true, commit, logTerm: must(termAt(log, commit), "committed entries have terms") };
 }
 
 // Handing over.

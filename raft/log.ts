@@ -40,12 +40,16 @@ export interface Write {
   readonly vote: NodeId;
   /** Index of the snapshot it installs, or 0. */
   readonly snapshotIndex: number;
+  /** Commit index on disk after it. */
+  readonly commit: number;
 }
 
 export interface Log {
   before: { readonly index: number; readonly term: number };
   readonly entries: Entry[];
   commit: number;
+  /** The first committed membership change whose commit index is not on disk yet, or 0. See commitInForce. */
+  unsettledChange: number;
   /** Last index handed out in Ready.committed. */
   handed: number;
   /** Last index that the state machine reported. */
@@ -95,6 +99,7 @@ export function restoreLog(restored: Restored): Log {
     before: { index: before.index, term: before.term },
     entries: [...entries],
     commit,
+    unsettledChange: 0,
     handed: applied,
     applied,
     taken: last,
@@ -195,12 +200,35 @@ function lowerClaims(log: Log, through: number): void {
 
 export function commitTo(log: Log, index: number): void {
   assert(index <= lastIndex(log), `commit ${index} is beyond the last entry ${lastIndex(log)}`);
-  if (index > log.commit) log.commit = index;
+  if (index <= log.commit) return;
+  if (log.unsettledChange === 0) log.unsettledChange = firstConfChangeBetween(log, log.commit + 1, index);
+  log.commit = index;
 }
 
-/** Committed entries that are on disk and were not handed out; marks them as handed out. */
+function firstConfChangeBetween(log: Log, from: number, through: number): number {
+  for (let index = from; index <= through; index++) if (entryAt(log, index).type !== 0) return index;
+  return 0;
+}
+
+/** The disk holds this commit index. */
+export function commitPersisted(log: Log, index: number): void {
+  if (log.unsettledChange === 0 || index < log.unsettledChange) return;
+  log.unsettledChange = firstConfChangeBetween(log, index + 1, log.commit);
+}
+
+/**
+ * How far the log may be applied, and told to be committed. A commit index can be lost with the power, for a majority
+ * tells it again; but a change of the membership must not be in force before its commit index is on this disk. The
+ * schedule: of two members one is removed, applies that and ends; the other has applied it, too, and loses its power
+ * before disk or state store have it. It comes back with the votes of both to count, and never leads again.
+ */
+export function commitInForce(log: Log): number {
+  return log.unsettledChange === 0 ? log.commit : log.unsettledChange - 1;
+}
+
+/** Committed entries that are on disk, in force, and were not handed out; marks them as handed out. */
 export function takeCommitted(log: Log, maxBytes: number): readonly Entry[] {
-  const entries = entriesBetween(log, log.handed + 1, Math.min(log.commit, log.stable), maxBytes);
+  const entries = entriesBetween(log, log.handed + 1, Math.min(commitInForce(log), log.stable), maxBytes);
   log.handed += entries.length;
   return entries;
 }
@@ -232,6 +260,7 @@ export function resetToSnapshot(log: Log, index: number, term: number): void {
   log.unappliedBytes = 0;
   log.before = { index, term };
   log.commit = index;
+  log.unsettledChange = 0;
   log.handed = index;
   log.taken = index;
   log.storedFrom = index + 1;

@@ -7,7 +7,7 @@
 
 import { assert } from "./assert.ts";
 import { onOwnVotePersisted } from "./election.ts";
-import { appliedTo, entriesBetween, lastConfChangeBetween, lastIndex } from "./log.ts";
+import { appliedTo, commitPersisted, entriesBetween, lastConfChangeBetween, lastIndex } from "./log.ts";
 import { onOwnProgress } from "./replication.ts";
 import type { Raft } from "./state.ts";
 import type { Message, Persist } from "./types.ts";
@@ -19,9 +19,7 @@ export function takePersist(raft: Raft): Persist | undefined {
   const snapshot = raft.receivedSnapshot;
   const voted = term !== told.term || vote !== told.vote;
   const moved = voted || log.commit !== told.commit;
-  // A commit index can be lost, for a majority tells it again; but not when the majority of before is no more. Of two
-  // members one is removed and stops. If the power then fails at the other before its state store has the removal, it
-  // comes back with the votes of both to count, and never leads again.
+  // See commitInForce.
   const changed = lastConfChangeBetween(log, told.commit + 1, log.commit) > 0;
   if (!moved && entries.length === 0 && snapshot === undefined) {
     if (raft.afterPersist.length === 0) return undefined;
@@ -41,6 +39,7 @@ export function takePersist(raft: Raft): Persist | undefined {
     term,
     vote,
     snapshotIndex: snapshot?.metadata.index ?? 0,
+    commit: log.commit,
   });
   return {
     seq: raft.lastSeq,
@@ -64,6 +63,7 @@ export function onPersisted(raft: Raft, seq: number): void {
   while (done !== undefined && done.seq <= seq) {
     log.writes.shift();
     log.stable = Math.max(log.stable, done.through);
+    commitPersisted(log, done.commit);
     appliedTo(log, done.snapshotIndex);
     onOwnVotePersisted(raft, done.term, done.vote);
     done = log.writes[0];

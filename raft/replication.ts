@@ -7,7 +7,7 @@
  */
 
 import type { Log } from "./log.ts";
-import { commitTo, entriesBetween, entryBytes, lastIndex, lastWithTermUpTo, merge, termAt } from "./log.ts";
+import { commitInForce, commitTo, entriesBetween, entryBytes, lastIndex, lastWithTermUpTo, merge, termAt } from "./log.ts";
 import type { Progress } from "./progress.ts";
 import {
   becomeProbe,
@@ -62,7 +62,7 @@ export function broadcastHeartbeat(raft: Raft, leadership: Leadership): void {
 
 /** Never tells a follower of a commit beyond what it is known to hold: it may have something else there. */
 export function sendHeartbeat(raft: Raft, pr: Progress, context: Uint8Array): void {
-  const commit = Math.min(pr.match, raft.log.commit);
+  const commit = Math.min(pr.match, commitInForce(raft.log));
   raft.outbox.push({ type: "MsgHeartbeat", from: raft.id, to: pr.id, term: raft.term, commit, context });
 }
 
@@ -101,14 +101,14 @@ function wantsAppend(raft: Raft, pr: Progress): boolean {
       return !pr.probeSent;
     case "replicate": {
       const full = isWindowFull(pr, config.maxInflight, config.maxInflightBytes);
-      const news = pr.next <= lastIndex(log) || pr.sentCommit < Math.min(log.commit, pr.next - 1);
+      const news = pr.next <= lastIndex(log) || pr.sentCommit < Math.min(commitInForce(log), pr.next - 1);
       return pr.nudge || (news && !full);
     }
   }
 }
 
 function sendEntries(raft: Raft, pr: Progress, prevTerm: number, entries: readonly Entry[]): void {
-  const { commit } = raft.log;
+  const commit = commitInForce(raft.log);
   const index = pr.next - 1;
   let bytes = 0;
   for (const entry of entries) bytes += entryBytes(entry);
