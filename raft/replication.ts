@@ -7,7 +7,16 @@
  */
 
 import type { Log } from "./log.ts";
-import { commitInForce, commitTo, entriesBetween, entryBytes, lastIndex, lastWithTermUpTo, merge, termAt } from "./log.ts";
+import {
+  commitInForce,
+  commitTo,
+  entriesBetween,
+  entryBytes,
+  lastIndex,
+  lastWithTermUpTo,
+  merge,
+  termAt,
+} from "./log.ts";
 import type { Progress } from "./progress.ts";
 import {
   becomeProbe,
