@@ -176,8 +176,8 @@ export const raftMutants: readonly Mutant[] = [
   {
     name: "heartbeat-commit-not-bounded",
     file: "raft/replication.ts",
-    from: `const commit = Math.min(pr.match, raft.log.commit);`,
-    to: `const commit = raft.log.commit;`,
+    from: `const commit = Math.min(pr.match, commitInForce(raft.log));`,
+    to: `const commit = commitInForce(raft.log);`,
     why: "A heartbeat commits entries that the follower has from an old leader and that were replaced elsewhere.",
     seenBy: ["log-matching", "state-hash", "durability", "member", "liveness"],
   },
@@ -271,8 +271,8 @@ export const raftMutants: readonly Mutant[] = [
   {
     name: "applies-before-its-own-disk",
     file: "raft/log.ts",
-    from: `const entries = entriesBetween(log, log.handed + 1, Math.min(log.commit, log.stable), maxBytes);`,
-    to: `const entries = entriesBetween(log, log.handed + 1, log.commit, maxBytes);`,
+    from: `const entries = entriesBetween(log, log.handed + 1, Math.min(commitInForce(log), log.stable), maxBytes);`,
+    to: `const entries = entriesBetween(log, log.handed + 1, commitInForce(log), maxBytes);`,
     why: "The state store gets ahead of the log that it is recovered from.",
     seenBy: ["durability", "member"],
   },
