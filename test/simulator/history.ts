@@ -340,6 +340,8 @@ export interface RunFacts {
   readonly heartbeatMs: number;
   /** A member's monotonic clock runs between (1 - maxDrift) and (1 + maxDrift) times as fast as true time. */
   readonly maxDrift: number;
+  /** So many leases a leader ends in a second at most; those that are due wait for each other. */
+  readonly expiriesPerSecond: number;
 }
 
 export interface Violation {

@@ -13,7 +13,7 @@ import { observeMessage } from "./probes.ts";
 import { QuorumWatch } from "./quorum-watch.ts";
 import { Random } from "./random.ts";
 import { Roster } from "./roster.ts";
-import { restoreLimits, setLimits } from "./sim-limits.ts";
+import { expiriesPerSecond, restoreLimits, setLimits } from "./sim-limits.ts";
 import { Network } from "./sim-network.ts";
 import { ClientPort } from "./sim-rpc.ts";
 import { describePlan, type Plan } from "./swarm.ts";
@@ -112,7 +112,12 @@ class Run {
     this.world = world;
     world.trace.onLine = options.onLine;
     const history = new History(
-      { electionMs: plan.electionMs, heartbeatMs: plan.heartbeatMs, maxDrift: plan.drift },
+      {
+        electionMs: plan.electionMs,
+        heartbeatMs: plan.heartbeatMs,
+        maxDrift: plan.drift,
+        expiriesPerSecond: expiriesPerSecond(plan),
+      },
       () => world.now,
     );
     this.history = history;

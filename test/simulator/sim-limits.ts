@@ -10,6 +10,13 @@ const PRODUCTION: Limits = { ...limits };
 /** A store that takes longer for its few entries at a time would hold the cluster up for good. */
 const QUICK_STORE_MS = 20;
 
+const TINY_EXPIRIES = 5;
+
+export function expiriesPerSecond({ tinyLimits }: Plan): number {
+  const perScan = tinyLimits ? TINY_EXPIRIES : PRODUCTION.leaseExpiriesPerScan;
+  return (perScan * 1000) / PRODUCTION.leaseScanMs;
+}
+
 const SLOW_APPLY = {
   raftCommittedBytes: 1,
   applyTurnMs: 0,
@@ -43,7 +50,7 @@ export function setLimits(plan: Plan): void {
     watchSliceWatchers: 2,
     // With the tiny requests of cluster.ts: fragments of 400 bytes.
     watchFragmentOverheadBytes: -2_600,
-    leaseExpiriesPerScan: 5,
+    leaseExpiriesPerScan: TINY_EXPIRIES,
     leaseRevokesInFlight: 1,
   } satisfies Partial<Limits>);
 }

@@ -85,7 +85,7 @@ export class FakeCluster {
   #index = 0;
 
   constructor(maxDrift = 0) {
-    const facts = { electionMs: 1000, heartbeatMs: 100, maxDrift };
+    const facts = { electionMs: 1000, heartbeatMs: 100, maxDrift, expiriesPerSecond: 1_000 };
     this.history = new History(facts, () => this.now);
     this.model = new Model(minTtlSeconds(facts));
   }

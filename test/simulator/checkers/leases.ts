@@ -137,11 +137,14 @@ export function checkLeases(history: History, truth: Truth, placement: Placement
     const settled = history.worldEvents.find(({ event }) => event.kind === "settled");
     if (recovered === undefined || settled === undefined) return;
     const ended = life.ended?.applied.at ?? Number.POSITIVE_INFINITY;
-    const { electionMs, maxDrift } = history.facts;
+    const { electionMs, maxDrift, expiriesPerSecond } = history.facts;
     const election = history.leaders.findLast(({ at }) => at <= Math.min(ended, settled.at))?.at ?? 0;
     const renewed = Math.max(lastRenewal.get(life) ?? 0, life.granted.applied.at);
     const from = Math.max(renewed, election, recovered.at);
-    const bound = from + (life.ttlSeconds * 1000 + 2 * electionMs) / (1 - maxDrift) + EXPIRY_SLACK_MS;
+    // All that were there at the time may be due at once.
+    const queue = truth.leases.filter((other) => (other.ended?.applied.at ?? Number.POSITIVE_INFINITY) > from).length;
+    const waitsMs = (1000 * queue) / expiriesPerSecond;
+    const bound = from + (life.ttlSeconds * 1000 + 2 * electionMs + waitsMs) / (1 - maxDrift) + EXPIRY_SLACK_MS;
     if (bound > settled.at && ended > bound) return;
     findings.count("ended in time");
     if (ended <= bound) return;

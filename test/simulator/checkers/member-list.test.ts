@@ -12,7 +12,10 @@ const row = (number: number, isLearner = false): ListedMember => ({
 
 /** A list of members that changes, and clients that ask for it. */
 class Stage {
-  readonly history = new History({ electionMs: 1000, heartbeatMs: 100, maxDrift: 0 }, () => 0);
+  readonly history = new History(
+    { electionMs: 1000, heartbeatMs: 100, maxDrift: 0, expiriesPerSecond: 1_000 },
+    () => 0,
+  );
   #index = 0;
 
   /** The next entry makes this list. The first one is the founding. */

@@ -14,7 +14,10 @@ const e = (index: number, term: number, hash = index * 100 + term): LogEntry => 
 /** One checker, told what members do. */
 class Stage {
   now = 0;
-  readonly history = new History({ electionMs: 1000, heartbeatMs: 100, maxDrift: 0 }, () => this.now);
+  readonly history = new History(
+    { electionMs: 1000, heartbeatMs: 100, maxDrift: 0, expiriesPerSecond: 1_000 },
+    () => this.now,
+  );
   readonly checker: ProbeChecker;
   readonly #lives = new Map<number, number>();
 
