@@ -100,7 +100,9 @@ class Run {
   /** Machines that somebody is on the way to start for a member that was added. */
   readonly #called = new Set<Machine>();
   /** Lost disks whose return must be refused: who could have told at the start. */
-  readonly #witnesses = new Map<Life, readonly Life[]>();
+  readonly #witnesses = new Map<Life, { readonly lives: readonly Life[]; readonly faultChanges: number }>();
+  /** Times that a fault began or ended. */
+  #faultChanges = 0;
 
   constructor(plan: Plan, options: RunOptions) {
     this.#plan = plan;
@@ -184,7 +186,10 @@ class Run {
       counts,
       history,
       clients: this.#workload.clients,
-      onChange: () => this.#changed(),
+      onChange: () => {
+        this.#faultChanges++;
+        this.#changed();
+      },
     });
     this.#operator =
       plan.membership &&
@@ -406,7 +411,8 @@ class Run {
       this.#cluster.start(machine);
       this.#faults.started(machine);
       if (machine.damage === "lost" && machine.life !== undefined) {
-        this.#witnesses.set(machine.life, this.#whoKnows(machine.number));
+        const lives = this.#whoKnows(machine.number);
+        this.#witnesses.set(machine.life, { lives, faultChanges: this.#faultChanges });
       }
     });
   }
@@ -468,7 +474,9 @@ class Run {
       case "lost": {
         // It asked the first that answered, who may not know; or nobody knows it any more.
         if (!machine.isFounder || !this.#roster.isMember(machine.number)) throw new Retired("a lost disk comes back");
-        const witnesses = this.#witnesses.get(life) ?? [];
+        const { lives, faultChanges } = this.#witnesses.get(life) ?? { lives: [], faultChanges: 0 };
+        // What a fault held up in between may have been the answer.
+        const witnesses = faultChanges === this.#faultChanges ? lives : [];
         const now = this.#whoKnows(machine.number);
         if (witnesses.some((witness) => now.includes(witness))) {
           this.#report("second life", `${life.name} lost its disk and starts as new, though members know that it ran`);
