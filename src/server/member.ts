@@ -181,7 +181,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
     onSnapshotStatus: (id, ok) => inbox({ kind: "snapshotReport", to: id, ok }),
-    onRemoved: () => leave(),
+    onRemoved: () => leave("refused"),
     isRemoved: (id) => machine.cluster.isRemoved(id),
     handle: (method, path, body, headers) => routes(method, path, body, headers),
   };
@@ -266,15 +266,19 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   const isMember = (): boolean => machine.cluster.member(memberId) !== undefined;
 
   let leaving = false;
-  const leave = (): void => {
-    if (leaving || stopping) return;
+  // Nobody takes its proposals any more: callers had better ask another member than wait for their time-out.
+  const turnCallersAway = (): void => {
+    proposals.stop();
+    reads.stop();
+  };
+  /** Others may refuse it while the entry that says why is still on its way to its own disk. */
+  const leave = (because: "applied" | "refused"): void => {
+    if (stopping) return;
+    // The one who asked for the removal may be among the callers, and gets the answer first.
+    if (because === "applied") env.nextTurn(turnCallersAway);
+    if (leaving) return;
     leaving = true;
-    // Nobody takes its proposals any more: callers had better ask another member than wait for their time-out. The one
-    // who asked for the removal may be among them, and gets the answer first.
-    env.nextTurn(() => {
-      proposals.stop();
-      reads.stop();
-    });
+    if (because === "refused") env.setTimer(turnCallersAway, config.electionMs);
     env.setTimer(() => {
       if (!stopping) deps.onRemoved();
     }, REMOVED_LINGER_ELECTIONS * config.electionMs);
@@ -293,7 +297,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
         log.info(peer, "removed member");
         if (change.node !== memberId) return;
         log.warn(peer, "the member has been permanently removed from the cluster");
-        leave();
+        leave("applied");
         return;
       default:
         unreachable(change);
@@ -409,7 +413,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   inbox = (input) => node.enqueue(input);
   setPeers();
-  if (machine.cluster.isRemoved(memberId)) leave();
+  if (machine.cluster.isRemoved(memberId)) leave("applied");
   node.start();
   formerLife.start();
   compactor.resume();

@@ -44,7 +44,10 @@ export function joining(
 }
 
 export async function idOf(cluster: Cluster, member: MemberProcess): Promise<string> {
-  for (const line of (await etcdctl(endpointsOf(cluster), "member", "list")).split("\n")) {
+  // A learner answers no such question: of several members the others are asked.
+  const others = cluster.members.filter((other) => other !== member && other.running).map(({ endpoint }) => endpoint);
+  const asked = others.length > 0 ? others : [member.endpoint];
+  for (const line of (await etcdctl(asked, "member", "list")).split("\n")) {
     const [id, , , peers] = line.split(", ");
     if (id !== undefined && peers === member.peerUrl) return id;
   }
