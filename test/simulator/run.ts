@@ -452,14 +452,15 @@ class Run {
   }
 
   /**
-   * Exit code 0. While no other member that runs has applied the removal, its answers may be needed for the others to
-   * learn of it (raft/README.md): then a supervisor starts it again, as docker-compose.yml does.
+   * Exit code 0. While no voter that runs has applied the removal, its answers may be needed for them to learn of it
+   * (raft/README.md): then a supervisor starts it again, as docker-compose.yml does. A learner that knows helps nobody:
+   * it is not asked for its vote.
    */
   #judgeRemoval({ machine, name, booted }: Life): void {
     const id = booted?.memberId ?? 0n;
     if (!this.#roster.wasRemoved(id)) this.#report("member", `${name} ended as one that was removed, and is a member`);
-    const others = this.#sound().filter(({ life }) => life?.booted !== undefined);
-    if (!others.some(({ life }) => life?.booted?.machine.cluster.isRemoved(id))) return;
+    const voters = this.#running().map((number) => this.#cluster.machines[number - 1]);
+    if (!voters.some((voter) => voter?.life?.booted?.machine.cluster.isRemoved(id))) return;
     machine.retired = true;
     this.counts.add("removed member ended");
   }
