@@ -1,0 +1,154 @@
+import { decode } from "../../proto/codec.ts";
+import type { WatchCreateRequest, WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import * as mvccpb from "../../proto/generated/mvccpb.ts";
+import type { ApiClient } from "../e2e/client.ts";
+import { show } from "./operation.ts";
+
+/** What one watch has said, from its creation to its end, in order. How it came in responses is left to each server. */
+type Record = string[];
+
+export interface Created {
+  readonly watchId: bigint;
+  readonly isAlive: boolean;
+  readonly cancelReason: string;
+}
+
+const LIMIT_MS = 10_000;
+const AGAIN_MS = 120;
+
+/** A stream of watches whose answers are waited for one by one, and whose events are collected. */
+export class WatchStream {
+  readonly #stream: ReturnType<ApiClient["watch"]>;
+  /** By watch id; a watch id that is used again goes on with the record of the first. */
+  readonly #records = new Map<bigint, Record>();
+  /** Where the living ones began. */
+  readonly #alive = new Map<bigint, number>();
+  readonly #responses: WatchResponse[] = [];
+  readonly violations: string[] = [];
+  #lastRevision = new Map<bigint, number>();
+  #ended: Error | undefined;
+  #wake: (() => void)[] = [];
+
+  constructor(client: ApiClient) {
+    this.#stream = client.watch();
+    this.#stream.on("data", (response: WatchResponse) => this.#take(response));
+    this.#stream.on("error", (error: Error) => {
+      this.#ended = error;
+      this.#woken();
+    });
+  }
+
+  close(): void {
+    this.#stream.cancel();
+  }
+
+  /** Everything that was said so far. */
+  get said(): string {
+    const rows = [...this.#records].sort(([a], [b]) => (a < b ? -1 : 1));
+    return rows.map(([id, record]) => `watch ${id}: ${record.join("; ")}`).join("\n");
+  }
+
+  /** What the server says to its creation; one that begins in the past has caught up when this resolves. */
+  async create(request: WatchCreateRequest): Promise<Created> {
+    this.#send({ requestUnion: { kind: "createRequest", value: request } });
+    const { watchId, canceled, cancelReason, header } = await this.#next((response) => response.created);
+    if (!canceled) {
+      this.#alive.set(watchId, request.startRevision);
+      this.#lastRevision.set(watchId, 0);
+      const revision = header?.revision ?? 0;
+      const isHistory = request.startRevision > 0 && request.startRevision <= revision;
+      // The next compaction would overtake it on one side and not on the other.
+      if (isHistory) await this.#progressed(revision, () => this.#alive.has(watchId));
+    }
+    return { watchId, isAlive: !canceled, cancelReason };
+  }
+
+  /** An unknown id gets no answer (W-10). */
+  async cancel(watchId: bigint): Promise<string> {
+    const isAlive = this.#alive.has(watchId);
+    this.#send({ requestUnion: { kind: "cancelRequest", value: { watchId } } });
+    if (!isAlive) return "nothing to cancel";
+    const { cancelReason } = await this.#next((response) => response.canceled && response.watchId === watchId);
+    return show({ cancelReason });
+  }
+
+  /** Asks for progress until it has come as far as the store, which nobody changes meanwhile. */
+  async progress(revision: number): Promise<string> {
+    // A watch that begins in the future holds back the progress of its stream (W-11).
+    if (this.#alive.size === 0 || [...this.#alive.values()].some((start) => start > revision)) return "nothing to ask";
+    return (await this.#progressed(revision, () => true)) ? "progress" : "no progress";
+  }
+
+  async #progressed(revision: number, goesOn: () => boolean): Promise<boolean> {
+    for (const deadline = Date.now() + LIMIT_MS; Date.now() < deadline && goesOn(); ) {
+      this.#send({ requestUnion: { kind: "progressRequest", value: {} } });
+      const reply = await this.#maybe(
+        ({ watchId, created, header }) => watchId === -1n && !created && (header?.revision ?? 0) >= revision,
+        AGAIN_MS,
+      );
+      if (reply?.header?.revision === revision) return true;
+      if (reply !== undefined) return false;
+    }
+    return false;
+  }
+
+  #send(request: WatchRequest): void {
+    this.#stream.write(request);
+  }
+
+  #take(response: WatchResponse): void {
+    const { watchId, created, canceled, compactRevision, cancelReason, events } = response;
+    if (watchId !== -1n) {
+      const record = this.#records.get(watchId) ?? [];
+      this.#records.set(watchId, record);
+      if (created) record.push("created");
+      for (const bytes of events) this.#event(watchId, record, decode(mvccpb.Event, bytes));
+      if (canceled) {
+        record.push(show({ canceled, compactRevision, cancelReason }));
+        // etcd waits for a dead watch when it is asked for progress, until its client lets go of it, too (W-11).
+        if (compactRevision > 0) this.#send({ requestUnion: { kind: "cancelRequest", value: { watchId } } });
+        this.#alive.delete(watchId);
+      }
+    }
+    this.#responses.push(response);
+    this.#woken();
+  }
+
+  #event(watchId: bigint, record: Record, { type, kv, prevKv }: mvccpb.Event): void {
+    const pair = decode(mvccpb.KeyValue, kv);
+    const last = this.#lastRevision.get(watchId) ?? 0;
+    if (pair.modRevision < last) this.violations.push(`watch ${watchId}: ${pair.modRevision} after ${last}`);
+    this.#lastRevision.set(watchId, pair.modRevision);
+    const before = prevKv === undefined ? undefined : decode(mvccpb.KeyValue, prevKv);
+    record.push(`${type === 0 ? "put" : "delete"} ${show(pair)}${before === undefined ? "" : ` was ${show(before)}`}`);
+  }
+
+  async #next(wanted: (response: WatchResponse) => boolean): Promise<WatchResponse> {
+    const found = await this.#maybe(wanted, LIMIT_MS);
+    if (found === undefined) throw new Error(`a watch stream did not answer within ${LIMIT_MS} ms`);
+    return found;
+  }
+
+  /** The first such response that nobody has waited for. */
+  async #maybe(wanted: (response: WatchResponse) => boolean, limitMs: number): Promise<WatchResponse | undefined> {
+    const deadline = Date.now() + limitMs;
+    for (;;) {
+      const at = this.#responses.findIndex(wanted);
+      if (at >= 0) return this.#responses.splice(0, at + 1).at(-1);
+      if (this.#ended !== undefined) throw this.#ended;
+      const left = deadline - Date.now();
+      if (left <= 0) return undefined;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#wake.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  #woken(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
