@@ -25,7 +25,7 @@ async function main(words: readonly string[]): Promise<number> {
     },
   });
   if (etcdBinary === undefined) {
-    process.stderr.write("SKIPPED: no etcd on PATH and no ETCD_BIN; npm test -- test/oracle brings one on a Debian\n");
+    process.stderr.write("there is no etcd to compare with: have one on PATH, or name it in ETCD_BIN\n");
     return 1;
   }
   const [seeds, ops, members] = [Number(values.seeds), Number(values.ops), Number(values.members)];
