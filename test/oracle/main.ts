@@ -11,7 +11,7 @@ import { type Difference, explain, findDifference, replay, shrink } from "./diff
 import type { Operation } from "./operation.ts";
 import { withPair } from "./pair.ts";
 
-const SHRINK_TRIES = 60;
+const SHRINK_TRIES = 150;
 
 async function main(words: readonly string[]): Promise<number> {
   const { values } = parseArgs({
