@@ -87,9 +87,9 @@ export const membershipMutants: readonly Mutant[] = [
   {
     name: "removed-member-stays",
     file: "src/server/member.ts",
-    from: `    if (leaving || stopping) return;
+    from: `    if (leaving) return;
     leaving = true;`,
-    to: `    if (leaving || stopping || machine.cluster.isRemoved(memberId)) return;
+    to: `    if (leaving || machine.cluster.isRemoved(memberId)) return;
     leaving = true;`,
     why: "A member that applied its own removal takes it for dealt with, whoever tells it, and never ends.",
     seenBy: ["liveness"],
