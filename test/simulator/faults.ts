@@ -144,6 +144,11 @@ export class Faults {
     world.schedule(undefined, trap.delayMs, "crash after a promise", () => life.end({ kind: "powerLoss" }));
   }
 
+  /** A member has a message, and has yet to act on it. */
+  heard(host: number, message: Message): void {
+    this.#succession?.heard(host, message);
+  }
+
   /** Something was seen in a member. */
   seen(probe: Probe): void {
     this.#succession?.seen(probe);

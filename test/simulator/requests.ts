@@ -118,6 +118,11 @@ export class Requests {
     });
   }
 
+  /** All keys as of then, from the member's own state. */
+  wholeRange(revision: number): RangeRequest {
+    return RangeRequest.create({ key: "k", rangeEnd: "l", revision, serializable: true });
+  }
+
   deleteRange(): DeleteRangeRequest {
     return DeleteRangeRequest.create({ ...this.range(), prevKv: this.#random.chance(0.4) });
   }

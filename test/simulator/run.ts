@@ -136,6 +136,7 @@ class Run {
         if (life !== undefined) observeMessage(message, life.observer);
         this.#faults.sent(host, message);
       },
+      onTaken: (host, message) => this.#faults.heard(host, message),
     });
     this.#network = network;
     network.weather.meanMs = plan.meanLatencyMs;

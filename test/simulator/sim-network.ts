@@ -74,6 +74,8 @@ export interface NetworkDeps {
   readonly counts: FaultCounts;
   /** Sees every message as it leaves its member. */
   readonly onSend: (host: number, message: Message) => void;
+  /** Sees every message that its receiver has just taken. */
+  readonly onTaken: (host: number, message: Message) => void;
 }
 
 /** Milliseconds that a message is late for each one that the lag lasts. */
@@ -341,6 +343,7 @@ export class Network {
       station.met.set(sender, from.host);
     }
     station.callbacks.onMessage(message);
+    this.#deps.onTaken(station.host, message);
   }
 
   #tellRemoved(station: Station): void {

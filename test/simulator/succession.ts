@@ -24,9 +24,13 @@ export interface SuccessionDeps {
 const WAYS = ["cut", "cut", "cut", "held", "held", "lag", "lag", "deaf", "pause", "pause", "crash"] as const;
 type Way = (typeof WAYS)[number];
 
-/** The moment at which a leader is struck, and how long after it. */
+/**
+ * The moment at which a leader is struck, and how long after it. `confirms`: it stands still in the moment in which it
+ * hears that its followers still follow, before it makes use of that; `changes`: it has applied a change of the
+ * membership, and the others know of it and cannot apply it, for their stores hang.
+ */
 interface Strike {
-  readonly moment: "elected" | "acknowledged" | "commits";
+  readonly moment: "elected" | "acknowledged" | "commits" | "confirms" | "changes";
   /** 1: the first of the term (its empty entry); more: what clients wrote. */
   left: number;
   readonly delayMs: number;
@@ -35,6 +39,7 @@ interface Strike {
 interface Out {
   readonly machine: Machine;
   readonly way: Way;
+  readonly moment: Strike["moment"];
   readonly comeBack: () => void;
 }
 
@@ -63,6 +68,10 @@ export class Succession {
   #leader: { readonly number: number; readonly term: number } | undefined;
   #strike: Strike;
   #patience = 0;
+  /** Links to machines that go on and have yet to hear their peers. */
+  readonly #late = new Set<() => void>();
+  /** Lets the stores go on that hang so that a change stays unapplied. */
+  #unhang: (() => void) | undefined;
   isOver = false;
 
   constructor(plan: Plan, deps: SuccessionDeps, random: Random) {
@@ -89,6 +98,8 @@ export class Succession {
     if (this.isOver) return;
     this.isOver = true;
     for (const { comeBack } of this.#outs.splice(0)) comeBack();
+    for (const mend of [...this.#late]) mend();
+    this.#unhang?.();
     this.#deps.onChange();
   }
 
@@ -96,8 +107,14 @@ export class Succession {
     if (this.isOver) return;
     if (probe.kind === "leader") this.#elected(probe.member, probe.term);
     else if (probe.kind === "committed" && probe.member === this.#leader?.number) {
-      if (probe.entry.term === this.#leader.term) this.#reached("commits");
+      if (probe.entry.term === this.#leader.term) this.#reached(probe.entry.isChange === true ? "changes" : "commits");
     }
+  }
+
+  /** A member has a message, and has yet to act on it. */
+  heard(host: number, message: Message): void {
+    if (this.isOver || message.type !== "MsgHeartbeatResp" || message.context.length === 0) return;
+    if (host === this.#leader?.number) this.#reached("confirms");
   }
 
   sent(message: Message): void {
@@ -113,17 +130,21 @@ export class Succession {
 
   /** At a leader that has been elected already. */
   #aim(): void {
-    this.#strike = this.#drawStrike();
-    this.#waitPatiently();
+    this.#prepare();
     if (this.#strike.moment === "elected") this.#strikeLater(this.#strike.delayMs);
   }
 
   #elected(number: number, term: number): void {
     if (this.#leader !== undefined && this.#leader.term >= term) return;
     this.#leader = { number, term };
-    this.#strike = this.#drawStrike();
-    this.#waitPatiently();
+    this.#prepare();
     this.#reached("elected");
+  }
+
+  #prepare(): void {
+    this.#strike = this.#drawStrike();
+    if (this.#strike.moment === "changes") this.#hangStores();
+    this.#waitPatiently();
   }
 
   #drawStrike(): Strike {
@@ -138,8 +159,16 @@ export class Succession {
       random.real(0, 8 * electionMs),
       ...this.#delaysFor(longest?.way),
     ]);
+    const moment = random.pick([
+      "elected",
+      "acknowledged",
+      "commits",
+      "commits",
+      "confirms",
+      this.#plan.membership === undefined ? "commits" : "changes",
+    ] as const);
     return {
-      moment: random.pick(["elected", "acknowledged", "commits", "commits"]),
+      moment,
       left: random.pick([1, 1, 2, random.between(2, 20)]),
       delayMs,
     };
@@ -164,11 +193,13 @@ export class Succession {
   #reached(moment: Strike["moment"]): void {
     const strike = this.#strike;
     if (strike.moment !== moment || strike.left <= 0) return;
-    strike.left = moment === "elected" ? 0 : strike.left - 1;
-    if (strike.left === 0) this.#strikeLater(strike.delayMs);
+    strike.left = moment === "elected" || moment === "changes" ? 0 : strike.left - 1;
+    if (strike.left > 0) return;
+    if (moment === "confirms" && this.#leader !== undefined) this.#takeOut(this.#leader.number);
+    else this.#strikeLater(strike.delayMs);
   }
 
-  /** Never from within what led to it: the member finishes its turn, and what it has sent is on its way. */
+  /** Not from within what led to it: the member finishes its turn, and what it has sent is on its way. */
   #strikeLater(delayMs: number): void {
     const target = this.#leader;
     this.#deps.world.schedule(undefined, delayMs, "succession", () => {
@@ -184,17 +215,26 @@ export class Succession {
       this.stop();
       return;
     }
-    if (this.#outs.length > 0 && this.#random.chance(0.3)) {
+    const [longest] = this.#outs;
+    // What a leader was about to do when it stood still matters if its successor leads when it goes on.
+    if (longest !== undefined && this.#random.chance(longest.moment === "confirms" ? 0.8 : 0.3)) {
       // Whoever is out the longest comes back to a leader that stays for now.
       this.#outs.shift()?.comeBack();
+      this.#unhang?.();
       this.#aim();
       onChange();
       return;
     }
     this.#leader = undefined;
     while (this.#outs.length >= this.#room) this.#outs.shift()?.comeBack();
-    const way = this.#random.pick(WAYS);
-    this.#outs.push({ machine, way, comeBack: this.#disable(machine, way) });
+    const { moment } = this.#strike;
+    const way = moment === "confirms" ? "pause" : this.#random.pick(WAYS);
+    this.#outs.push({ machine, way, moment, comeBack: this.#disable(machine, way) });
+    if (moment === "changes") {
+      const goOnAfterMs = this.#plan.electionMs * this.#random.real(2, 6);
+      const goOn = this.#unhang;
+      this.#deps.world.schedule(undefined, goOnAfterMs, "stores go on", () => goOn?.());
+    }
     this.#waitPatiently();
     onChange();
   }
@@ -206,7 +246,7 @@ export class Succession {
     counts.add(`succession: ${way}`);
     world.trace.note(world.now, "fault", "succession", `member ${machine.number} ${way}`);
     const goOn = random.chance(0.3) ? this.#stall(machine) : undefined;
-    const mend = way === "pause" ? undefined : this.#cut(machine.number, way);
+    const mend = way === "pause" ? this.#hearLate(machine.number) : this.#cut(machine.number, way);
     if (way === "crash") life?.end({ kind: random.pick(["powerLoss", "kill"]) });
     if (way === "pause" && life !== undefined) world.hold(life, LONG_MS);
     return () => {
@@ -251,6 +291,38 @@ export class Succession {
         if (isSilent) network.mend(number, other, holds);
       }
     };
+  }
+
+  /** Sometimes a machine that stood still hears its callers at once, and its peers only some time later. */
+  #hearLate(number: number): (() => void) | undefined {
+    if (this.#strike.moment === "confirms" || this.#random.chance(0.5)) return undefined;
+    const { world, network, cluster, onChange } = this.#deps;
+    const others = cluster.machines.filter((other) => other.number !== number).map((other) => other.number);
+    const lateMs = this.#random.real(0, 1.2 * this.#plan.electionMs);
+    for (const other of others) network.cut(other, number, true);
+    const mend = (): void => {
+      if (!this.#late.delete(mend)) return;
+      for (const other of others) network.mend(other, number, true);
+      onChange();
+    };
+    this.#late.add(mend);
+    return () => void world.schedule(undefined, this.isOver ? 0 : lateMs, "hears its peers", mend);
+  }
+
+  /** Of all but the leader, until it was struck and another had the time to be elected. */
+  #hangStores(): void {
+    this.#unhang?.();
+    const { cluster, onChange } = this.#deps;
+    const hanging = cluster.machines.filter(({ number }) => number !== this.#leader?.number);
+    for (const { diskState } of hanging) diskState.storeDelayMs = LONG_MS;
+    const unhang = (): void => {
+      if (this.#unhang !== unhang) return;
+      this.#unhang = undefined;
+      for (const { diskState } of hanging) diskState.storeDelayMs = 0;
+      onChange();
+    };
+    this.#unhang = unhang;
+    onChange();
   }
 
   /** What it writes meanwhile is on its disk only some time after it is back. */

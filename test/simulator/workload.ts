@@ -1,4 +1,5 @@
 import {
+  CompactionRequest,
   HashKVRequest,
   LeaseGrantRequest,
   LeaseLeasesRequest,
@@ -55,6 +56,8 @@ export interface Client {
 
 const TIMEOUTS_MS = [500, 2_000, 8_000, 20_000] as const;
 const MUTATIONS: readonly OperationKind[] = ["put", "deleteRange", "txn"];
+/** Asked one after the other while a compaction is on its way. */
+const READS_BEFORE_COMPACTION = 12;
 const FINAL_TIMEOUT_MS = 8_000;
 const RETRY_MS = 100;
 
@@ -202,13 +205,8 @@ export class Workload {
         const request = requests.txn();
         return this.#call(client, member, rpcs.KVTxn, request, txnRequestOf(request), txnResponseOf);
       }
-      case "compact": {
-        const request = requests.compact();
-        return this.#call(client, member, rpcs.KVCompact, request, compactRequestOf(request), ({ header }) => ({
-          kind: "compact",
-          revision: header?.revision ?? 0,
-        }));
-      }
+      case "compact":
+        return random.chance(0.3) ? this.#compactUnderReads(client, member) : this.#compact(client, member);
       case "leaseGrant": {
         const { leaseSeconds } = this.#plan.workload;
         const ID = random.chance(0.5) ? 0n : BigInt(random.between(1, 1_000));
@@ -285,6 +283,28 @@ export class Workload {
       default:
         return unreachable(kind);
     }
+  }
+
+  #compact(client: Client, member: number, request = client.requests.compact()): Promise<Outcome> {
+    return this.#call(client, member, rpcs.KVCompact, request, compactRequestOf(request), ({ header }) => ({
+      kind: "compact",
+      revision: header?.revision ?? 0,
+    }));
+  }
+
+  /** While the compaction is on its way its member reads what it will drop, so that one of the reads is under way then. */
+  async #compactUnderReads(client: Client, member: number): Promise<Outcome> {
+    const { requests, random } = client;
+    const revision = Math.max(1, this.#knowledge.revision - random.below(3));
+    let isOver = false;
+    const compaction = this.#compact(client, member, CompactionRequest.create({ revision })).finally(() => {
+      isOver = true;
+    });
+    for (let reads = 0; reads < READS_BEFORE_COMPACTION && !isOver; reads++) {
+      const request = requests.wholeRange(Math.max(1, revision - 1 - random.below(20)));
+      await this.#call(client, member, rpcs.KVRange, request, rangeRequestOf(request), rangeResponseOf);
+    }
+    return await compaction;
   }
 
   /** One keep-alive on a stream of its own. */

@@ -94,4 +94,22 @@ export const membershipMutants: readonly Mutant[] = [
     why: "A member that applied its own removal takes it for dealt with, whoever tells it, and never ends.",
     seenBy: ["liveness"],
   },
+  {
+    name: "change-in-force-before-its-commit-is-stored",
+    file: "raft/log.ts",
+    from: `return log.unsettledChange === 0 ? log.commit : log.unsettledChange - 1;`,
+    to: `return log.commit;`,
+    why:
+      "Of two members one is removed and ends; the other loses its power before its disk knows that the change is " +
+      "committed, comes back with the votes of both to count, and never leads again.",
+    seenBy: ["liveness", "progress", "members"],
+  },
+  {
+    name: "first-of-two-changes-not-known-to-be-committed",
+    file: "raft/log.ts",
+    from: `Math.max(hardState.commit, applied, changes.at(-2)?.index ?? 0)`,
+    to: `Math.max(hardState.commit, applied)`,
+    why: "A torn write left the second change and lost the commit of the first: votes are counted by a membership two behind.",
+    seenBy: ["leader-per-term", "log-matching", "durability"],
+  },
 ];

@@ -66,8 +66,8 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "second-life-allowed",
     file: "src/server/join.ts",
-    from: `member.id === id && member.clientURLs.length > 0`,
-    to: `member.id === id && member.name === ""`,
+    from: `if (!members.some((member) => member.id === id && member.clientURLs.length > 0)) return;`,
+    to: `if (!members.some((member) => member.id === id && member.clientURLs.length > 99)) return;`,
     why: "A member that lost its disk comes back empty under its old id and has forgotten what it acknowledged.",
     seenBy: ["second life", "durability"],
   },
