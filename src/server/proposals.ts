@@ -23,15 +23,22 @@ export interface HeldProposals {
   takeHeld(maxBytes: number, state: SoftState): readonly Proposal[];
 }
 
-interface Pending {
+interface Waiting {
   readonly id: bigint;
-  readonly proposal: Proposal;
   readonly limits: CallLimits;
   readonly expiresAt: number;
-  readonly resolve: (applied: Applied) => void;
-  readonly reject: (error: ApiError) => void;
   /** Only for this member to append as the leader of this term; 0: for whoever leads. */
   readonly leaderTerm: number;
+}
+
+interface Submission<T> extends Waiting {
+  readonly proposal: { readonly type: EntryType; readonly codec: Codec<T>; readonly message: T };
+}
+
+interface Pending extends Waiting {
+  readonly proposal: Proposal;
+  readonly resolve: (applied: Applied) => void;
+  readonly reject: (error: ApiError) => void;
   /** Term in which raft took it; 0 while it is held. */
   term: number;
 }
@@ -95,27 +102,30 @@ export class Proposals implements HeldProposals {
   propose(command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<Applied> {
     const id = this.nextId();
     const request = InternalRaftRequest.create({ ...command, header: RequestHeader.create({ ID: id }) });
-    const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
-    return this.#submit(id, ENTRY_NORMAL, InternalRaftRequest, request, callLimits, expiresAt, leaderTerm);
+    return this.#submit({
+      id,
+      proposal: { type: ENTRY_NORMAL, codec: InternalRaftRequest, message: request },
+      limits: callLimits,
+      expiresAt: this.#env.now() + this.#options.requestTimeoutMs,
+      leaderTerm,
+    });
   }
 
   /** Likewise a change of the membership, for which only the caller's own limits count (G-6). */
   proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits): Promise<Applied> {
     const id = this.nextId();
-    return this.#submit(id, ENTRY_CONF_CHANGE, ConfChange, { ...change, id }, callLimits, Number.POSITIVE_INFINITY, 0);
+    return this.#submit({
+      id,
+      proposal: { type: ENTRY_CONF_CHANGE, codec: ConfChange, message: { ...change, id } },
+      limits: callLimits,
+      expiresAt: Number.POSITIVE_INFINITY,
+      leaderTerm: 0,
+    });
   }
 
-  #submit<T>(
-    id: bigint,
-    type: EntryType,
-    codec: Codec<T>,
-    message: T,
-    callLimits: CallLimits,
-    expiresAt: number,
-    leaderTerm: number,
-  ): Promise<Applied> {
+  #submit<T>({ proposal: { type, codec, message }, ...submission }: Submission<T>): Promise<Applied> {
     if (this.#stopped) return Promise.reject(errors.stopped);
-    if (callLimits.signal.aborted) return Promise.reject(errors.canceled);
+    if (submission.limits.signal.aborted) return Promise.reject(errors.canceled);
     const size = codec.size(message);
     if (size > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
     if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
@@ -123,8 +133,8 @@ export class Proposals implements HeldProposals {
     }
     const proposal = { type, data: encode(codec, message) };
     return new Promise<Applied>((resolve, reject) => {
-      const pending: Pending = { id, proposal, limits: callLimits, expiresAt, resolve, reject, leaderTerm, term: 0 };
-      this.#pending.set(id, pending);
+      const pending: Pending = { ...submission, proposal, resolve, reject, term: 0 };
+      this.#pending.set(pending.id, pending);
       this.#held.push(pending);
       this.#bytes += size;
       this.#sweep();
