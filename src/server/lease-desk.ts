@@ -10,6 +10,7 @@ import { ApiError, errors } from "../api/errors.ts";
 import type { Env } from "../env.ts";
 import { PeerCallError, type PeerTransport } from "../peer/transport.ts";
 import type { Leases } from "../state/machine.ts";
+import { waitUntilApplied } from "./applied-wait.ts";
 import type { LeaseClock } from "./lease-clock.ts";
 import type { CallLimits } from "./server.ts";
 
@@ -20,6 +21,8 @@ export interface LeaseDeskDeps {
   readonly transport: Pick<PeerTransport, "request">;
   readonly softState: () => SoftState;
   readonly confirmLeadership: () => Promise<void>;
+  readonly commitIndex: () => number;
+  readonly appliedIndex: () => number;
   readonly requestTimeoutMs: number;
 }
 
@@ -75,20 +78,27 @@ export class LeaseDesk {
   }
 
   /** The leader's own part; rejects with errors.notLeader elsewhere. */
-  renewHere(id: bigint): Promise<number> {
-    if (!this.#deps.clock.leading) return Promise.reject(errors.notLeader);
-    return this.#deps.clock.renew(id);
+  async renewHere(id: bigint): Promise<number> {
+    await this.#ready();
+    return await this.#deps.clock.renew(id);
   }
 
   async timeToLiveHere(id: bigint, withKeys: boolean): Promise<LeaseTime | undefined> {
     const { clock, leases } = this.#deps;
-    if (!clock.leading) throw errors.notLeader;
+    await this.#ready();
     await this.#deps.confirmLeadership();
     const lease = leases.get(id);
     if (lease === undefined) return undefined;
     const remainingSeconds = clock.remainingSeconds(id);
     if (remainingSeconds === undefined) throw errors.notLeader;
     return { remainingSeconds, grantedSeconds: lease.ttlSeconds, keys: withKeys ? [...lease.keys].sort() : [] };
+  }
+
+  /** L-13: a leader that is far behind with applying says so soon; whether the lease is there is still in its queue. */
+  async #ready(): Promise<void> {
+    const { clock, env, commitIndex, appliedIndex } = this.#deps;
+    if (!clock.leading) throw errors.notLeader;
+    await waitUntilApplied(env, commitIndex(), appliedIndex);
   }
 
   /** Asks whoever leads until somebody answers or the caller's time is over; both questions may be asked twice. */
@@ -105,10 +115,10 @@ export class LeaseDesk {
         if (role === "leader") return await here();
         if (leader !== 0n) return await there(leader, Math.max(1, Math.min(end - env.now(), ATTEMPT_MS)));
       } catch (error) {
-        // A stop of this member is final, and so is a bug. A leader that cannot be reached, answers nonsense or no
+        // A stop of this member is final, and so is a bug, and that this leader cannot keep up. A leader that cannot be reached, answers nonsense or no
         // longer leads is asked again, or its successor is.
         const isAnswer = error instanceof ApiError || error instanceof PeerCallError || error instanceof DecodeError;
-        if (!isAnswer || error === errors.stopped) throw error;
+        if (!isAnswer || error === errors.stopped || error === errors.timeoutWaitApplied) throw error;
       }
       if (limits.signal.aborted) throw errors.canceled;
       if (env.now() + RETRY_MS >= end) {

@@ -233,6 +233,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     transport,
     softState: () => node.softState,
     confirmLeadership,
+    commitIndex: () => commitIndex(raft),
+    appliedIndex: () => machine.appliedIndex,
     requestTimeoutMs: timeoutMs,
   });
   routes = createPeerRoutes({

@@ -1,12 +1,13 @@
 import { type Member, type MemberAddResponse, Member as memberCodec } from "../../proto/generated/etcdserverpb.ts";
 import { type ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
-import { type Raft, status } from "../../raft/raft.ts";
+import { commitIndex, type Raft, status } from "../../raft/raft.ts";
 import type { SoftState } from "../../raft/types.ts";
 import { memberJson, parseMembersJson, StoredJsonError } from "../../storage/stored-json.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import type { Env } from "../env.ts";
 import { PeerCallError, type PeerTransport } from "../peer/transport.ts";
 import type { Applied, Cluster } from "../state/machine.ts";
+import { waitUntilApplied } from "./applied-wait.ts";
 import { addedMemberIdOf } from "./ids.ts";
 import type { Leadership } from "./leadership.ts";
 import { refusalOfAdd, refusalOfPromotion, refusalOfRemoval, type View } from "./reconfiguration.ts";
@@ -31,10 +32,8 @@ export interface MembershipDeps {
 const ACTIVE_MS = 5_000;
 /** How much of the leader's log a learner must have to be promoted (M-5). */
 const READY_PART = 0.9;
-const APPLY_WAIT_MS = 1_000;
 /** Changes that wait for their turn. */
 const MAX_WAITING = 64;
-const POLL_MS = 10;
 const RETRY_MS = 50;
 
 const NO_CONTEXT = new Uint8Array(0);
@@ -116,7 +115,8 @@ export class Membership implements MembershipChanges {
   /** The leader's own part; rejects with notLeader elsewhere. */
   promoteHere(id: bigint, limits: CallLimits): Promise<readonly Member[]> {
     return this.#inTurn(limits, async () => {
-      await this.#applied();
+      const { env, raft, appliedIndex } = this.#deps;
+      await waitUntilApplied(env, commitIndex(raft), appliedIndex);
       this.#checkProgress(id);
       this.#check(refusalOfPromotion);
       // P-24: a member without URLs; memberJson has no form for what only this entry says.
@@ -165,16 +165,6 @@ export class Membership implements MembershipChanges {
     if (softState().leader !== id) return;
     if (id === memberId) await leadership.handOver("before it is removed");
     else await leadership.takeOver(id, "before that member is removed");
-  }
-
-  async #applied(): Promise<void> {
-    const { env, raft, appliedIndex } = this.#deps;
-    const { commit } = status(raft);
-    const end = env.now() + APPLY_WAIT_MS;
-    while (appliedIndex() < commit) {
-      if (env.now() >= end) throw errors.timeoutWaitApplied;
-      await this.#sleep(POLL_MS);
-    }
   }
 
   async #unlessNotLeader<T>(promise: Promise<T>): Promise<T | undefined> {

@@ -1,30 +1,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { errors } from "../../src/api/errors.ts";
 import { LeaseClock } from "../../src/server/lease-clock.ts";
-import type { Lease, Leases } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
+import { FakeLeases } from "./fake-leases.ts";
 
 const ELECTION_MS = 1_000;
 const TERM = 7;
-
-class FakeLeases implements Leases {
-  readonly records = new Map<bigint, Lease>();
-  get size(): number {
-    return this.records.size;
-  }
-  get(id: bigint): Lease | undefined {
-    return this.records.get(id);
-  }
-  ids(): readonly bigint[] {
-    return [...this.records.keys()].sort((a, b) => (a < b ? -1 : 1));
-  }
-  ofKey(): bigint {
-    return 0n;
-  }
-  grant(id: bigint, ttlSeconds: number, remainingSeconds = 0): void {
-    this.records.set(id, { id, ttlSeconds, remainingSeconds, keys: new Set() });
-  }
-}
 
 let env: FakeEnv;
 let leases: FakeLeases;
