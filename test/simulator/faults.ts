@@ -446,7 +446,8 @@ export class Faults {
   /** One at a time; it ends by itself. */
   #succeed(random: Random): undefined {
     if (this.#succession?.isOver === false) return;
-    const succession = new Succession(this.#plan, this.#deps, random);
+    const lasts = (undo: () => void, milliseconds: number): void => this.#lasts(undo, milliseconds);
+    const succession = new Succession(this.#plan, { ...this.#deps, lasts }, random);
     if (!succession.start()) return;
     this.#succession = succession;
     this.#note("succession", "begins");

@@ -14,6 +14,8 @@ export interface SuccessionDeps {
   readonly network: Network;
   readonly counts: FaultCounts;
   readonly onChange: () => void;
+  /** Undone after so many milliseconds, or when all faults end. */
+  readonly lasts: (undo: () => void, milliseconds: number) => void;
 }
 
 /**
@@ -24,22 +26,27 @@ export interface SuccessionDeps {
 const WAYS = ["cut", "cut", "cut", "held", "held", "lag", "lag", "deaf", "pause", "pause", "crash"] as const;
 type Way = (typeof WAYS)[number];
 
+/** How often its successor is still there. What a member that stood still was about to do matters only then. */
+const STAYS: Readonly<Partial<Record<Way, number>>> = { pause: 0.7 };
+
 /**
- * The moment at which a leader is struck, and how long after it. `confirms`: it stands still in the moment in which it
- * hears that its followers still follow, before it makes use of that; `changes`: it has applied a change of the
- * membership, and the others know of it and cannot apply it, for their stores hang.
+ * The moment at which a leader is struck. `confirms`: it stands still in the moment in which it hears that its followers
+ * still follow, before it makes use of that; `changes`: it has applied a change of the membership, and the others know of
+ * it and cannot apply it, for their stores hang.
  */
 interface Strike {
   readonly moment: "elected" | "acknowledged" | "commits" | "confirms" | "changes";
   /** 1: the first of the term (its empty entry); more: what clients wrote. */
   left: number;
+  /** How long after the moment it is struck. */
   readonly delayMs: number;
+  /** World time before which the moment does not count. */
+  readonly from: number;
 }
 
 interface Out {
   readonly machine: Machine;
   readonly way: Way;
-  readonly moment: Strike["moment"];
   readonly comeBack: () => void;
 }
 
@@ -66,10 +73,8 @@ export class Succession {
   #roundsLeft: number;
   /** Who leads the newest term since the last strike, and what it waits for. */
   #leader: { readonly number: number; readonly term: number } | undefined;
-  #strike: Strike;
+  #strike: Strike = { moment: "elected", left: 0, delayMs: 0, from: 0 };
   #patience = 0;
-  /** Links to machines that go on and have yet to hear their peers. */
-  readonly #late = new Set<() => void>();
   /** Lets the stores go on that hang so that a change stays unapplied. */
   #unhang: (() => void) | undefined;
   isOver = false;
@@ -80,7 +85,6 @@ export class Succession {
     this.#random = random;
     this.#room = Math.floor((plan.members - 1) / 2);
     this.#roundsLeft = random.between(2, 5);
-    this.#strike = this.#drawStrike();
   }
 
   /** The leader of now is the first to go. False where nobody can be spared. */
@@ -98,7 +102,6 @@ export class Succession {
     if (this.isOver) return;
     this.isOver = true;
     for (const { comeBack } of this.#outs.splice(0)) comeBack();
-    for (const mend of [...this.#late]) mend();
     this.#unhang?.();
     this.#deps.onChange();
   }
@@ -130,26 +133,37 @@ export class Succession {
 
   /** At a leader that has been elected already. */
   #aim(): void {
-    this.#prepare();
+    this.#prepare(false);
     if (this.#strike.moment === "elected") this.#strikeLater(this.#strike.delayMs);
   }
 
   #elected(number: number, term: number): void {
     if (this.#leader !== undefined && this.#leader.term >= term) return;
     this.#leader = { number, term };
-    this.#prepare();
+    this.#prepare(true);
     this.#reached("elected");
   }
 
-  #prepare(): void {
-    this.#strike = this.#drawStrike();
+  #prepare(isNew: boolean): void {
+    this.#strike = this.#drawStrike(isNew);
     if (this.#strike.moment === "changes") this.#hangStores();
     this.#waitPatiently();
   }
 
-  #drawStrike(): Strike {
+  #drawStrike(isNew: boolean): Strike {
     const random = this.#random;
-    const { electionMs, meanLatencyMs } = this.#plan;
+    const { electionMs, meanLatencyMs, membership } = this.#plan;
+    const { now } = this.#deps.world;
+    const moment = random.pick([
+      "elected",
+      "acknowledged",
+      "commits",
+      "commits",
+      "confirms",
+      membership === undefined ? "confirms" : "changes",
+    ] as const);
+    const dueMs = isNew && moment === "confirms" ? this.#leaseIsDueIn() : undefined;
+    if (dueMs !== undefined) return { moment, left: 1, delayMs: 0, from: now + dueMs };
     const [longest] = this.#outs;
     const delayMs = random.pick([
       0,
@@ -159,19 +173,17 @@ export class Succession {
       random.real(0, 8 * electionMs),
       ...this.#delaysFor(longest?.way),
     ]);
-    const moment = random.pick([
-      "elected",
-      "acknowledged",
-      "commits",
-      "commits",
-      "confirms",
-      this.#plan.membership === undefined ? "commits" : "changes",
-    ] as const);
-    return {
-      moment,
-      left: random.pick([1, 1, 2, random.between(2, 20)]),
-      delayMs,
-    };
+    return { moment, left: random.pick([1, 1, 2, random.between(2, 20)]), delayMs, from: now };
+  }
+
+  /** A new leader gives every lease its time anew: when it confirms itself then, that is to end one. */
+  #leaseIsDueIn(): number | undefined {
+    const machine = this.#deps.cluster.machines[(this.#leader?.number ?? 0) - 1];
+    const leases = machine?.life?.booted?.machine.leases;
+    const ids = leases?.ids() ?? [];
+    if (machine === undefined || ids.length === 0) return undefined;
+    const seconds = leases?.get(this.#random.pick(ids))?.ttlSeconds ?? 0;
+    return (seconds * 1000 + this.#plan.electionMs) / machine.clock.rate - 1;
   }
 
   /** How long whoever was out for the longest should have been, so that what it still believes is of interest. */
@@ -192,7 +204,7 @@ export class Succession {
 
   #reached(moment: Strike["moment"]): void {
     const strike = this.#strike;
-    if (strike.moment !== moment || strike.left <= 0) return;
+    if (strike.moment !== moment || strike.left <= 0 || this.#deps.world.now < strike.from) return;
     strike.left = moment === "elected" || moment === "changes" ? 0 : strike.left - 1;
     if (strike.left > 0) return;
     if (moment === "confirms" && this.#leader !== undefined) this.#takeOut(this.#leader.number);
@@ -216,12 +228,12 @@ export class Succession {
       return;
     }
     const [longest] = this.#outs;
-    // What a leader was about to do when it stood still matters if its successor leads when it goes on.
-    if (longest !== undefined && this.#random.chance(longest.moment === "confirms" ? 0.8 : 0.3)) {
-      // Whoever is out the longest comes back to a leader that stays for now.
+    if (longest !== undefined && this.#random.chance(STAYS[longest.way] ?? 0.3)) {
+      // Whoever is out the longest comes back to a leader that stays for now, or for good.
       this.#outs.shift()?.comeBack();
       this.#unhang?.();
-      this.#aim();
+      if (this.#random.chance(longest.way === "pause" ? 0.5 : 0)) this.stop();
+      else this.#aim();
       onChange();
       return;
     }
@@ -229,12 +241,9 @@ export class Succession {
     while (this.#outs.length >= this.#room) this.#outs.shift()?.comeBack();
     const { moment } = this.#strike;
     const way = moment === "confirms" ? "pause" : this.#random.pick(WAYS);
-    this.#outs.push({ machine, way, moment, comeBack: this.#disable(machine, way) });
-    if (moment === "changes") {
-      const goOnAfterMs = this.#plan.electionMs * this.#random.real(2, 6);
-      const goOn = this.#unhang;
-      this.#deps.world.schedule(undefined, goOnAfterMs, "stores go on", () => goOn?.());
-    }
+    this.#outs.push({ machine, way, comeBack: this.#disable(machine, way) });
+    const unhang = this.#unhang;
+    if (unhang !== undefined) this.#deps.lasts(unhang, this.#plan.electionMs * this.#random.real(2, 6));
     this.#waitPatiently();
     onChange();
   }
@@ -296,17 +305,16 @@ export class Succession {
   /** Sometimes a machine that stood still hears its callers at once, and its peers only some time later. */
   #hearLate(number: number): (() => void) | undefined {
     if (this.#strike.moment === "confirms" || this.#random.chance(0.5)) return undefined;
-    const { world, network, cluster, onChange } = this.#deps;
+    const { network, cluster, lasts } = this.#deps;
     const others = cluster.machines.filter((other) => other.number !== number).map((other) => other.number);
     const lateMs = this.#random.real(0, 1.2 * this.#plan.electionMs);
     for (const other of others) network.cut(other, number, true);
-    const mend = (): void => {
-      if (!this.#late.delete(mend)) return;
-      for (const other of others) network.mend(other, number, true);
-      onChange();
+    return () => {
+      const mend = (): void => {
+        for (const other of others) network.mend(other, number, true);
+      };
+      lasts(mend, lateMs);
     };
-    this.#late.add(mend);
-    return () => void world.schedule(undefined, this.isOver ? 0 : lateMs, "hears its peers", mend);
   }
 
   /** Of all but the leader, until it was struck and another had the time to be elected. */
@@ -340,7 +348,8 @@ export class Succession {
     const { world } = this.#deps;
     const mine = ++this.#patience;
     const { electionMs, drift } = this.#plan;
-    const patienceMs = (PATIENCE_ELECTIONS * electionMs) / (1 - drift) + this.#strike.delayMs;
+    const { delayMs, from } = this.#strike;
+    const patienceMs = (PATIENCE_ELECTIONS * electionMs) / (1 - drift) + delayMs + (from - world.now);
     world.schedule(undefined, patienceMs, "succession", () => {
       if (this.#patience === mine) this.stop();
     });

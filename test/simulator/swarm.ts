@@ -83,6 +83,8 @@ export const OPERATION_KINDS = [
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
+const LEASE_KINDS = ["leaseGrant", "leaseKeepAlive", "leaseTimeToLive"] as const satisfies OperationKind[];
+
 /** Members are added, promoted, moved and removed while the run goes on. */
 export interface MembershipPlan {
   /** Mean pause of the operator between two steps. */
@@ -269,6 +271,8 @@ function drawMix(random: Random): Record<OperationKind, number> {
     if (kind !== "put" && kind !== "range" && random.chance(0.25)) weights[kind] = 0;
     else weights[kind] *= random.logReal(0.3, 3);
   }
+  // Enough of them that several are due at once, and that each is asked about while it runs out.
+  if (random.split("leases").chance(0.2)) for (const kind of LEASE_KINDS) weights[kind] *= 5;
   return weights;
 }
 
