@@ -27,7 +27,7 @@ const WAYS = ["cut", "cut", "cut", "held", "held", "lag", "lag", "deaf", "pause"
 type Way = (typeof WAYS)[number];
 
 /** How often its successor is still there. What a member that stood still was about to do matters only then. */
-const STAYS: Readonly<Partial<Record<Way, number>>> = { pause: 0.7 };
+const STAYS: Readonly<Partial<Record<Way, number>>> = { pause: 0.8 };
 
 /**
  * The moment at which a leader is struck. `confirms`: it stands still in the moment in which it hears that its followers
@@ -159,6 +159,7 @@ export class Succession {
       "acknowledged",
       "commits",
       "commits",
+      "confirms",
       "confirms",
       membership === undefined ? "confirms" : "changes",
     ] as const);

@@ -272,7 +272,7 @@ function drawMix(random: Random): Record<OperationKind, number> {
     else weights[kind] *= random.logReal(0.3, 3);
   }
   // Enough of them that several are due at once, and that each is asked about while it runs out.
-  if (random.split("leases").chance(0.2)) for (const kind of LEASE_KINDS) weights[kind] *= 5;
+  if (random.split("leases").chance(0.2)) for (const kind of LEASE_KINDS) weights[kind] *= 8;
   return weights;
 }
 
