@@ -47,9 +47,12 @@ const LAG_MS = 15_000;
 /** What is undone when the fault's time is over, or all faults end. */
 type Undo = (() => void) | undefined;
 
-/** The power fails at whoever is the `left`th to send such a message, this long after it; then again, counting anew. */
+/**
+ * The power fails at whoever is the `left`th to send such a message, or to apply a change of the membership, this long
+ * after it; then again, counting anew.
+ */
 interface Trap {
-  readonly type: MessageType;
+  readonly type: MessageType | "change";
   readonly every: number;
   left: number;
   readonly delayMs: number;
@@ -134,6 +137,10 @@ export class Faults {
     this.#promised(host, message.type);
     const { type } = message;
     if (type === "MsgTimeoutNow") this.#onLastWord?.(host);
+    this.#spring(host, type);
+  }
+
+  #spring(host: number, type: Trap["type"]): void {
     const trap = this.#trap;
     if (trap?.type !== type || --trap.left > 0) return;
     trap.left = trap.every;
@@ -152,6 +159,7 @@ export class Faults {
   /** Something was seen in a member. */
   seen(probe: Probe): void {
     this.#succession?.seen(probe);
+    if (probe.kind === "committed" && probe.entry.isChange === true) this.#spring(probe.member, "change");
   }
 
   #promised(host: number, type: MessageType): void {
@@ -284,7 +292,9 @@ export class Faults {
         return this.#crashLoop(random);
       case "crashAfterPromise": {
         // Elections are rare, and what they promise is broken within the time of one write.
-        const type = random.pick(["MsgVoteResp", "MsgVoteResp", "MsgVote", "MsgAppResp", "MsgApp"] as const);
+        const promises = ["MsgVoteResp", "MsgVoteResp", "MsgVote", "MsgAppResp", "MsgApp"] as const;
+        const hasChanges = this.#plan.membership !== undefined;
+        const type = hasChanges && random.chance(0.4) ? "change" : random.pick(promises);
         const delayMs = random.pick([0, random.real(0, 2), random.real(0, 20)]);
         const every = type === "MsgApp" || type === "MsgAppResp" ? random.between(1, 100) : random.between(1, 4);
         this.#trap = { type, every, left: every, delayMs };

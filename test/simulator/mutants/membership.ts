@@ -104,12 +104,4 @@ export const membershipMutants: readonly Mutant[] = [
       "committed, comes back with the votes of both to count, and never leads again.",
     seenBy: ["liveness", "progress", "members"],
   },
-  {
-    name: "first-of-two-changes-not-known-to-be-committed",
-    file: "raft/log.ts",
-    from: `Math.max(hardState.commit, applied, changes.at(-2)?.index ?? 0)`,
-    to: `Math.max(hardState.commit, applied)`,
-    why: "A torn write left the second change and lost the commit of the first: votes are counted by a membership two behind.",
-    seenBy: ["leader-per-term", "log-matching", "durability"],
-  },
 ];
