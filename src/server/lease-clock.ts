@@ -14,6 +14,8 @@ export interface LeaseClockDeps {
    * not (or nobody knows).
    */
   readonly revoke: (id: bigint, term: number) => Promise<void>;
+  /** Proposes, likewise, that nothing of the lease's time has passed; resolves when it was applied. */
+  readonly dropCheckpoint: (id: bigint, term: number) => Promise<void>;
   /** A revoke failed for a reason other than a lost leadership. */
   readonly onRevokeFailed: (id: bigint, error: unknown) => void;
 }
@@ -123,6 +125,11 @@ export class LeaseClock {
       const lease = leases.get(id);
       if (lease === undefined || deadline === undefined) return 0;
       if (env.now() < deadline.expiresAt) {
+        if (lease.remainingSeconds > 0) {
+          // Otherwise the next leader would count what was left before this renewal.
+          await this.#deps.dropCheckpoint(id, this.#term);
+          continue;
+        }
         deadline.expiresAt = Math.max(deadline.expiresAt, startedAt + lease.ttlSeconds * 1000);
         return lease.ttlSeconds;
       }

@@ -138,6 +138,9 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     revoke: async (ID, term) => {
       await propose({ leaseRevoke: { ID } }, PATIENT, term);
     },
+    dropCheckpoint: async (ID, term) => {
+      await propose({ leaseCheckpoint: { checkpoints: [{ ID, remainingTTL: 0 }] } }, PATIENT, term);
+    },
     onRevokeFailed: (id, error) =>
       log.warn(
         { "lease-id": hexId(BigInt.asUintN(64, id)), error: String(error) },

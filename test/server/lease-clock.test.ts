@@ -13,6 +13,7 @@ let clock: LeaseClock;
 let revoked: { id: bigint; at: number }[];
 let confirm: () => Promise<void>;
 let revoke: (id: bigint) => Promise<void>;
+let dropCheckpoint: (id: bigint) => Promise<void>;
 let failures: bigint[];
 let terms: Set<number>;
 
@@ -23,6 +24,7 @@ beforeEach(() => {
   failures = [];
   terms = new Set();
   confirm = async () => undefined;
+  dropCheckpoint = () => Promise.reject(new Error("no lease has a checkpoint"));
   revoke = async (id) => {
     revoked.push({ id, at: env.now() });
     leases.records.delete(id);
@@ -36,6 +38,10 @@ beforeEach(() => {
     revoke: (id, term) => {
       terms.add(term);
       return revoke(id);
+    },
+    dropCheckpoint: (id, term) => {
+      terms.add(term);
+      return dropCheckpoint(id);
     },
     onRevokeFailed: (id) => failures.push(id),
   });
@@ -144,6 +150,34 @@ describe("L-4: renewal", () => {
     expect(revoked).toEqual([]);
     await env.advance(700);
     expect(revoked).toHaveLength(1);
+  });
+
+  test("L-4: drops what a checkpoint left of the lease, on all members, before it is acknowledged", async () => {
+    leases.grant(7n, 60, 3);
+    clock.promote(TERM);
+    let drop = (): void => undefined;
+    dropCheckpoint = async (id) => {
+      await new Promise<void>((resolve) => (drop = resolve));
+      leases.grant(id, 60);
+    };
+    let answer: number | undefined;
+    void clock.renew(7n).then((ttl) => (answer = ttl));
+    await env.advance(1_000);
+    expect(answer).toBeUndefined();
+    drop();
+    await env.settle();
+    expect([answer, clock.remainingSeconds(7n), [...terms]]).toEqual([60, 60, [TERM]]);
+    clock.demote();
+    clock.promote(TERM + 1);
+    expect(clock.remainingSeconds(7n)).toBe(61);
+  });
+
+  test("is not acknowledged when the checkpoint cannot be dropped", async () => {
+    leases.grant(7n, 60, 3);
+    clock.promote(TERM);
+    dropCheckpoint = () => Promise.reject(errors.timeout);
+    await expect(clock.renew(7n)).rejects.toBe(errors.timeout);
+    expect(clock.remainingSeconds(7n)).toBe(4);
   });
 
   test("0 for an unknown lease", async () => {

@@ -56,6 +56,7 @@ function clockOf(revoke: (id: bigint) => Promise<void>): LeaseClock {
     electionMs: 1_000,
     confirmLeadership: async () => undefined,
     revoke,
+    dropCheckpoint: () => Promise.reject(new Error("no lease here has a checkpoint")),
     onRevokeFailed: () => undefined,
   });
 }
