@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Config, ConfigError, checkInitialCluster, parseConfig } from "../../src/config.ts";
+import { type Config, ConfigError, checkInitialCluster, parseConfig, requestTimeoutMs } from "../../src/config.ts";
+import { minLeaseTtlSeconds } from "../../src/server/bootstrap.ts";
 
 const noFile = (path: string): string => {
   throw new Error(`no file ${path}`);
@@ -88,6 +89,29 @@ test("O-5: membership", () => {
   expect(config(flags)).toMatchObject({ strictReconfigCheck: false, maxLearners: 3, initialClusterState: "existing" });
   expect(refused(["--initial-cluster-state=old"])).toMatchObject({ exitCode: 2 });
   expect(refused(["--max-learners=-1"])).toMatchObject({ exitCode: 2 });
+});
+
+test("G-6: a request may take 5 seconds and two election time-outs", () => {
+  expect(requestTimeoutMs(config([]))).toBe(7_000);
+  expect(requestTimeoutMs(config(["--election-timeout=2500"]))).toBe(10_000);
+});
+
+test("L-1: the least time-to-live is one and a half election time-outs, in whole ticks, rounded up to a second", () => {
+  expect(minLeaseTtlSeconds(config([]))).toBe(2);
+  expect(minLeaseTtlSeconds(config(["--election-timeout=5000"]))).toBe(8);
+  expect(minLeaseTtlSeconds(config(["--heartbeat-interval=300", "--election-timeout=2000"]))).toBe(3);
+  expect(minLeaseTtlSeconds(config(["--heartbeat-interval=10", "--election-timeout=50"]))).toBe(1);
+});
+
+test("G-9, G-10: one request may have 1.5 MiB, and a connection as many streams as HTTP/2 can count", () => {
+  expect(config([])).toMatchObject({ maxRequestBytes: 1.5 * 1024 * 1024, maxConcurrentStreams: 2 ** 32 - 1 });
+  expect(config(["--max-concurrent-streams=5"]).maxConcurrentStreams).toBe(5);
+});
+
+test("W-12: progress notifications come every ten minutes unless told otherwise, and never more often than every 100 ms", () => {
+  expect(config([]).progressNotifyMs).toBe(600_000);
+  expect(config(["--watch-progress-notify-interval=3s"]).progressNotifyMs).toBe(3_000);
+  expect(config(["--watch-progress-notify-interval=1ms"]).progressNotifyMs).toBe(100);
 });
 
 describe("O-2: the environment", () => {

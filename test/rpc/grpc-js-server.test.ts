@@ -11,6 +11,7 @@ import {
 } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
 import { ApiError, Code, errors } from "../../src/api/errors.ts";
+import { grpcJsDefaults } from "../../src/rpc/grpc-js-server.ts";
 import { type CallContext, type ResponseStream, stream, unary } from "../../src/rpc/rpc.ts";
 import { asIs, call, callRaw, env, failureOf, openPort, openStream, type Port, sleep, until } from "./harness.ts";
 
@@ -159,7 +160,7 @@ describe("malformed and unwanted requests", () => {
     expect(received.length).toBe(1);
   });
 
-  it("answers 12 to unknown services and methods in grpc-go's words, to later methods in ours", async () => {
+  it("G-11: answers 12 to unknown services (reflection is one) and methods in grpc-go's words, to later methods in ours", async () => {
     const { client } = await open([echoCount]);
     const details = async (path: string) => failureOf(callRaw(client, path, EMPTY));
     expect(await details("/etcdserverpb.KV/Frob")).toEqual({
@@ -559,6 +560,24 @@ describe("connections", () => {
     await closed;
     expect(logger.lines.some((line) => line.level === "warn" && line.msg.includes("too many pings"))).toBe(true);
     expect((await call(client, KVRange, rangeKey("k"))).count).toBe(1);
+  });
+
+  it("G-10: pings its clients: every two hours, given 20 s to answer, unless told otherwise", async () => {
+    expect(grpcJsDefaults).toMatchObject({
+      keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
+      keepaliveTimeoutMs: 20_000,
+      keepaliveMinTimeMs: 5_000,
+    });
+    const { port } = await open([echoCount], {
+      grpc: { keepaliveIntervalMs: 50, keepaliveTimeoutMs: 5_000, deadSweepMs: 60_000 },
+    });
+    const http2 = await import("node:http2");
+    const session = http2.connect(`http://127.0.0.1:${port}`);
+    session.on("error", () => undefined);
+    let pings = 0;
+    session.on("ping", () => pings++);
+    await until(() => pings >= 3);
+    session.destroy();
   });
 
   it("a quiet client that answers pings stays connected", async () => {

@@ -105,19 +105,20 @@ describe("N-4: HashKV on request", () => {
 });
 
 describe("C-3, N-5: removal", () => {
-  function compactor(): { readonly work: Compactor; readonly faults: unknown[] } {
+  function compactor(): { readonly work: Compactor; readonly faults: unknown[]; readonly batchesAt: number[] } {
     const faults: unknown[] = [];
+    const batchesAt: number[] = [];
     const work = new Compactor({
       env,
       mvcc,
       batchKeys: 10,
       pauseMs: 10,
       storeHash: (target, previous) => hashes.store(target, previous),
-      onStaged: () => undefined,
+      onStaged: () => batchesAt.push(env.now()),
       onFinished: () => undefined,
       onFatal: (error) => faults.push(error),
     });
-    return { work, faults };
+    return { work, faults, batchesAt };
   }
 
   test("N-5: nothing is removed before the hash is taken, and HashKV of that revision is then the stored one", async () => {
@@ -130,6 +131,41 @@ describe("C-3, N-5: removal", () => {
     await env.advance(1_000);
     expect(mvcc.pendingCompaction).toBeUndefined();
     expect(await hashes.ask(8)).toEqual({ hash: 808, compactRevision: -1, hashRevision: 8 });
+  });
+
+  test("C-1: the hash that a first compaction to 0 leaves is not taken for that of the current revision", async () => {
+    const { work } = compactor();
+    mvcc.compact(0);
+    work.accepted(0, -1);
+    await finish(1);
+    await env.advance(100);
+    const current = hashes.ask(0);
+    await finish(11);
+    expect(await current).toEqual({ hash: 11, compactRevision: 0, hashRevision: 11 });
+    put(1);
+    const next = hashes.ask(0);
+    await finish(12);
+    expect(await next).toEqual({ hash: 12, compactRevision: 0, hashRevision: 12 });
+  });
+
+  test("C-3: it goes in batches, with a pause after each in which reads and writes have their turn", async () => {
+    const { work, batchesAt } = compactor();
+    put(30);
+    mvcc.compact(37);
+    const accepted = env.now();
+    work.accepted(37, -1);
+    let finished = false;
+    void work.finished().then(() => {
+      finished = true;
+    });
+    await finish(1);
+    await env.advance(25);
+    expect(batchesAt.map((at) => at - accepted)).toEqual([0, 10, 20]);
+    expect([finished, mvcc.pendingCompaction]).toEqual([false, 37]);
+    put(1);
+    await env.advance(1_000);
+    expect(batchesAt.map((at) => at - accepted)).toEqual([0, 10, 20, 30]);
+    expect([finished, mvcc.pendingCompaction, mvcc.currentRevision]).toEqual([true, undefined, 42]);
   });
 
   test("a pin of an older revision holds the removal up, one of a newer does not", async () => {

@@ -74,6 +74,30 @@ test("G-14: a command that never found a leader ends with 'context deadline exce
   expect(proposals.heldCount).toBe(0);
 });
 
+test("G-6: a request ends at its client's deadline, or at the request time-out if that comes first", async () => {
+  const hasty = track(proposals.propose(put, { ...patient, deadline: env.now() + 1_000 }));
+  const slow = track(proposals.propose(put, { ...patient, deadline: env.now() + 60_000 }));
+  const taken = proposals.takeHeld(1_000, leading(3));
+  expect(taken).toHaveLength(2);
+  await env.advance(1_200);
+  expect([hasty.state, slow.state]).toEqual([errors.deadlineExceeded.message, "waiting"]);
+  await env.advance(5_700);
+  expect(slow.state).toBe("waiting");
+  await env.advance(300);
+  expect(slow.state).toBe(errors.timeout.message);
+});
+
+test("G-7: what ran into a time-out may still be applied, once, and is never proposed again", async () => {
+  const call = track(proposals.propose(put, patient));
+  const [proposal] = proposals.takeHeld(1_000, leading(3));
+  await env.advance(7_200);
+  expect(call.state).toBe(errors.timeout.message);
+  expect([proposals.heldCount, proposals.takeHeld(1_000, leading(4))]).toEqual([0, []]);
+  proposals.applied(applied(proposal?.data ?? Buffer.alloc(0), 42));
+  await env.settle();
+  expect([call.state, proposals.waitingCount]).toEqual([errors.timeout.message, 0]);
+});
+
 test("a command that raft took and nobody applied ends with 'request timed out'", async () => {
   const call = track(proposals.propose(put, patient));
   proposals.takeHeld(1_000, leading(3));
@@ -160,6 +184,12 @@ test("a burst waits here: only so many bytes are under way, and room is used as 
   expect(big.takeHeld(64 << 20, leading(1))).toHaveLength(1);
   await env.settle();
   expect(calls.filter(({ state }) => state === "applied 1")).toHaveLength(1);
+});
+
+test("G-15: request ids begin with the member and the millisecond of the start, and count on from there", () => {
+  const milliseconds = BigInt(env.wallClock()) & 0xff_ffff_ffffn;
+  const first = (0xabcdn << 48n) | (milliseconds << 8n);
+  expect([proposals.nextId(), proposals.nextId()]).toEqual([first + 1n, first + 2n]);
 });
 
 test("G-15: request ids carry the member and never repeat", () => {

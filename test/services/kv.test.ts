@@ -245,7 +245,7 @@ describe("writes", () => {
     expect([missed.header, missed.deleted]).toEqual([fullHeader(4), 0]);
   });
 
-  it("C-3: a physical compaction waits for the removal, another does not", async () => {
+  it("C-3, C-5: a physical compaction waits for the removal, another does not; the header is of the current revision", async () => {
     for (const value of ["1", "2", "3"]) fake.session.put("a", value);
     expect((await invoke(kv, KVCompact, { revision: 2 })).header).toEqual(fullHeader(4));
     await invoke(kv, KVCompact, { revision: 3, physical: true });

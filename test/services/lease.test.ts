@@ -71,7 +71,7 @@ test("L-3 revoke goes through propose; H-2 its header carries the revision after
   await expect(call(member, "LeaseRevoke", { ID: 7n })).rejects.toBe(errors.leaseNotFound);
 });
 
-test("L-6 time to live: whole answer, or TTL -1 and the id alone", async () => {
+test("L-6 H-2 time to live: whole answer, or TTL -1 and the id alone, at the current revision", async () => {
   const member = createFakeMember();
   member.leaseTimeToLive = async (id, withKeys) =>
     id === 7n ? { remainingSeconds: 3, grantedSeconds: 10, keys: withKeys ? ["a", "b"] : [] } : undefined;
@@ -92,7 +92,7 @@ test("L-6 time to live: whole answer, or TTL -1 and the id alone", async () => {
   });
 });
 
-test("L-7 the local list of leases", async () => {
+test("L-7 H-2 the local list of leases, at the current revision", async () => {
   const member = createFakeMember();
   member.leaseIds = [-4n, 3n];
   member.bench.put("a");

@@ -99,7 +99,7 @@ describe("Cluster: changes", () => {
 });
 
 describe("Maintenance", () => {
-  it("N-1: Status has every field of 3.6", async () => {
+  it("N-1, H-2: Status has every field of 3.6", async () => {
     fake.session.put("a");
     const status = await invoke(maintenanceService(fake.server), rpcs.MaintenanceStatus);
     expect(status).toEqual({
@@ -134,7 +134,7 @@ describe("Maintenance", () => {
     expect([status.leader, status.storageVersion]).toEqual([0n, ""]);
   });
 
-  it("N-4: HashKV answers with what the server computes and the current revision", async () => {
+  it("N-4, H-2: HashKV answers with what the server computes and the current revision", async () => {
     fake.session.put("a");
     const response = await invoke(maintenanceService(fake.server), rpcs.MaintenanceHashKV, { revision: 1 });
     expect(response).toEqual({ header: fullHeader(2), hash: 1_084_519_789, compactRevision: -1, hashRevision: 1 });
@@ -252,6 +252,28 @@ describe("what stands before every handler (G-12)", () => {
     await call(Buffer.from("drei komma sechs, größer").toString("latin1"));
     await expect(call("3.\xff")).rejects.toBe(errors.invalidClientApiVersion);
     expect(openWatch({ "client-api-version": "\xc3" })).toEqual([errors.invalidClientApiVersion]);
+  });
+
+  it("of several reasons the first counts: version of the cluster, learner, version of the client's API, leader", async () => {
+    fake.version = undefined;
+    fake.members = fake.members.map((member) => ({ ...member, isLearner: true }));
+    fake.status.leader = 0n;
+    const metadata = { "client-api-version": "\xff", hasleader: "true" };
+    const call = () => invoke(guarded, rpcs.KVRange, { key: "" }, context(metadata));
+    await expect(call()).rejects.toBe(errors.notCapable);
+    expect(openWatch(metadata)).toEqual([errors.notCapable]);
+    fake.version = "3.6.0";
+    await expect(call()).rejects.toBe(errors.notSupportedForLearner);
+    expect(openWatch(metadata)).toEqual([errors.notSupportedForLearner]);
+    fake.members = fake.members.map((member) => ({ ...member, isLearner: false }));
+    await expect(call()).rejects.toBe(errors.invalidClientApiVersion);
+    expect(openWatch(metadata)).toEqual([errors.invalidClientApiVersion]);
+    metadata["client-api-version"] = "3.6";
+    await expect(call()).rejects.toBe(errors.noLeader);
+    expect(openWatch(metadata)).toEqual([errors.noLeader]);
+    fake.status.leader = MEMBER_ID;
+    await call();
+    expect(reached).toEqual(["Range"]);
   });
 
   it("W-15: refuses calls that want a leader when there is none", async () => {

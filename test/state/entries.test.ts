@@ -177,7 +177,7 @@ describe("P-22: the forms of an entry", () => {
 describe("Compact", () => {
   const compact = (revision: number) => ({ compaction: CompactionRequest.create({ revision }) });
 
-  test("C-1: above the compact revision, up to the current one; the first may be 0", () => {
+  test("C-1, C-5: above the compact revision, up to the current one; the first may be 0", () => {
     expect(session.error(compact(-1))).toBe(errors.compacted);
     expect(session.error(compact(2))).toBe(errors.futureRevision);
     expect(session.answer(compact(0))).toMatchObject({ header: { revision: 1 } });

@@ -1,10 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { decode, encode } from "../../proto/codec.ts";
-import { DeleteRangeRequest, LeaseRevokeRequest, RangeRequest } from "../../proto/generated/etcdserverpb.ts";
+import {
+  AlarmRequest,
+  CompactionRequest,
+  DeleteRangeRequest,
+  LeaseRevokeRequest,
+  RangeRequest,
+} from "../../proto/generated/etcdserverpb.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { errors } from "../../src/api/errors.ts";
 import { revisionKey } from "../../storage/schema.ts";
-import { bucketRows, pairs, putRequest, Session, text } from "./harness.ts";
+import { bucketRows, op, pairs, putRequest, Session, text } from "./harness.ts";
 
 describe("revisions", () => {
   test("G-2: an empty store is at 1, the first change makes 2, and what changes nothing makes none", async () => {
@@ -16,6 +22,31 @@ describe("revisions", () => {
     session.grant(5n);
     session.apply(new Uint8Array());
     expect(session.revision).toBe(2);
+  });
+
+  test("G-2: each change-set adds one, however many keys it changes; leases, alarms, members, compactions none", async () => {
+    const session = await Session.open();
+    session.grant(5n);
+    const adds = (expected: number, change: () => unknown): void => {
+      const before = session.revision;
+      change();
+      expect(session.revision - before, String(change)).toBe(expected);
+    };
+    adds(1, () => session.put("a", "1", { lease: 5n }));
+    adds(1, () => session.put("b", "1", { lease: 5n }));
+    adds(1, () => session.txn({ success: [op.put("c"), op.put("d"), op.del("c")] }));
+    adds(1, () => session.delete("c", "z"));
+    adds(1, () => session.answer({ leaseRevoke: LeaseRevokeRequest.create({ ID: 5n }) }));
+    adds(0, () => session.grant(6n));
+    adds(0, () => session.answer({ leaseCheckpoint: { checkpoints: [{ ID: 6n, remainingTTL: 9 }] } }));
+    adds(0, () => session.answer({ leaseRevoke: LeaseRevokeRequest.create({ ID: 6n }) }));
+    adds(0, () => session.answer({ alarm: AlarmRequest.create({ action: 1, memberID: 1n, alarm: 1 }) }));
+    adds(0, () => session.answer({ clusterVersionSet: { ver: "3.6.0" } }));
+    adds(0, () => session.confChange({ nodeId: 9n, context: Buffer.from('{"id":9,"peerURLs":["http://a:1"]}') }));
+    adds(0, () => session.answer({ compaction: CompactionRequest.create({ revision: session.revision }) }));
+    adds(0, () => session.delete("nothing"));
+    adds(0, () => session.txn({ success: [op.del("nothing")] }));
+    expect(session.machine.cluster.member(9n)).toBeDefined();
   });
 
   test("G-3: the keys of a change-set have sub-revisions from 0, in order", async () => {

@@ -9,6 +9,7 @@ import {
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { errors } from "../../src/api/errors.ts";
 import { rangeValue, rangeVersions } from "../../src/state/range.ts";
+import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { keys, pairs, Session, text } from "./harness.ts";
 
 /** Revisions: a 2, b 3, c 4, a 5, "b" deleted 6, "b" again 7, d 8, c 9. */
@@ -161,6 +162,29 @@ describe("Range", () => {
     expect(text(leased.kv("k")?.value ?? new Uint8Array())).toBe("value");
     const byValue = all({ keysOnly: true, sortTarget: Target.VALUE, sortOrder: Order.DESCEND });
     expect(keys(byValue.kvs)).toBe("d a b c");
+  });
+
+  test("R-9: sorting and filtering look at every key of the range, a mere limit at one more than it gives", () => {
+    const { mvcc } = session.machine;
+    const looked = (options: Partial<RangeRequest>): number => {
+      let keysSeen = 0;
+      const counting: Pick<Mvcc, "currentRevision" | "compactRevision" | "count" | "visit"> = {
+        currentRevision: mvcc.currentRevision,
+        compactRevision: mvcc.compactRevision,
+        count: (...range) => mvcc.count(...range),
+        visit: (key, end, revision, visitor) =>
+          mvcc.visit(key, end, revision, (version) => {
+            keysSeen++;
+            return visitor(version);
+          }),
+      };
+      rangeVersions(counting as Mvcc, RangeRequest.create({ key: "a", ...everything, limit: 1, ...options }));
+      return keysSeen;
+    };
+    expect([looked({}), looked({ limit: 0 }), looked({ countOnly: true })]).toEqual([2, 4, 0]);
+    expect(looked({ sortTarget: Target.MOD })).toBe(4);
+    expect(looked({ sortOrder: Order.DESCEND })).toBe(4);
+    expect(looked({ minModRevision: 1 })).toBe(4);
   });
 
   test("versions and values apart come to the same as both at once", () => {
