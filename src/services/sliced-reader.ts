@@ -5,7 +5,7 @@ import type { KeyVersion, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import type { Env } from "../env.ts";
 import type { CallContext } from "../rpc/rpc.ts";
 import { PAIR_CHARGE_BYTES } from "../state/answer.ts";
-import { arrange, compareValues, type RangeResult, rangeValue } from "../state/range.ts";
+import { type RangeResult, rangeValue, upToLimit, valueOrder } from "../state/range.ts";
 import type { ReadBudget, ReadShare } from "./read-budget.ts";
 
 /** How much of a result is read in one turn of the event loop. */
@@ -71,10 +71,10 @@ export class SlicedReader {
     let { versions, more } = result;
     if (result.byValue) {
       const values = await this.#values(versions, pace, share);
-      const sorted = await sortInSlices(values, this.#slice.keys, pace);
-      const arranged = arrange(request, sorted);
-      versions = arranged.kept.map(({ version }) => version);
-      more = arranged.more;
+      const sorted = await sortInSlices(values, valueOrder(request), this.#slice.keys, pace);
+      const { kept, more: isCut } = upToLimit(request, sorted);
+      versions = kept.map(({ version }) => version);
+      more = isCut;
       for (const { value } of values) share.give(value.length);
     }
     const kvs: Uint8Array[] = [];
@@ -136,11 +136,16 @@ class Pace {
 }
 
 /** A stable merge sort by value: runs of `runLength`, each sorted in one go, merged pair by pair. */
-async function sortInSlices(values: readonly Valued[], runLength: number, pace: Pace): Promise<Valued[]> {
+async function sortInSlices(
+  values: readonly Valued[],
+  order: (a: Valued, b: Valued) => number,
+  runLength: number,
+  pace: Pace,
+): Promise<Valued[]> {
   let from: Valued[] = [];
   for (let start = 0; start < values.length; start += runLength) {
     if (pace.isOver) await pace.nextTurn();
-    const run = values.slice(start, start + runLength).sort(compareValues);
+    const run = values.slice(start, start + runLength).sort(order);
     for (const item of run) from.push(item);
     pace.spent(run.length, 0);
   }
@@ -153,8 +158,7 @@ async function sortInSlices(values: readonly Valued[], runLength: number, pace: 
       let right = middle;
       while (left < middle || right < end) {
         if (pace.isOver) await pace.nextTurn();
-        const isLeft =
-          right === end || (left < middle && compareValues(from[left] as Valued, from[right] as Valued) <= 0);
+        const isLeft = right === end || (left < middle && order(from[left] as Valued, from[right] as Valued) <= 0);
         to.push(from[isLeft ? left++ : right++] as Valued);
         pace.spent(1 / MERGE_STEPS_PER_KEY, 0);
       }

@@ -72,7 +72,7 @@ export function rangeVersions(
   if (inOrder) return done(versions, count, more);
 
   if (request.sortTarget === RangeRequestSortTarget.VALUE) return { ...done(versions, count, false), byValue: true };
-  const { kept, more: isCut } = arrange(request, sortByNumber(request.sortTarget, versions));
+  const { kept, more: isCut } = upToLimit(request, sortByNumber(request, versions));
   return done(kept, count, isCut);
 }
 
@@ -114,20 +114,27 @@ function sortedByValue(
     if (!answer.addPair(value)) return undefined;
     valued.push({ version, value });
   }
-  const { kept, more } = arrange(request, valued.sort(compareValues));
+  const { kept, more } = upToLimit(request, valued.sort(valueOrder(request)));
   return { versions: kept.map(({ version }) => version), more };
 }
 
-export function compareValues(a: { readonly value: Uint8Array }, b: { readonly value: Uint8Array }): number {
-  return Buffer.compare(a.value, b.value);
+/** How a range sorts by value; for a stable sort (see sortByNumber). */
+export function valueOrder(
+  request: RangeRequest,
+): (a: { readonly value: Uint8Array }, b: { readonly value: Uint8Array }) => number {
+  const sign = signOf(request);
+  return (a, b) => sign * Buffer.compare(a.value, b.value);
 }
 
-/** R-7: of what is sorted ascending (ties in key order), the answer's order and length. `sorted` may be written into. */
-export function arrange<Item>(
-  { sortOrder, limit }: RangeRequest,
-  sorted: Item[],
-): { readonly kept: Item[]; readonly more: boolean } {
-  if (sortOrder === RangeRequestSortOrder.DESCEND) sorted.reverse();
+function signOf({ sortOrder }: RangeRequest): 1 | -1 {
+  return sortOrder === RangeRequestSortOrder.DESCEND ? -1 : 1;
+}
+
+/** R-6: the limit comes after the sort. */
+export function upToLimit<Item>(
+  { limit }: RangeRequest,
+  sorted: readonly Item[],
+): { readonly kept: readonly Item[]; readonly more: boolean } {
   return limit > 0 && sorted.length > limit
     ? { kept: sorted.slice(0, limit), more: true }
     : { kept: sorted, more: false };
@@ -162,16 +169,20 @@ function isKeyOrder({ sortOrder, sortTarget }: RangeRequest): boolean {
   return sortTarget === RangeRequestSortTarget.KEY && sortOrder !== RangeRequestSortOrder.DESCEND;
 }
 
-/** R-7: any other target than KEY sorts ascending unless told to descend. Ties stay in key order. */
-function sortByNumber(sortTarget: number, versions: KeyVersion[]): KeyVersion[] {
-  switch (sortTarget) {
+/**
+ * R-7: any other target than KEY sorts ascending unless told to descend; KEY comes here only to descend. Ties stay in key
+ * order either way, as etcd's do for as long as its sort is a stable one (up to twelve pairs).
+ */
+function sortByNumber(request: RangeRequest, versions: KeyVersion[]): KeyVersion[] {
+  const sign = signOf(request);
+  switch (request.sortTarget) {
     case RangeRequestSortTarget.VERSION:
-      return versions.sort((a, b) => a.version - b.version);
+      return versions.sort((a, b) => sign * (a.version - b.version));
     case RangeRequestSortTarget.CREATE:
-      return versions.sort((a, b) => a.createRevision - b.createRevision);
+      return versions.sort((a, b) => sign * (a.createRevision - b.createRevision));
     case RangeRequestSortTarget.MOD:
-      return versions.sort((a, b) => a.mod.main - b.mod.main);
+      return versions.sort((a, b) => sign * (a.mod.main - b.mod.main));
     default:
-      return versions;
+      return versions.reverse();
   }
 }

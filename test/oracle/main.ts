@@ -1,5 +1,5 @@
 /**
- * npm run oracle -- [--seeds N] [--from S] [--ops M] [--members 1|3] [--json]
+ * npm run oracle -- [--seeds N] [--from S] [--ops M] [--members 1|3] [--jobs J] [--json]
  *
  * Asks a real etcd and Quorate the same, seed by seed, and compares every answer, error and watch event. On a difference
  * it prints the shortest sequence that shows it, and exits with 1.
@@ -13,6 +13,8 @@ import { withPair } from "./pair.ts";
 
 const SHRINK_TRIES = 150;
 
+type Counts = [seeds: number, ops: number, members: number, jobs: number];
+
 async function main(words: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...words],
@@ -21,6 +23,7 @@ async function main(words: readonly string[]): Promise<number> {
       from: { type: "string" },
       ops: { type: "string", default: "1000" },
       members: { type: "string", default: "1" },
+      jobs: { type: "string", default: "2" },
       json: { type: "boolean", default: false },
     },
   });
@@ -28,22 +31,25 @@ async function main(words: readonly string[]): Promise<number> {
     process.stderr.write("there is no etcd to compare with: have one on PATH, or name it in ETCD_BIN\n");
     return 1;
   }
-  const [seeds, ops, members] = [Number(values.seeds), Number(values.ops), Number(values.members)];
+  const [seeds, ops, members, jobs] = [values.seeds, values.ops, values.members, values.jobs].map(count) as Counts;
   const first = values.from === undefined ? randomInt(2 ** 40) : Number(values.from);
   const counts: Record<string, number> = {};
   const differing: { readonly seed: string; readonly difference: Difference }[] = [];
-  for (let position = 0; position < seeds; position++) {
-    const seed = String(first + position);
-    const found = await withPair(members, (pair) => findDifference(pair, seed, ops, members, counts));
-    if (found !== undefined) {
-      const again = (operations: readonly Operation[]): Promise<Difference | undefined> =>
-        withPair(members, (pair) => replay(pair, operations));
-      const difference = await shrink(found, again, SHRINK_TRIES);
-      differing.push({ seed, difference });
-      process.stderr.write(`\nseed ${seed} differs:\n${explain(difference)}\n\n`);
+  let begun = 0;
+  let ended = 0;
+  const work = async (): Promise<void> => {
+    while (begun < seeds) {
+      const seed = String(first + begun++);
+      const difference = await differs(seed, ops, members, counts);
+      if (difference !== undefined) {
+        differing.push({ seed, difference });
+        process.stderr.write(`\nseed ${seed} differs:\n${explain(difference)}\n\n`);
+      }
+      process.stderr.write(`${++ended} of ${seeds} seeds, ${differing.length} differ\n`);
     }
-    process.stderr.write(`${position + 1} of ${seeds} seeds, ${differing.length} differ\n`);
-  }
+  };
+  // Most of the time goes into waiting for disks and for watches to catch up.
+  await Promise.all(Array.from({ length: jobs }, work));
   if (values.json)
     process.stdout.write(`${JSON.stringify({ seeds, first, ops, members, counts, differing: differing.length })}\n`);
   else {
@@ -52,6 +58,26 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(`${seeds} seeds of ${ops} operations, ${differing.length} differ\n`);
   }
   return differing.length > 0 ? 1 : 0;
+}
+
+/** The shortest sequence that shows it. */
+async function differs(
+  seed: string,
+  ops: number,
+  members: number,
+  counts: Record<string, number>,
+): Promise<Difference | undefined> {
+  const found = await withPair(members, (pair) => findDifference(pair, seed, ops, members, counts));
+  if (found === undefined) return undefined;
+  const again = (operations: readonly Operation[]): Promise<Difference | undefined> =>
+    withPair(members, (pair) => replay(pair, operations));
+  return await shrink(found, again, SHRINK_TRIES);
+}
+
+function count(word: string): number {
+  const number = Number(word);
+  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`not a count: ${word}`);
+  return number;
 }
 
 main(process.argv.slice(2)).then(

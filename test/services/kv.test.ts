@@ -179,10 +179,10 @@ describe("sort by value", () => {
   it.each([0, 1, 9, 10, 11, 35, 64])("R-7: in slices it comes to the same as at once, %i keys", async (count) => {
     for (let i = 0; i < count; i++) fake.session.put(`k${String(i).padStart(2, "0")}`, `${(i * 7) % 5}`);
     const sortedBy = (descend: boolean, limit: number): string[] => {
+      const sign = descend ? -1 : 1;
       const sorted = fake.session
         .all()
-        .sort((a, b) => (a.slice(4) < b.slice(4) ? -1 : a.slice(4) > b.slice(4) ? 1 : 0));
-      if (descend) sorted.reverse();
+        .sort((a, b) => sign * (a.slice(4) < b.slice(4) ? -1 : a.slice(4) > b.slice(4) ? 1 : 0));
       return limit === 0 ? sorted : sorted.slice(0, limit);
     };
     for (const sort of sorts) {

@@ -85,8 +85,9 @@ export class KvModel {
           a.modRevision - b.modRevision,
           Buffer.compare(a.value, b.value),
         ][sortTarget] as number;
-      found = found.sort((a, b) => rank(a, b));
-      if (sortOrder === 2) found.reverse();
+      const sign = sortOrder === 2 ? -1 : 1;
+      if (sign === -1 && sortTarget === 0) found.reverse();
+      found = found.sort((a, b) => sign * rank(a, b));
     }
     const limit = request.limit > 0 ? request.limit : found.length;
     const kvs = found.slice(0, limit).map((kv) => (request.keysOnly ? { ...kv, value: Buffer.alloc(0) } : kv));

@@ -37,13 +37,9 @@ export const stateMutants: readonly Mutant[] = [
   {
     name: "descending-cut-first",
     file: "src/state/range.ts",
-    from: `  if (sortOrder === RangeRequestSortOrder.DESCEND) sorted.reverse();
-  return limit > 0 && sorted.length > limit
-    ? { kept: sorted.slice(0, limit), more: true }`,
-    to: `  const kept = limit > 0 ? sorted.slice(0, limit) : sorted;
-  if (sortOrder === RangeRequestSortOrder.DESCEND) kept.reverse();
-  return limit > 0 && sorted.length > limit
-    ? { kept, more: true }`,
+    from: `const { kept, more: isCut } = upToLimit(request, sortByNumber(request, versions));`,
+    to: `const { kept: first, more: isCut } = upToLimit(request, versions);
+  const kept = sortByNumber(request, [...first]);`,
     why: "A descending range with a limit gives the smallest keys instead of the greatest.",
     seenBy: ["linearizability", "serializable"],
   },
