@@ -8,6 +8,7 @@ import * as mvccpb from "../../proto/generated/mvccpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
 import type { ApiClient, ServiceError } from "./client.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
+import { startWatch } from "./watching.ts";
 
 describe("bad input gets the contract's error, and changes and stops nothing", () => {
   let cluster: Cluster;
@@ -258,6 +259,21 @@ describe("bad input gets the contract's error, and changes and stops nothing", (
     const expected = [11, "etcdserver: mvcc: required revision has been compacted"];
     expect(await refused(client.range({ key: "k", revision: revision - 1 }))).toEqual(expected);
     expect(await refused(client.unary(rpcs.KVCompact, { revision }))).toEqual(expected);
+    const behind = startWatch(client, { key: "k", startRevision: revision - 1 });
+    await behind.until(() => behind.responses.length === 2);
+    expect(behind.responses).toMatchObject([
+      { watchId: 0n, created: true, canceled: false },
+      {
+        watchId: 0n,
+        created: false,
+        canceled: true,
+        compactRevision: revision,
+        cancelReason: "",
+        header: { revision: 0 },
+      },
+    ]);
+    expect(behind.ended).toEqual([]);
+    behind.close();
     const { kvs } = await client.range({ key: "k", revision });
     expect(decode(mvccpb.KeyValue, kvs[0] ?? Buffer.alloc(0)).key).toBe("k");
     const after = await client.hashKv();
