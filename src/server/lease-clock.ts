@@ -137,6 +137,12 @@ export class LeaseClock {
     }
   }
 
+  /** Those that end soonest come first (L-7); undefined while this member does not lead. */
+  idsByExpiry(): readonly bigint[] | undefined {
+    if (this.#deadlines === undefined) return undefined;
+    return [...this.#deadlines].sort(([, a], [, b]) => a.expiresAt - b.expiresAt).map(([id]) => id);
+  }
+
   /** Remaining whole seconds, at least 0 (L-6); undefined when this member does not lead or the lease is unknown. */
   remainingSeconds(id: bigint): number | undefined {
     const deadline = this.#deadlines?.get(id);

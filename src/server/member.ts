@@ -405,6 +405,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
         if (id !== 0n && machine.leases.get(id) === undefined) return id;
       }
     },
+    leaseIds: () => clock.idsByExpiry() ?? machine.leases.ids(),
     leaseKeepAlive: async (id, callLimits) => ({ ttlSeconds: await leaseDesk.keepAlive(id, callLimits) }),
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
     hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),

@@ -37,6 +37,8 @@ export interface Server {
 
   /** A lease id that no lease has now: 52 random bits, so that JSON readers keep it exact. */
   nextLeaseId(): bigint;
+  /** Of all leases known here; on the leader those that end soonest come first, elsewhere by id (L-7). */
+  leaseIds(): readonly bigint[];
   /** Renews on the leader, forwarded if need be; 0 when unknown or expired (L-4). */
   leaseKeepAlive(id: bigint, limits: CallLimits): Promise<{ readonly ttlSeconds: number }>;
   /** Undefined when unknown (L-6). */

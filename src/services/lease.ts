@@ -68,7 +68,7 @@ export function leaseService(server: Server, options: LeaseServiceOptions): AnyH
     }),
 
     unary(rpcs.LeaseLeaseLeases, async () => {
-      return { header: currentHeader(server), leases: server.state.leases.ids().map((ID) => ({ ID })) };
+      return { header: currentHeader(server), leases: server.leaseIds().map((ID) => ({ ID })) };
     }),
   ];
 }

@@ -239,6 +239,22 @@ describe("L-9: a new leader", () => {
   });
 });
 
+test("L-7: on the leader the leases that end soonest come first, elsewhere nobody knows which", async () => {
+  expect(clock.idsByExpiry()).toBeUndefined();
+  clock.promote(TERM);
+  grant(1n, 500);
+  grant(2n, 1_000);
+  grant(-3n, 100);
+  expect(clock.idsByExpiry()).toEqual([-3n, 1n, 2n]);
+  await env.advance(50_000);
+  await clock.renew(-3n);
+  grant(4n, 60);
+  grant(5n, 2_000);
+  expect(clock.idsByExpiry()).toEqual([4n, -3n, 1n, 2n, 5n]);
+  clock.demote();
+  expect(clock.idsByExpiry()).toBeUndefined();
+});
+
 test("L-6: remaining time is whole seconds, cut off", async () => {
   clock.promote(TERM);
   grant(7n, 10);

@@ -121,6 +121,17 @@ test("L-4, L-10: a renewal through the whole member leaves nothing of a checkpoi
   expect(server.state.leases.get(7n)).toMatchObject({ ttlSeconds: 600, remainingSeconds: 0 });
 });
 
+test("L-7: the list of leases begins with the one that ends soonest", async () => {
+  for (const [ID, TTL] of [
+    [1n, 500],
+    [2n, 100],
+    [3n, 1_000],
+  ] as const) {
+    await propose({ leaseGrant: pb.LeaseGrantRequest.create({ ID, TTL }) });
+  }
+  expect(member.server.leaseIds()).toEqual([2n, 1n, 3n]);
+});
+
 test("L-1: ids that the server chooses for leases are positive and free", async () => {
   const ids = Array.from({ length: 1_000 }, () => member.server.nextLeaseId());
   expect(new Set(ids).size).toBe(1_000);

@@ -76,6 +76,7 @@ export class FakeServer {
       },
       membership: { add: notAsked, remove: notAsked, update: notAsked, promote: notAsked, ...this.membership },
       nextLeaseId: notAsked,
+      leaseIds: notAsked,
       leaseKeepAlive: notAsked,
       leaseTimeToLive: notAsked,
       hashKv: async (revision) => {

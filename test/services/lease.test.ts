@@ -94,9 +94,9 @@ test("L-6 H-2 time to live: whole answer, or TTL -1 and the id alone, at the cur
 
 test("L-7 H-2 the local list of leases, at the current revision", async () => {
   const member = createFakeMember();
-  member.leaseIds = [-4n, 3n];
+  member.leaseIds = [3n, -4n];
   member.bench.put("a");
-  expect(await call(member, "LeaseLeases", {})).toEqual({ header: header(2), leases: [{ ID: -4n }, { ID: 3n }] });
+  expect(await call(member, "LeaseLeases", {})).toEqual({ header: header(2), leases: [{ ID: 3n }, { ID: -4n }] });
 });
 
 test("W-15 hasleader: a keep-alive stream is refused without a leader, and ends after three election timeouts", async () => {

@@ -34,10 +34,8 @@ export function createFakeMember(bench: Bench = createBench()): FakeMember {
     leaseTimeToLive: notExpected,
     server: {
       watch: bench.hub,
-      state: {
-        mvcc: bench.store,
-        leases: { ids: () => member.leaseIds },
-      },
+      state: { mvcc: bench.store },
+      leaseIds: () => member.leaseIds,
       header: (revision: number): ResponseHeader => ({
         clusterId: 10n,
         memberId: 11n,
