@@ -108,7 +108,7 @@ export class Faults {
       // A succession takes some elections, and is worth little when they have no time; about the same number in each run.
       const meanMs =
         kind === "succession"
-          ? electionMs * random.real(3, 30) * Math.max(1, safetyMs / 120_000)
+          ? electionMs * random.real(1, 12) * Math.max(1, safetyMs / 120_000)
           : faultEveryMs * random.logReal(0.3, 5);
       this.#schedule(kind, random, meanMs);
     }

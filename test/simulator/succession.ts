@@ -160,7 +160,6 @@ export class Succession {
       "commits",
       "commits",
       "confirms",
-      "confirms",
       membership === undefined ? "confirms" : "changes",
     ] as const);
     const dueMs = isNew && moment === "confirms" ? this.#leaseIsDueIn() : undefined;
@@ -233,7 +232,7 @@ export class Succession {
       // Whoever is out the longest comes back to a leader that stays for now, or for good.
       this.#outs.shift()?.comeBack();
       this.#unhang?.();
-      if (this.#random.chance(longest.way === "pause" ? 0.5 : 0)) this.stop();
+      if (this.#random.chance(longest.way === "pause" ? 0.35 : 0)) this.stop();
       else this.#aim();
       onChange();
       return;
