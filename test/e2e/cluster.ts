@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -11,21 +12,27 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const quorate = join(root, "bin", "quorate");
 const READY = "ready to serve client requests";
 
+/** Below those that a kernel gives to outgoing connections: of a port from among these one of them may take hold at any time. */
+const PORTS = { from: 10_000, to: 32_000 } as const;
+const PORT_TRIES = 1_000;
+
 /** Ports that were free a moment ago; all different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => {
-        server.on("error", reject);
-        server.listen(0, "127.0.0.1", resolve);
-      });
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set<number>();
+  for (let tries = 0; ports.size < count; tries++) {
+    if (tries > PORT_TRIES) throw new Error(`no free ports between ${PORTS.from} and ${PORTS.to}`);
+    const port = randomInt(PORTS.from, PORTS.to);
+    if (!ports.has(port) && (await isFree(port))) ports.add(port);
+  }
+  return [...ports];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.on("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 /** One member as its own process, as an operator would start it. */

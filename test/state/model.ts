@@ -76,6 +76,13 @@ export class KvModel {
         (request.maxCreateRevision === 0 || kv.createRevision <= request.maxCreateRevision),
     );
     const { sortOrder, sortTarget } = request;
+    const isFiltered = [
+      request.minModRevision,
+      request.maxModRevision,
+      request.minCreateRevision,
+      request.maxCreateRevision,
+    ].some((bound) => bound !== 0);
+    if (sortOrder === 0 && !isFiltered && request.limit > 0) found = found.slice(0, request.limit + 1);
     if (sortOrder <= 2 && sortTarget <= 4) {
       const rank = (a: KeyValue, b: KeyValue): number =>
         [

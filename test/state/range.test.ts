@@ -120,9 +120,18 @@ describe("Range", () => {
     expect(found({ limit: 2 })).toBe("d c");
     expect(found({ limit: 1, sortTarget: Target.CREATE })).toBe("d");
     expect(found({ limit: 1, sortTarget: Target.CREATE, maxModRevision: 7 })).toBe("b");
-    expect(all({ limit: 1, sortTarget: Target.VALUE, sortOrder: Order.NONE })).toMatchObject({ more: true, count: 4 });
-    expect(keys(all({ limit: 1, sortTarget: Target.VALUE, sortOrder: Order.NONE }).kvs)).toBe("c");
+    expect(found({ limit: 1, sortTarget: Target.VALUE, sortOrder: Order.ASCEND })).toBe("c");
     expect(all({ limit: 2, sortOrder: Order.DESCEND, minModRevision: 8 }).more).toBe(false);
+  });
+
+  test("R-7: a target without an order sorts the first pairs only, one more than the limit, as etcd does", () => {
+    const first = { sortTarget: Target.VALUE, sortOrder: Order.NONE, limit: 1 };
+    expect(all(first)).toMatchObject({ more: true, count: 4 });
+    expect(keys(all(first).kvs)).toBe("b");
+    expect(keys(all({ ...first, limit: 3 }).kvs)).toBe("c b a");
+    expect(keys(all({ ...first, sortTarget: Target.MOD }).kvs)).toBe("a");
+    // A filter has all of them looked at.
+    expect(keys(all({ ...first, minModRevision: 1 }).kvs)).toBe("c");
   });
 
   test("R-7: order by key, version, create, mod, value; NONE sorts ascending for all but the key", () => {
@@ -186,7 +195,7 @@ describe("Range", () => {
       return keysSeen;
     };
     expect([looked({}), looked({ limit: 0 }), looked({ countOnly: true })]).toEqual([2, 4, 0]);
-    expect(looked({ sortTarget: Target.MOD })).toBe(4);
+    expect(looked({ sortTarget: Target.MOD, sortOrder: Order.ASCEND })).toBe(4);
     expect(looked({ sortOrder: Order.DESCEND })).toBe(4);
     expect(looked({ minModRevision: 1 })).toBe(4);
   });

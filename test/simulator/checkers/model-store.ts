@@ -120,7 +120,12 @@ export function range(store: ModelStore, request: RangeRequest, revision: number
   const count = all.length;
   if (request.countOnly) return { kind: "range", revision: header, kvs: [], more: false, count };
   const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision, sortTarget, limit } = request;
-  const kept = all.filter(
+  const isFiltered = [minModRevision, maxModRevision, minCreateRevision, maxCreateRevision].some(
+    (bound) => bound !== 0,
+  );
+  // A target without an order sorts the first pairs only, one more than the limit.
+  const sorted = request.sortOrder === 0 && !isFiltered && limit > 0 ? all.slice(0, limit + 1) : all;
+  const kept = sorted.filter(
     (kv) =>
       (minModRevision === 0 || kv.modRevision >= minModRevision) &&
       (maxModRevision === 0 || kv.modRevision <= maxModRevision) &&
