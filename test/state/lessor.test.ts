@@ -35,7 +35,7 @@ function deleted({ events }: Applied): string[] {
 }
 
 describe("Grant", () => {
-  test("L-1: the effective TTL is answered, stored and told to the timers", async () => {
+  test("L-1, L-12: the effective TTL is answered, stored and told to the timers", async () => {
     const { result, leases, events, revision } = session.command(grant(5n, 60));
     expect(result).toMatchObject({
       kind: "response",

@@ -12,7 +12,7 @@ function matching(set: RangeSet<Member>, key: string): Member[] {
   return found;
 }
 
-test("W-3 the range of a watch", () => {
+test("G-1 W-3 the range of a watch; its key may be empty", () => {
   expect(watchedRange("a", "")).toEqual({ start: "a", end: undefined });
   expect(watchedRange("", "")).toEqual({ start: "\0", end: undefined });
   expect(watchedRange("", "\0")).toEqual({ start: "\0", end: END_OF_KEYS });
