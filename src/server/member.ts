@@ -371,6 +371,11 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     { heartbeatMs: config.heartbeatMs, backendFlushMs: config.backendFlushMs, windowEntries: config.windowEntries },
   );
 
+  const compactionFinished = async (): Promise<void> => {
+    await compactor.finished();
+    await node.flushed();
+  };
+
   const header = (revision: number): ResponseHeader =>
     ResponseHeader.create({ clusterId, memberId, revision, raftTerm: machine.appliedTerm });
 
@@ -409,7 +414,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     leaseKeepAlive: async (id, callLimits) => ({ ttlSeconds: await leaseDesk.keepAlive(id, callLimits) }),
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
     hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),
-    compactionFinished: (callLimits) => withLimits(env, compactor.finished(), callLimits),
+    compactionFinished: (callLimits) => withLimits(env, compactionFinished(), callLimits),
     status,
     onLeaderChange: (callback) => {
       leaderCallbacks.add(callback);

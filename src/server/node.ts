@@ -3,6 +3,7 @@ import { canPropose, type Raft, step, takeReady } from "../../raft/raft.ts";
 import type { Entry, Input, LogRead, Message, Persist, ReadPoint, Ready, SoftState } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Wal } from "../../storage/wal.ts";
+import { errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
 import type { Applied, StateMachine } from "../state/machine.ts";
@@ -270,6 +271,17 @@ export class Node {
         this.#scheduleFlush();
         this.wake();
       });
+  }
+
+  /** Resolves when everything that is staged now is on disk; rejects when the disk failed. */
+  async flushed(): Promise<void> {
+    // A flush that is under way may have begun before.
+    await this.#flushing;
+    this.#flushTimer?.cancel();
+    this.#flushTimer = undefined;
+    this.#flush();
+    await this.#flushing;
+    if (this.#hasFailed()) throw errors.stopped;
   }
 
   /** State staged outside apply (a compaction's deletes) also wants its flush. */

@@ -52,7 +52,7 @@ export interface Server {
 
   /** HashKV (N-4, N-5); 0 = current. */
   hashKv(revision: number, limits: CallLimits): Promise<KvHash>;
-  /** Resolves when the compaction that is under way has removed what it will (C-3). */
+  /** Resolves when what the compaction that is under way removes is gone from the disk (C-3). */
   compactionFinished(limits: CallLimits): Promise<void>;
 
   status(): ServerStatus;

@@ -5,13 +5,15 @@ import type { PeerTransport } from "../../src/peer/transport.ts";
 import { bootstrap } from "../../src/server/bootstrap.ts";
 import { type Member, startMember } from "../../src/server/member.ts";
 import type { Command, StateMachine } from "../../src/state/machine.ts";
-import { createMemoryBackend } from "../../storage/memory-backend.ts";
+import { createMemoryBackend, type MemoryBackend } from "../../storage/memory-backend.ts";
+import { bucketRows } from "../state/harness.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import { FakeEnv } from "./fake-env.ts";
 
 /** A whole member, the only one of its cluster, on a disk in memory. */
 let env: FakeEnv;
 let member: Member;
+let backend: MemoryBackend;
 /** By so much less than it has applied does the state machine say that it has. */
 let hidden: number;
 let faults: unknown[];
@@ -31,6 +33,7 @@ function withHidden(machine: StateMachine): StateMachine {
 
 beforeEach(async () => {
   env = new FakeEnv();
+  backend = createMemoryBackend();
   hidden = 0;
   faults = [];
   const parsed = parseConfig(["--name=alone", "--data-dir=/alone"], {}, () => "");
@@ -49,7 +52,7 @@ beforeEach(async () => {
   const booted = await bootstrap(config, {
     disk: new MemoryDisk(),
     log: silent,
-    openBackend: async () => createMemoryBackend(),
+    openBackend: async () => backend,
     askPeer: () => Promise.reject(new Error("there is nobody else")),
     resolveHost: async (host) => host,
   });
@@ -119,6 +122,26 @@ test("L-4, L-10: a renewal through the whole member leaves nothing of a checkpoi
   await env.advance(100);
   expect(await renewal).toEqual({ ttlSeconds: 600 });
   expect(server.state.leases.get(7n)).toMatchObject({ ttlSeconds: 600, remainingSeconds: 0 });
+});
+
+test("C-3: once a physical compaction is answered, what it removes is gone from the disk", async () => {
+  const { server } = member;
+  for (let n = 0; n < 5; n++) await propose({ put: pb.PutRequest.create({ key: "a", value: Buffer.from(`${n}`) }) });
+  // No timer has its turn in what follows.
+  const answered = server.propose(
+    { compaction: pb.CompactionRequest.create({ revision: 6, physical: true }) },
+    patient,
+  );
+  await env.settle();
+  await answered;
+  let isFinished = false;
+  void server.compactionFinished(patient).then(() => {
+    isFinished = true;
+  });
+  await env.settle();
+  expect([isFinished, server.state.mvcc.pendingCompaction]).toEqual([true, undefined]);
+  const rows = await bucketRows(backend.crash(), "key");
+  expect(rows.length).toBe(1);
 });
 
 test("L-7: the list of leases begins with the one that ends soonest", async () => {

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { createRaft } from "../../raft/raft.ts";
 import type { Entry } from "../../raft/types.ts";
+import { errors } from "../../src/api/errors.ts";
 import { limits } from "../../src/config.ts";
 import { Node } from "../../src/server/node.ts";
 import type { Applied, StateMachine } from "../../src/state/machine.ts";
@@ -19,6 +20,7 @@ let applied: number[];
 let appends: { readonly batch: WalBatch; readonly done: () => void; readonly fail: (error: Error) => void }[];
 let applyEntry: (entry: Entry) => void;
 let held: Uint8Array[];
+let beforeDurable: () => Promise<void>;
 
 beforeEach(() => {
   env = new FakeEnv();
@@ -27,10 +29,12 @@ beforeEach(() => {
   appends = [];
   held = [];
   flushes = 0;
+  beforeDurable = async () => undefined;
   applyEntry = (entry) => backend.put("meta", "consistent_index", Buffer.from([entry.index]));
   backend = createMemoryBackend({
-    beforeDurable: async () => {
+    beforeDurable: () => {
       flushes++;
+      return beforeDurable();
     },
   });
   const raft = createRaft(
@@ -154,6 +158,33 @@ test("a fault in the middle of an entry: its half is never flushed, not even by 
   expect(faults.map(String)).toEqual(["Error: a bug"]);
   expect(flushes).toBe(before);
   expect(backend.stagedBytes).toBeGreaterThan(0);
+});
+
+test("C-3: who asks for a flush gets one that began after the call, or hears that the disk failed", async () => {
+  await syncAll();
+  await env.advance(200);
+  const flushing: (() => void)[] = [];
+  beforeDurable = () => new Promise((resolve) => flushing.push(resolve));
+  await propose("a");
+  await syncAll();
+  await env.advance(200);
+  await propose("b");
+  await syncAll();
+  let isFlushed = false;
+  void node.flushed().then(() => {
+    isFlushed = true;
+  });
+  flushing.shift()?.();
+  await env.settle();
+  expect([isFlushed, flushing.length]).toEqual([false, 1]);
+  flushing.shift()?.();
+  await env.settle();
+  expect([isFlushed, backend.stagedBytes]).toEqual([true, 0]);
+  await propose("c");
+  await syncAll();
+  beforeDurable = () => Promise.reject(new Error("the disk is gone"));
+  await expect(node.flushed()).rejects.toBe(errors.stopped);
+  expect(faults.map(String)).toEqual(["Error: the disk is gone"]);
 });
 
 test("a stop waits for the log, and flushes what was applied", async () => {
