@@ -58,3 +58,27 @@ export function testNames(source: string): string[] {
 export function factIds(text: string): string[] {
   return [...text.matchAll(/\b[A-Z]{1,2}-\d+\b/g)].map(([id]) => id);
 }
+
+export interface NumberingDifference {
+  /** In the text and not in the list. */
+  readonly unlisted: readonly string[];
+  /** In the list and not in the text. */
+  readonly unknown: readonly string[];
+  /** Sections of the text of which the list promises nothing. */
+  readonly elsewhere: readonly string[];
+}
+
+/** Compares the ids of a list with those of a text whose facts begin their lines with "- ID ". */
+export function compareNumbering(listed: readonly string[], text: string): NumberingDifference {
+  const theirs = [...text.matchAll(/^- ([A-Z]+-\d+)\b/gm)].map(([, id = ""]) => id);
+  const sections = new Set(listed.map(sectionOf));
+  return {
+    unlisted: theirs.filter((id) => sections.has(sectionOf(id)) && !listed.includes(id)),
+    unknown: listed.filter((id) => !theirs.includes(id)),
+    elsewhere: [...new Set(theirs.map(sectionOf))].filter((section) => !sections.has(section)),
+  };
+}
+
+export function sectionOf(id: string): string {
+  return id.replace(/-\d+$/, "");
+}

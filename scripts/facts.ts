@@ -5,29 +5,20 @@
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { factCoverage, isOpen } from "./fact-coverage.ts";
+import { compareNumbering, factCoverage, isOpen } from "./fact-coverage.ts";
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, contract: { type: "string" } } });
 
 const facts = factCoverage();
 const open = facts.filter(isOpen);
-const unknown: string[] = [];
-const unlisted: string[] = [];
-const elsewhere = new Set<string>();
-if (values.contract !== undefined) {
-  const section = (id: string): string => id.replace(/-\d+$/, "");
-  const sections = new Set(facts.map(({ id }) => section(id)));
-  const theirs = [...readFileSync(values.contract, "utf8").matchAll(/^- ([A-Z]+-\d+)\b/gm)].map(([, id = ""]) => id);
-  const listed = new Set(facts.map(({ id }) => id));
-  for (const id of theirs) {
-    if (!sections.has(section(id))) elsewhere.add(section(id));
-    else if (!listed.delete(id)) unlisted.push(id);
-  }
-  unknown.push(...listed);
-}
+const ids = facts.map(({ id }) => id);
+const { unlisted, unknown, elsewhere } =
+  values.contract === undefined
+    ? { unlisted: [], unknown: [], elsewhere: [] }
+    : compareNumbering(ids, readFileSync(values.contract, "utf8"));
 
 if (values.json) {
-  const contract = values.contract === undefined ? {} : { contract: { unlisted, unknown, elsewhere: [...elsewhere] } };
+  const contract = values.contract === undefined ? {} : { contract: { unlisted, unknown, elsewhere } };
   console.log(JSON.stringify({ facts, open: open.map(({ id }) => id), ...contract }, null, 2));
 } else {
   const tested = facts.filter(({ tests }) => tests.length > 0);
@@ -38,7 +29,7 @@ if (values.json) {
   for (const { id, about } of open) console.log(`${id.padEnd(6)}NO TEST, NO REASON: ${about}`);
   for (const id of unlisted) console.log(`${id.padEnd(6)}is in ${values.contract} and not in the list`);
   for (const id of unknown) console.log(`${id.padEnd(6)}is in the list and not in ${values.contract}`);
-  if (elsewhere.size > 0) console.log(`not promised by the list: sections ${[...elsewhere].join(", ")}`);
+  if (elsewhere.length > 0) console.log(`not promised by the list: sections ${elsewhere.join(", ")}`);
   console.log(`${facts.length} facts: ${tested.length} with tests, ${explained.length} explained, ${open.length} open`);
 }
 process.exitCode = open.length + unlisted.length + unknown.length === 0 ? 0 : 1;

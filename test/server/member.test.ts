@@ -155,8 +155,8 @@ test("L-7: the list of leases begins with the one that ends soonest", async () =
   expect(member.server.leaseIds()).toEqual([2n, 1n, 3n]);
 });
 
-test("L-1: ids that the server chooses for leases are positive and free", async () => {
+test("L-1, G-15: ids that the server chooses for leases are positive, free, and exact for readers of JSON", async () => {
   const ids = Array.from({ length: 1_000 }, () => member.server.nextLeaseId());
   expect(new Set(ids).size).toBe(1_000);
-  expect(ids.every((id) => id > 0n && id < 1n << 63n)).toBe(true);
+  expect(ids.every((id) => id > 0n && id <= BigInt(Number.MAX_SAFE_INTEGER))).toBe(true);
 });
