@@ -69,6 +69,8 @@ export const errors = {
   unsupportedCommand: error(Code.Unimplemented, "etcdserver: request is not supported"),
   noLeader: error(Code.Unavailable, "etcdserver: no leader"),
   notLeader: error(Code.FailedPrecondition, "etcdserver: not leader"),
+  badLeaderTransferee: error(Code.FailedPrecondition, "etcdserver: bad leader transferee"),
+  timeoutLeaderTransfer: error(Code.Unknown, "etcdserver: request timed out, leader transfer took too long"),
   leaderChanged: error(Code.Unavailable, "etcdserver: leader changed"),
   notCapable: error(Code.FailedPrecondition, "etcdserver: not capable"),
   stopped: error(Code.Unavailable, "etcdserver: server stopped"),

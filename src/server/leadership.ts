@@ -1,5 +1,6 @@
 import { type Raft, status } from "../../raft/raft.ts";
 import type { Input, SoftState } from "../../raft/types.ts";
+import { errors } from "../api/errors.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { PeerTransport } from "../peer/transport.ts";
@@ -45,6 +46,21 @@ export class Leadership {
   async takeOver(from: bigint, why: string): Promise<void> {
     this.#deps.log.info({ from: hexId(from) }, `asking for the leadership ${why}`);
     await this.#transfer(from, this.#deps.memberId);
+  }
+
+  /**
+   * N-14: resolves when this member sees the voter lead that it was told to hand over to; itself is no change. What the
+   * core gives up is not asked for again, so a caller does not wait for a member that cannot take over.
+   */
+  async moveTo(target: bigint): Promise<void> {
+    const { raft, memberId, softState, log } = this.#deps;
+    if (softState().role !== "leader") throw errors.notLeader;
+    const voter = status(raft).progress.find(({ id, learner }) => id === target && !learner);
+    if (voter === undefined) throw errors.badLeaderTransferee;
+    if (target === memberId) return;
+    log.info({ to: hexId(target) }, "handing leadership over on request");
+    await this.#transfer(memberId, target);
+    if (softState().leader !== target) throw errors.timeoutLeaderTransfer;
   }
 
   /** Resolves when another member than `from` leads; or, with a word in the log, when that does not come about in time. */

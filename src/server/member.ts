@@ -404,6 +404,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     propose,
     readBarrier: (callLimits) => reads.barrier(callLimits),
     membership,
+    moveLeader: (target, callLimits) => withLimits(env, leadership.moveTo(target), callLimits),
     nextLeaseId: () => {
       for (;;) {
         const id = (BigInt(env.random(2 ** 26)) << 26n) | BigInt(env.random(2 ** 26));

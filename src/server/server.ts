@@ -35,6 +35,9 @@ export interface Server {
 
   readonly membership: MembershipChanges;
 
+  /** On the leader, to a voter; resolves when this member sees that one lead (N-14). */
+  moveLeader(target: bigint, limits: CallLimits): Promise<void>;
+
   /** A lease id that no lease has now: 52 random bits, so that JSON readers keep it exact. */
   nextLeaseId(): bigint;
   /** Of all leases known here; on the leader those that end soonest come first, elsewhere by id (L-7). */

@@ -38,6 +38,12 @@ export function maintenanceService(server: Server): AnyHandler[] {
       return { header: server.header(mvcc.currentRevision), hash, compactRevision, hashRevision };
     }),
 
+    // H-4: its answer has no header.
+    unary(rpcs.MaintenanceMoveLeader, async ({ targetID }, context) => {
+      await server.moveLeader(targetID, context);
+      return { header: undefined };
+    }),
+
     unary(rpcs.MaintenanceAlarm, async (request, context) => {
       validateAlarm(request);
       if (request.action !== AlarmRequestAlarmAction.GET) {

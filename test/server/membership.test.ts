@@ -303,6 +303,34 @@ describe("a leader that is to be removed hands over first", () => {
     expect(call.state).toBeUndefined();
   });
 
+  test("N-14, G-13: by a leader, and nobody else, to a voter on request, answered when that one leads", async () => {
+    const enqueued: unknown[] = [];
+    const leadership = transfer(() => soft, enqueued);
+    await expect(leadership.moveTo(2n)).rejects.toBe(errors.notLeader);
+    lead();
+    await expect(leadership.moveTo(4n), "a learner").rejects.toBe(errors.badLeaderTransferee);
+    await expect(leadership.moveTo(99n), "a stranger").rejects.toBe(errors.badLeaderTransferee);
+    await leadership.moveTo(SELF);
+    expect(enqueued).toEqual([]);
+    const call = track(leadership.moveTo(2n));
+    await env.advance(100);
+    expect([enqueued, call.state]).toEqual([[{ kind: "transferLeader", to: 2n }], "waiting"]);
+    soft = { role: "follower", term: 3, leader: 2n };
+    await env.advance(10);
+    expect(call.state).toBeUndefined();
+  });
+
+  test("N-14: one that does not take over in time, and one that another is quicker than", async () => {
+    lead();
+    const slow = track(transfer(() => soft, []).moveTo(2n));
+    await env.advance(1_100);
+    expect(slow.state).toBe(errors.timeoutLeaderTransfer);
+    const overtaken = track(transfer(() => soft, []).moveTo(2n));
+    soft = { role: "follower", term: 3, leader: 3n };
+    await env.advance(10);
+    expect(overtaken.state).toBe(errors.timeoutLeaderTransfer);
+  });
+
   test("asked for by a follower; given up after an election time-out", async () => {
     const enqueued: unknown[] = [];
     const call = track(transfer(() => soft, enqueued).takeOver(2n, "in a test"));

@@ -75,6 +75,9 @@ export class FakeServer {
         if (this.barrierError !== undefined) throw this.barrierError;
       },
       membership: { add: notAsked, remove: notAsked, update: notAsked, promote: notAsked, ...this.membership },
+      moveLeader: async (target) => {
+        this.asked.push(`moveLeader ${target}`);
+      },
       nextLeaseId: notAsked,
       leaseIds: notAsked,
       leaseKeepAlive: notAsked,

@@ -99,6 +99,11 @@ describe("Cluster: changes", () => {
 });
 
 describe("Maintenance", () => {
+  it("N-14, H-4: MoveLeader is the server's to do, and its answer is empty", async () => {
+    const answer = await invoke(maintenanceService(fake.server), rpcs.MaintenanceMoveLeader, { targetID: 7n });
+    expect([fake.asked, answer]).toEqual([["moveLeader 7"], { header: undefined }]);
+  });
+
   it("N-1, H-2: Status has every field of 3.6", async () => {
     fake.session.put("a");
     const status = await invoke(maintenanceService(fake.server), rpcs.MaintenanceStatus);

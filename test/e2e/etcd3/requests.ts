@@ -168,7 +168,7 @@ export const requests: readonly Feature[] = [
   },
   {
     name: "cluster, maintenance, leases",
-    shown: "memberList, status, alarm (GET); leaseLeases, leaseTimeToLive",
+    shown: "memberList, status, alarm (GET), moveLeader; leaseLeases, leaseTimeToLive",
     async run(stage) {
       const leader = await stage.cluster.leader();
       const client = stage.connect([leader.endpoint]);
@@ -177,6 +177,9 @@ export const requests: readonly Feature[] = [
       const status = await client.maintenance.status();
       expect(stage.memberOf({ member_id: status.leader })).toBe(leader);
       expect((await client.maintenance.alarm({ action: "Get", memberID: "0", alarm: "None" })).alarms).toEqual([]);
+      const other = members.find(({ ID }) => ID !== status.leader);
+      await client.maintenance.moveLeader({ targetID: other?.ID ?? "" });
+      expect(await stage.cluster.leader()).toBe(stage.memberOf({ member_id: other?.ID ?? "" }));
       const lease = client.lease(60);
       const id = await lease.grant();
       expect((await client.leaseClient.leaseLeases()).leases.map(({ ID }) => ID)).toContain(id);
