@@ -1,4 +1,6 @@
-import { CRC, parseFrame } from "../../storage/wal-record.ts";
+import { decode } from "../../proto/codec.ts";
+import { Entry } from "../../proto/generated/raftpb.ts";
+import { CRC, ENTRY, parseFrame } from "../../storage/wal-record.ts";
 import type { Machine } from "./machine.ts";
 import type { Random } from "./random.ts";
 
@@ -8,7 +10,7 @@ export interface Flip {
   readonly isTail: boolean;
 }
 
-/** Of the log's entries; a flip aimed at them hits a segment that has some of them. */
+/** Of the log's entries; a flip aimed at them hits one of them. */
 export interface Entries {
   readonly from: number;
   readonly through: number;
@@ -24,12 +26,13 @@ const LATE_WRITES = 8;
  * Undefined: there is no such place.
  */
 export function flipBit(machine: Machine, random: Random, entries?: Entries): Flip | undefined {
+  if (entries !== undefined) return flipEntry(machine, random, entries);
   const { disk } = machine;
   const all = disk.paths().filter((path) => path.endsWith(".wal"));
   const last = all.at(-1);
   if (last === undefined) return undefined;
-  const where = entries === undefined ? random.pick(["header", "middle", "tail", "late", "late"] as const) : "middle";
-  const path = where === "tail" || where === "late" ? last : random.pick(segmentsWith(all, entries));
+  const where = random.pick(["header", "middle", "tail", "late", "late"] as const);
+  const path = where === "tail" || where === "late" ? last : random.pick(all);
   const content = disk.peek(path);
   const marks = marksOf(content);
   const lastMark = marks.at(-1) ?? 0;
@@ -41,14 +44,28 @@ export function flipBit(machine: Machine, random: Random, entries?: Entries): Fl
   return { description: `${where} of ${path}: byte ${offset} of ${used}`, isTail: path === last && offset >= lastMark };
 }
 
-/** Segments are named by the first entry that was still to come. */
-function segmentsWith(paths: readonly string[], entries: Entries | undefined): readonly string[] {
-  if (entries === undefined) return paths;
-  const first = (at: number): number => {
-    const path = paths[at];
-    return path === undefined ? Number.POSITIVE_INFINITY : Number.parseInt(path.slice(-20, -4), 16);
-  };
-  return paths.filter((_, at) => first(at) <= entries.through && first(at + 1) > entries.from);
+/** One of the entries of a running member, in what is synced for certain: before the last mark of the last segment. */
+function flipEntry({ disk }: Machine, random: Random, { from, through }: Entries): Flip | undefined {
+  const places: { readonly path: string; readonly start: number; readonly end: number; readonly index: number }[] = [];
+  const paths = disk.paths().filter((path) => path.endsWith(".wal"));
+  for (const path of paths) {
+    const content = disk.peek(path);
+    const limit = path === paths.at(-1) ? (marksOf(content).at(-1) ?? 0) : content.length;
+    for (let at = 0; ; ) {
+      const frame = parseFrame(content, at, limit);
+      if (frame.kind !== "record") break;
+      at = frame.end;
+      if (frame.type !== ENTRY) continue;
+      const { dataStart: start, dataEnd: end } = frame;
+      const { index } = decode(Entry, content.subarray(start, end));
+      if (index >= from && index <= through) places.push({ path, start, end, index });
+    }
+  }
+  if (places.length === 0) return undefined;
+  const { path, start, end, index } = random.pick(places);
+  const offset = start + random.below(end - start);
+  disk.flip(path, offset, random.below(8));
+  return { description: `entry ${index} in ${path}: byte ${offset}`, isTail: false };
 }
 
 /** Where the settled marks begin (storage/wal-tail.ts): what is before one says of itself that it was synced. */

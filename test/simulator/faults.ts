@@ -341,7 +341,9 @@ export class Faults {
         if (random.chance(0.5)) return this.#damage(kind, random);
         return this.#fallBehind(kind, random, (leader, laggard) => {
           if (leader.life === undefined || !this.#sound().includes(leader)) return;
-          const entries = { from: laggard.durable.lastIndex + 1, through: leader.durable.lastIndex };
+          // The rest is in its memory.
+          const through = leader.durable.lastIndex - this.#plan.windowEntries;
+          const entries = { from: laggard.durable.lastIndex + 1, through };
           this.#damageLog(kind, leader, leader.life.number, random, entries);
         });
       case "logDamage":
