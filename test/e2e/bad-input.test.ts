@@ -182,7 +182,7 @@ describe("bad input gets the contract's error, and changes and stops nothing", (
     const later = Object.values(rpcs).filter(({ path }) =>
       /\.(Auth|Election|Lock)\/|\.Maintenance\/(Defragment|Hash|Downgrade|Snapshot)$/.test(path),
     );
-    expect(later.length).toBe(29);
+    expect(later.length).toBe(28);
     for (const { path, service, method } of later) {
       const text = `quorate: method ${method} of service ${service} is not implemented yet`;
       expect(await refused(client.raw(path, Buffer.alloc(0)))).toEqual([12, text]);
