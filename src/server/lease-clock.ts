@@ -33,7 +33,8 @@ const SPREAD_FROM = 1000;
 const SPREAD_PER_SECOND = 750;
 
 /**
- * Time for leases: only the leader has it, and it is replicated nowhere (L-8, L-9).
+ * Time for leases: only the leader has it (L-8, L-9). It is replicated nowhere, but for what a checkpoint left of it, which
+ * another kind of member may have written: a renewal drops that (L-10).
  *
  * Why a lease never ends early: the clock of a lease starts on a leader at its grant (applied), at a renewal (from the
  * moment the leader began to confirm itself), or at the leader's own election plus one election time-out. Suppose an

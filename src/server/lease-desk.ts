@@ -115,8 +115,8 @@ export class LeaseDesk {
         if (role === "leader") return await here();
         if (leader !== 0n) return await there(leader, Math.max(1, Math.min(end - env.now(), ATTEMPT_MS)));
       } catch (error) {
-        // A stop of this member is final, and so is a bug, and that this leader cannot keep up. A leader that cannot be reached, answers nonsense or no
-        // longer leads is asked again, or its successor is.
+        // Final: a stop of this member, a bug, and that the leader has too much to apply (L-13). A leader that cannot be
+        // reached, answers nonsense or no longer leads is asked again, or its successor is.
         const isAnswer = error instanceof ApiError || error instanceof PeerCallError || error instanceof DecodeError;
         if (!isAnswer || error === errors.stopped || error === errors.timeoutWaitApplied) throw error;
       }

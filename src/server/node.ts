@@ -281,7 +281,11 @@ export class Node {
     this.#flushTimer = undefined;
     this.#flush();
     await this.#flushing;
-    if (this.#hasFailed()) throw errors.stopped;
+    if (!this.#isRunning()) throw errors.stopped;
+  }
+
+  #isRunning(): boolean {
+    return this.#state === "running";
   }
 
   /** State staged outside apply (a compaction's deletes) also wants its flush. */

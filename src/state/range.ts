@@ -14,7 +14,7 @@ import type { AnswerBytes } from "./answer.ts";
 /** What a range comes to before any value is touched: a reader may fetch the values in pieces. */
 export interface RangeResult {
   readonly kind: "range";
-  /** Those to answer with: filtered, sorted, cut to the limit; or in key order and uncut, when `byValue`. */
+  /** Those to answer with: filtered, sorted, cut to the limit; or in key order all that is to be sorted, when `byValue`. */
   readonly versions: readonly KeyVersion[];
   /** Whoever fetches the values has to sort by them (valueOrder), then to cut (upToLimit). */
   readonly byValue: boolean;
@@ -131,7 +131,7 @@ function signOf({ sortOrder }: RangeRequest): 1 | -1 {
   return sortOrder === RangeRequestSortOrder.DESCEND ? -1 : 1;
 }
 
-/** R-6: the limit comes after the sort. */
+/** R-6: the limit comes after the sort (of what is sorted at all: sortsTheFirst). */
 export function upToLimit<Item>(
   { limit }: RangeRequest,
   sorted: readonly Item[],

@@ -12,7 +12,7 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const quorate = join(root, "bin", "quorate");
 const READY = "ready to serve client requests";
 
-/** Below those that a kernel gives to outgoing connections: of a port from among these one of them may take hold at any time. */
+/** Below the ports that a kernel gives to outgoing connections: any of those may be in use at any time. */
 const PORTS = { from: 10_000, to: 32_000 } as const;
 const PORT_TRIES = 1_000;
 
@@ -20,7 +20,7 @@ const PORT_TRIES = 1_000;
 export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
   for (let tries = 0; ports.size < count; tries++) {
-    if (tries > PORT_TRIES) throw new Error(`no free ports between ${PORTS.from} and ${PORTS.to}`);
+    if (tries === PORT_TRIES) throw new Error(`no free ports between ${PORTS.from} and ${PORTS.to}`);
     const port = randomInt(PORTS.from, PORTS.to);
     if (!ports.has(port) && (await isFree(port))) ports.add(port);
   }
@@ -28,9 +28,12 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 
 function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const server = createServer();
-    server.on("error", () => resolve(false));
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EADDRINUSE") resolve(false);
+      else reject(error);
+    });
     server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }

@@ -32,7 +32,7 @@ async function main(words: readonly string[]): Promise<number> {
     return 1;
   }
   const [seeds, ops, members, jobs] = [values.seeds, values.ops, values.members, values.jobs].map(count) as Counts;
-  const first = values.from === undefined ? randomInt(2 ** 40) : Number(values.from);
+  const first = values.from === undefined ? randomInt(2 ** 40) : count(values.from);
   const counts: Record<string, number> = {};
   const differing: { readonly seed: string; readonly difference: Difference }[] = [];
   let begun = 0;
@@ -58,7 +58,7 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify({ seeds, first, ops, members, counts, differing: differing.length })}\n`);
   else {
     const rows = Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1));
-    for (const [name, count] of rows) process.stdout.write(`${name.padEnd(28)} ${count}\n`);
+    for (const [name, times] of rows) process.stdout.write(`${name.padEnd(28)} ${times}\n`);
     process.stdout.write(`${seeds} seeds of ${ops} operations, ${differing.length} differ\n`);
   }
   return differing.length > 0 ? 1 : 0;

@@ -7,8 +7,8 @@ import type { Plan } from "./swarm.ts";
 import type { World } from "./world.ts";
 
 function isWell({ diskState, clock }: Machine, now: number): boolean {
-  const { slowFactor, stalledUntil, full, failSync, failStoreFlush, storeDelayMs, crashAt } = diskState;
-  const isSlow = slowFactor !== 1 || storeDelayMs > 0 || clock.starvedMs > 0;
+  const { slowFactor, stalledUntil, full, failSync, failStoreFlush, storeDelayMs, storeHangs, crashAt } = diskState;
+  const isSlow = slowFactor !== 1 || storeDelayMs > 0 || storeHangs || clock.starvedMs > 0;
   return !isSlow && stalledUntil <= now && !full && !failSync && !failStoreFlush && crashAt === undefined;
 }
 

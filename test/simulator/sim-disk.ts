@@ -22,6 +22,8 @@ export interface DiskState {
   failStoreFlush: boolean;
   /** A flush of the state store takes longer by this: the log runs ahead of what a start need not read again. */
   storeDelayMs: number;
+  /** No flush of the state store ends. */
+  storeHangs: boolean;
   /** The machine stops at this operation, before it is carried out. */
   crashAt: { readonly kinds: readonly DiskOperation["kind"][]; left: number; readonly crash: () => void } | undefined;
   /** The content of what was not synced is unknown: a sync failed. */
@@ -37,6 +39,7 @@ export const NO_FAULTS = {
   failSync: false,
   failStoreFlush: false,
   storeDelayMs: 0,
+  storeHangs: false,
   crashAt: undefined,
 } as const;
 
@@ -100,7 +103,8 @@ export function storeHooks(deps: DiskDeps): {
       await work(deps, state.storeFlushMs * (0.5 + random.fraction()), "flush");
       const since = deps.world.now;
       // Looked at again and again: the fault may end meanwhile.
-      while (deps.world.now < since + state.storeDelayMs) await deps.world.delay(owner, LOOK_MS, "slow flush");
+      while (state.storeHangs || deps.world.now < since + state.storeDelayMs)
+        await deps.world.delay(owner, LOOK_MS, "slow flush");
       if (state.failStoreFlush) {
         state.failStoreFlush = false;
         counts.add("failing flush of the store");

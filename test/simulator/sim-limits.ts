@@ -24,16 +24,20 @@ const SLOW_APPLY = {
   stagedBytes: 2_000,
 } satisfies Partial<Limits>;
 
+/** Whether a store that hangs holds up soon what is to be applied. */
+export function stallsApply({ tinyLimits, membership, storeFlushMs }: Plan): boolean {
+  return tinyLimits || (membership?.slowApply === true && storeFlushMs <= QUICK_STORE_MS);
+}
+
 /** "Tiny" puts every bound where a small workload crosses it. They are the same on all members of a run. */
 export function setLimits(plan: Plan): void {
   Object.assign(writable, PRODUCTION, { walSegmentBytes: plan.segmentBytes });
-  if (plan.membership?.slowApply === true && plan.storeFlushMs <= QUICK_STORE_MS) Object.assign(writable, SLOW_APPLY);
+  if (stallsApply(plan)) Object.assign(writable, SLOW_APPLY);
   if (!plan.tinyLimits) return;
   Object.assign(writable, {
     raftMessageBytes: 1,
     raftInflight: 1,
     raftInflightBytes: 400,
-    ...SLOW_APPLY,
     // What all members may have submitted fits in: beyond it forwarded proposals are dropped, and their callers wait in vain.
     raftUncommittedBytes: 12_000,
     windowBytes: 1_000,

@@ -4,6 +4,7 @@ import type { FaultCounts } from "./fault-counts.ts";
 import type { Probe } from "./history.ts";
 import type { Machine } from "./machine.ts";
 import type { Random } from "./random.ts";
+import { stallsApply } from "./sim-limits.ts";
 import type { Network } from "./sim-network.ts";
 import type { Plan } from "./swarm.ts";
 import type { World } from "./world.ts";
@@ -38,7 +39,7 @@ interface Strike {
   readonly moment: "elected" | "acknowledged" | "commits" | "confirms" | "changes";
   /** 1: the first of the term (its empty entry); more: what clients wrote. */
   left: number;
-  /** How long after the moment it is struck. */
+  /** How long after the moment it is struck; not for `confirms`. */
   readonly delayMs: number;
   /** World time before which the moment does not count. */
   readonly from: number;
@@ -61,7 +62,7 @@ const LONG_MS = 1_000_000;
  * each still believes of its office, then meets what the others have done since: the schedules that Raft's rules about old
  * terms are there for.
  *
- * Never more than a minority is out.
+ * Never more than a minority is out; one that came back may hear nothing for a little longer.
  */
 export class Succession {
   readonly #plan: Plan;
@@ -139,6 +140,8 @@ export class Succession {
 
   #elected(number: number, term: number): void {
     if (this.#leader !== undefined && this.#leader.term >= term) return;
+    // Nobody was struck: the stores that hang are those of another leader's followers.
+    if (this.#leader !== undefined) this.#unhang?.();
     this.#leader = { number, term };
     this.#prepare(true);
     this.#reached("elected");
@@ -153,6 +156,7 @@ export class Succession {
   #drawStrike(isNew: boolean): Strike {
     const random = this.#random;
     const { electionMs, meanLatencyMs, membership } = this.#plan;
+    const mayStall = membership !== undefined && stallsApply(this.#plan);
     const { now } = this.#deps.world;
     const moment = random.pick([
       "elected",
@@ -160,7 +164,7 @@ export class Succession {
       "commits",
       "commits",
       "confirms",
-      membership === undefined ? "confirms" : "changes",
+      mayStall ? "changes" : "confirms",
     ] as const);
     const dueMs = isNew && moment === "confirms" ? this.#leaseIsDueIn() : undefined;
     if (dueMs !== undefined) return { moment, left: 1, delayMs: 0, from: now + dueMs };
@@ -173,7 +177,8 @@ export class Succession {
       random.real(0, 8 * electionMs),
       ...this.#delaysFor(longest?.way),
     ]);
-    return { moment, left: random.pick([1, 1, 2, random.between(2, 20)]), delayMs, from: now };
+    const left = random.pick([1, 1, 2, random.between(2, 20)]);
+    return { moment, left, delayMs: moment === "confirms" ? 0 : delayMs, from: now };
   }
 
   /** A new leader gives every lease its time anew: when it confirms itself then, that is to end one. */
@@ -322,11 +327,11 @@ export class Succession {
     this.#unhang?.();
     const { cluster, onChange } = this.#deps;
     const hanging = cluster.machines.filter(({ number }) => number !== this.#leader?.number);
-    for (const { diskState } of hanging) diskState.storeDelayMs = LONG_MS;
+    for (const { diskState } of hanging) diskState.storeHangs = true;
     const unhang = (): void => {
       if (this.#unhang !== unhang) return;
       this.#unhang = undefined;
-      for (const { diskState } of hanging) diskState.storeDelayMs = 0;
+      for (const { diskState } of hanging) diskState.storeHangs = false;
       onChange();
     };
     this.#unhang = unhang;
@@ -349,7 +354,7 @@ export class Succession {
     const mine = ++this.#patience;
     const { electionMs, drift } = this.#plan;
     const { delayMs, from } = this.#strike;
-    const patienceMs = (PATIENCE_ELECTIONS * electionMs) / (1 - drift) + delayMs + (from - world.now);
+    const patienceMs = (PATIENCE_ELECTIONS * electionMs) / (1 - drift) + delayMs + Math.max(0, from - world.now);
     world.schedule(undefined, patienceMs, "succession", () => {
       if (this.#patience === mine) this.stop();
     });

@@ -196,6 +196,8 @@ describe("Range", () => {
     };
     expect([looked({}), looked({ limit: 0 }), looked({ countOnly: true })]).toEqual([2, 4, 0]);
     expect(looked({ sortTarget: Target.MOD, sortOrder: Order.ASCEND })).toBe(4);
+    // Without an order, the first pairs only.
+    expect(looked({ sortTarget: Target.MOD })).toBe(3);
     expect(looked({ sortOrder: Order.DESCEND })).toBe(4);
     expect(looked({ minModRevision: 1 })).toBe(4);
   });
