@@ -88,9 +88,13 @@ export async function shrink(
   return best;
 }
 
-export function explain({ operations, expected, found }: Difference): string {
-  const steps = operations.map((operation, at) => `${String(at + 1).padStart(4)}  ${describe(operation)}`);
-  return `${steps.join("\n")}\n      etcd     ${expected}\n      quorate  ${found}`;
+export function explain(difference: Difference): string {
+  const steps = difference.operations.map((operation, at) => `${String(at + 1).padStart(4)}  ${describe(operation)}`);
+  return `${steps.join("\n")}\n${said(difference)}`;
+}
+
+export function said({ expected, found }: Pick<Difference, "expected" | "found">): string {
+  return `      etcd     ${expected}\n      quorate  ${found}`;
 }
 
 type Said = Pick<Difference, "expected" | "found">;
