@@ -11,6 +11,8 @@ export interface FormerLifeDeps {
   readonly env: Env;
   readonly log: Logger;
   readonly transport: () => PeerTransport;
+  /** Its log holds nothing but the cluster's founding; otherwise there is nothing to ask. */
+  readonly isFounding: boolean;
   /** The other founders. */
   readonly peers: readonly NodeId[];
   /** Throws when these members say that this one has run before. */
@@ -49,6 +51,9 @@ const ASK_LIMIT_MS = 2_000;
  * moment, the blank first votes for the second, and what the first and the third had acknowledged is gone. So nothing
  * that a peer sends is taken until that peer has said that it knows of no former life. To lose messages is harmless;
  * what the peer that answers does not know, no vote or entry of its own can rest on.
+ *
+ * It ends when this member is about to announce itself: who knows its client URLs from then on may know them from this
+ * life. All that was committed is applied by then, and would have shown a former one.
  */
 export class FormerLife {
   readonly #deps: FormerLifeDeps;
@@ -58,7 +63,7 @@ export class FormerLife {
 
   constructor(deps: FormerLifeDeps) {
     this.#deps = deps;
-    this.#unasked = new Set(deps.peers);
+    this.#unasked = new Set(deps.isFounding ? deps.peers : []);
   }
 
   start(): void {
@@ -75,8 +80,25 @@ export class FormerLife {
     return !this.#unasked.has(from);
   }
 
+  /** `members`: as applied. False: this member has run before, which is told to onRefused. */
+  mayAnnounce(members: readonly MemberRecord[]): boolean {
+    this.stop();
+    this.#unasked.clear();
+    return !this.#deps.isFounding || this.#isNew(members);
+  }
+
+  #isNew(members: readonly MemberRecord[]): boolean {
+    try {
+      this.#deps.check(members);
+      return true;
+    } catch (error) {
+      this.#deps.onRefused(error);
+      return false;
+    }
+  }
+
   async #ask(id: NodeId): Promise<void> {
-    const { transport, log, check, onRefused } = this.#deps;
+    const { transport, log, onRefused } = this.#deps;
     let known: readonly MemberRecord[];
     try {
       known = membersIn(await transport().request(id, { method: "GET", path: "/members", timeoutMs: ASK_LIMIT_MS }));
@@ -88,14 +110,8 @@ export class FormerLife {
       return;
     }
     if (this.#stopped) return;
-    try {
-      check(known);
-    } catch (error) {
-      this.stop();
-      onRefused(error);
-      return;
-    }
-    this.#unasked.delete(id);
+    if (this.#isNew(known)) this.#unasked.delete(id);
+    else this.stop();
   }
 
   #askLater(id: NodeId): void {

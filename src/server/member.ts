@@ -173,7 +173,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     env,
     log,
     transport: () => transport,
-    peers: booted.isFounding ? founders(booted).filter((id) => id !== memberId) : [],
+    isFounding: booted.isFounding,
+    peers: founders(booted).filter((id) => id !== memberId),
     check: (members) => refuseSecondLife(config, members, memberId),
     onRefused: fatal,
   });
@@ -453,6 +454,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     cluster: machine.cluster,
     heartbeatMs: config.heartbeatMs,
     readBarrier: () => reads.barrier(PATIENT),
+    mayAnnounce: () => formerLife.mayAnnounce(machine.cluster.members()),
     propose: (command) => propose(command, PATIENT),
     isStopping,
     isLeaving: () => leaving,

@@ -13,6 +13,8 @@ export interface PublishingDeps {
   readonly cluster: Cluster;
   readonly heartbeatMs: number;
   readonly readBarrier: () => Promise<void>;
+  /** Asked once, when what was committed before is applied here. False: this member has run before, and is on its end. */
+  readonly mayAnnounce: () => boolean;
   readonly propose: (command: Command) => Promise<unknown>;
   readonly isStopping: () => boolean;
   /** It was removed, for good: nobody takes its proposals any more, and it waits for its stop. */
@@ -21,7 +23,7 @@ export interface PublishingDeps {
 
 /**
  * Tells the cluster this member's name and client URLs, through the log, and waits until the cluster's version is known
- * (B-5): from then on clients may come. Rejects when the member stops before.
+ * (B-5): from then on clients may come. Rejects when the member stops before, or must not announce itself.
  */
 export async function publish(deps: PublishingDeps): Promise<void> {
   const { env, log, memberId, name, clientUrls, cluster, heartbeatMs } = deps;
@@ -36,6 +38,7 @@ export async function publish(deps: PublishingDeps): Promise<void> {
   };
   // P-32: one that joins first gets the log so far.
   await until(() => cluster.member(memberId) !== undefined);
+  let wasAsked = false;
   for (;;) {
     await until(() => !deps.isLeaving());
     goOn();
@@ -43,10 +46,13 @@ export async function publish(deps: PublishingDeps): Promise<void> {
       // Nobody may hear that this member has run before its own log shows it, or it would be taken for one that lost
       // its disk when it comes back.
       await deps.readBarrier();
+      if (!wasAsked && !deps.mayAnnounce()) throw errors.stopped;
+      wasAsked = true;
       const memberAttributes = { name, clientUrls: [...clientUrls] };
       await deps.propose({ clusterMemberAttrSet: { memberID: memberId, memberAttributes } });
       break;
     } catch (error) {
+      if (error === errors.stopped) throw error;
       log.warn({ error: String(error) }, "failed to publish local member to cluster through raft; trying again");
       await sleep(env, heartbeatMs);
     }

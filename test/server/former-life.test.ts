@@ -24,6 +24,7 @@ function setUp() {
     env,
     log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
     transport: () => ({ request }) as PeerTransport,
+    isFounding: true,
     peers: OTHERS,
     check: (members) => {
       if (members.some(({ id, clientURLs }) => id === 1n && clientURLs.length > 0)) throw new Error("has run");
@@ -61,6 +62,29 @@ describe("B-1: a member with nothing but the founding in its log", () => {
     await env.advance(250);
     expect(refused).toEqual([new Error("has run")]);
     expect(formerLife.admits(3n)).toBe(false);
+  });
+
+  // Three founders of which the third comes when the others have long begun. Whoever of them asks it last hears that it
+  // knows their client URLs, from the log that the first sent it meanwhile.
+  test("who comes late and knows what this life has announced is no witness of a former one", async () => {
+    const { env, refused, formerLife, knows } = setUp();
+    formerLife.start();
+    knows(2n, []);
+    await env.advance(250);
+    expect(formerLife.mayAnnounce([])).toBe(true);
+    knows(3n, ["http://m1:2379"]);
+    await env.advance(1_000);
+    expect([refused, formerLife.admits(3n)]).toEqual([[], true]);
+  });
+
+  test("what the log says of it when it is about to announce itself is of a former life", async () => {
+    const { env, refused, formerLife, knows } = setUp();
+    formerLife.start();
+    knows(2n, []);
+    await env.advance(250);
+    const own = { id: 1n, name: "m1", peerURLs: ["http://m1"], clientURLs: ["http://m1:2379"], isLearner: false };
+    expect(formerLife.mayAnnounce([own])).toBe(false);
+    expect(refused).toEqual([new Error("has run")]);
   });
 
   test("takes no nonsense for an answer, and asks nobody any more once stopped", async () => {

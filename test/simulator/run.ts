@@ -208,8 +208,11 @@ class Run {
       this.#changed();
     };
     history.onProbe = (probe) => this.#faults.seen(probe);
+    const founding = random.split("founding");
     for (const machine of this.#cluster.machines) {
-      world.schedule(undefined, random.real(0, 50), "power on", () => this.#cluster.start(machine));
+      // Some founders come when the others have long begun.
+      const afterMs = founding.chance(0.1) ? founding.logReal(100, 20_000) : random.real(0, 50);
+      world.schedule(undefined, afterMs, "power on", () => this.#cluster.start(machine));
     }
     world.schedule(undefined, 0, "begin", () => void this.#phases());
   }
