@@ -129,6 +129,7 @@ describe("README.md on a clean clone", () => {
         "docker compose up --build",
         "docker compose logs",
         "npm run simulate -- --seed 57",
+        "npm run facts",
         "npm run test:docker",
         "scripts/with-engine.sh npm run test:docker",
         "scripts/kill-leader.sh",
@@ -238,7 +239,7 @@ describe("README.md on a clean clone", () => {
     expect(result.stdout).toContain("Usage: quorate [flags]");
   });
 
-  test("npm run check, format, generate and npm test -- test/raft change nothing in the clone", async () => {
+  test("npm run check, format, generate, simulate, facts and npm test -- test/raft change nothing in the clone", async () => {
     for (const command of [
       "npm run check",
       "npm run format",
@@ -246,6 +247,7 @@ describe("README.md on a clean clone", () => {
       "npm test -- test/raft/scripts.test.ts",
       "UPDATE_SCRIPTS=1 npm test -- test/raft/scripts.test.ts",
       "npm run simulate -- --seed 57",
+      "npm run facts",
     ]) {
       const result = await run("bash", ["-euc", `cd ${clone} && ${command}`], { timeoutMs: 240_000 });
       expect(result.code, `${command}\n${result.stdout}\n${result.stderr}`).toBe(0);
