@@ -93,8 +93,13 @@ export function explain(difference: Difference): string {
   return `${steps.join("\n")}\n${said(difference)}`;
 }
 
-export function said({ expected, found }: Pick<Difference, "expected" | "found">): string {
+function said({ expected, found }: Difference): string {
   return `      etcd     ${expected}\n      quorate  ${found}`;
+}
+
+/** Where they differ, without what led to it. */
+export function lastStep(difference: Difference): string {
+  return `${describe(difference.operations[difference.at] as Operation)}\n${said(difference)}`;
 }
 
 type Said = Pick<Difference, "expected" | "found">;

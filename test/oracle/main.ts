@@ -7,7 +7,7 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { etcdBinary } from "../e2e/etcdctl.ts";
-import { type Difference, explain, findDifference, replay, said, shrink } from "./difference.ts";
+import { type Difference, explain, findDifference, lastStep, replay, shrink } from "./difference.ts";
 import type { Operation } from "./operation.ts";
 import { withPair } from "./pair.ts";
 
@@ -73,7 +73,9 @@ async function differs(
 ): Promise<Difference | undefined> {
   const found = await withPair(members, (pair) => findDifference(pair, seed, ops, members, counts));
   if (found === undefined) return undefined;
-  process.stderr.write(`seed ${seed} differs at operation ${found.at + 1}:\n${said(found)}\nlooking for fewer ...\n`);
+  process.stderr.write(
+    `seed ${seed} differs at operation ${found.at + 1}:\n${lastStep(found)}\nlooking for fewer ...\n`,
+  );
   const again = (operations: readonly Operation[]): Promise<Difference | undefined> =>
     withPair(members, (pair) => replay(pair, operations));
   return await shrink(found, again, SHRINK_TRIES);
