@@ -1,0 +1,22 @@
+/** Subcommands whose methods Quorate does not serve yet, each as it is typed. */
+export const notYet: readonly { readonly name: string; readonly words: string }[] = [
+  { name: "snapshot save", words: "snapshot save $file" },
+  { name: "defrag", words: "defrag" },
+  { name: "auth enable", words: "auth enable" },
+  { name: "auth disable", words: "auth disable" },
+  { name: "auth status", words: "auth status" },
+  { name: "user add", words: "user add ann:secret" },
+  { name: "user delete", words: "user delete ann" },
+  { name: "user get", words: "user get ann" },
+  { name: "user list", words: "user list" },
+  { name: "user passwd", words: "user passwd ann --interactive=false" },
+  { name: "user grant-role", words: "user grant-role ann reader" },
+  { name: "user revoke-role", words: "user revoke-role ann reader" },
+  { name: "role add", words: "role add reader" },
+  { name: "role delete", words: "role delete reader" },
+  { name: "role get", words: "role get reader" },
+  { name: "role list", words: "role list" },
+  { name: "role grant-permission", words: "role grant-permission reader read a" },
+  { name: "role revoke-permission", words: "role revoke-permission reader a" },
+  { name: "--user NAME:PASSWORD", words: "--user=ann:secret get a" },
+];
