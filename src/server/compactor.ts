@@ -1,6 +1,7 @@
 import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { errors } from "../api/errors.ts";
 import type { Env } from "../env.ts";
+import { STORED_HASHES } from "./kv-hashes.ts";
 
 export interface CompactorDeps {
   readonly env: Env;
@@ -20,10 +21,12 @@ export interface CompactorDeps {
  *
  * Before anything of a compaction is removed its hash is taken (N-5): members that are at different points of their
  * removal then still answer the same. A compaction that comes while an earlier one is still being removed joins its
- * removal and leaves no hash: the state it would be taken over depends on how far this member is.
+ * removal, which waits for the hash: what the earlier one takes is not in it, taken or not.
  */
 export class Compactor {
   readonly #deps: CompactorDeps;
+  /** Accepted, and their hashes not taken; oldest first, no more than are kept. */
+  readonly #unhashed: { readonly target: number; readonly previous: number }[] = [];
   #job: Promise<void> | undefined;
   #stopped = false;
 
@@ -33,12 +36,14 @@ export class Compactor {
 
   /** At start: a removal that a crash interrupted goes on (C-4); its hash can no longer be taken. */
   resume(): void {
-    if (this.#deps.mvcc.pendingCompaction !== undefined) this.#start(() => Promise.resolve());
+    if (this.#deps.mvcc.pendingCompaction !== undefined) this.#start();
   }
 
   /** The state machine accepted a compaction to `target`; the one before was to `previous`. */
   accepted(target: number, previous: number): void {
-    this.#start(() => this.#deps.storeHash(target, previous));
+    this.#unhashed.push({ target, previous });
+    if (this.#unhashed.length > STORED_HASHES) this.#unhashed.shift();
+    this.#start();
   }
 
   /** Resolves when everything accepted so far is removed; rejects with errors.stopped if that will not be. */
@@ -53,9 +58,9 @@ export class Compactor {
     await this.#job;
   }
 
-  #start(before: () => Promise<void>): void {
+  #start(): void {
     if (this.#job !== undefined || this.#stopped) return;
-    this.#job = this.#work(before)
+    this.#job = this.#work()
       .catch((error: unknown) => {
         if (error !== errors.stopped) this.#deps.onFatal(error);
       })
@@ -64,10 +69,9 @@ export class Compactor {
       });
   }
 
-  async #work(before: () => Promise<void>): Promise<void> {
+  async #work(): Promise<void> {
     const { env, mvcc } = this.#deps;
     const startedAt = env.now();
-    await before();
     await this.#remove();
     if (!this.#stopped) this.#deps.onFinished(mvcc.compactRevision, env.now() - startedAt);
   }
@@ -75,6 +79,8 @@ export class Compactor {
   async #remove(): Promise<void> {
     const { env, mvcc, batchKeys, pauseMs } = this.#deps;
     while (!this.#stopped && mvcc.pendingCompaction !== undefined) {
+      await this.#takeHashes();
+      if (this.#stopped) return;
       if ((mvcc.oldestPin ?? mvcc.pendingCompaction) >= mvcc.pendingCompaction) {
         const done = mvcc.compactSlice(batchKeys);
         this.#deps.onStaged();
@@ -83,6 +89,12 @@ export class Compactor {
       await new Promise<void>((resolve) => {
         env.setTimer(resolve, pauseMs);
       });
+    }
+  }
+
+  async #takeHashes(): Promise<void> {
+    for (let next = this.#unhashed.shift(); next !== undefined; next = this.#unhashed.shift()) {
+      await this.#deps.storeHash(next.target, next.previous);
     }
   }
 }

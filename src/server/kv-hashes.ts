@@ -18,7 +18,7 @@ export interface KvHashesDeps {
 }
 
 /** N-5 keeps this many. */
-const STORED_HASHES = 10;
+export const STORED_HASHES = 10;
 
 /**
  * Hashes of the key space: those that compactions left (N-5), and new ones on request (N-4).
@@ -47,9 +47,10 @@ export class KvHashes {
     if (revision < 0) {
       return { hash: HASH_OF_NOTHING, compactRevision: mvcc.compactRevision, hashRevision: revision };
     }
-    if (revision < mvcc.compactRevision) throw errors.compacted;
+    // Also of a compaction that later ones have left behind.
     const stored = asked === 0 ? undefined : this.#stored.find((hash) => hash.hashRevision === revision);
     if (stored !== undefined) return stored;
+    if (revision < mvcc.compactRevision) throw errors.compacted;
     const shared = this.#running.get(revision);
     if (shared !== undefined) return await shared;
     if (this.#running.size >= limits.pendingHashes) throw errors.tooManyRequests;

@@ -133,6 +133,40 @@ describe("C-3, N-5: removal", () => {
     expect(await hashes.ask(8)).toEqual({ hash: 808, compactRevision: -1, hashRevision: 8 });
   });
 
+  test("N-5: what a compaction left is answered when later ones have left its revision behind, too", async () => {
+    const { work } = compactor();
+    mvcc.compact(5);
+    work.accepted(5, -1);
+    await finish(505);
+    await env.advance(100);
+    mvcc.compact(8);
+    work.accepted(8, 5);
+    await finish(808);
+    await env.advance(100);
+    expect(await hashes.ask(5)).toEqual({ hash: 505, compactRevision: -1, hashRevision: 5 });
+    expect(await hashes.ask(8)).toEqual({ hash: 808, compactRevision: 5, hashRevision: 8 });
+    await expect(hashes.ask(6)).rejects.toBe(errors.compacted);
+  });
+
+  test("N-5: one that comes while another is being removed leaves a hash, too, and nothing is removed meanwhile", async () => {
+    const { work, batchesAt } = compactor();
+    put(30);
+    mvcc.compact(37);
+    work.accepted(37, -1);
+    await finish(3_737);
+    await env.advance(5);
+    expect(batchesAt).toHaveLength(1);
+    mvcc.compact(40);
+    work.accepted(40, 37);
+    await env.advance(1_000);
+    expect([batchesAt.length, mvcc.pendingCompaction]).toEqual([1, 40]);
+    await finish(4_040);
+    await env.advance(1_000);
+    expect(mvcc.pendingCompaction).toBeUndefined();
+    expect(await hashes.ask(37)).toEqual({ hash: 3_737, compactRevision: -1, hashRevision: 37 });
+    expect(await hashes.ask(40)).toEqual({ hash: 4_040, compactRevision: 37, hashRevision: 40 });
+  });
+
   test("C-1: the hash that a first compaction to 0 leaves is not taken for that of the current revision", async () => {
     const { work } = compactor();
     mvcc.compact(0);
