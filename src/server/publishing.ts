@@ -38,7 +38,7 @@ export async function publish(deps: PublishingDeps): Promise<void> {
   };
   // P-32: one that joins first gets the log so far.
   await until(() => cluster.member(memberId) !== undefined);
-  let wasAsked = false;
+  let mayAnnounce: boolean | undefined;
   for (;;) {
     await until(() => !deps.isLeaving());
     goOn();
@@ -46,17 +46,17 @@ export async function publish(deps: PublishingDeps): Promise<void> {
       // Nobody may hear that this member has run before its own log shows it, or it would be taken for one that lost
       // its disk when it comes back.
       await deps.readBarrier();
-      if (!wasAsked && !deps.mayAnnounce()) throw errors.stopped;
-      wasAsked = true;
+      mayAnnounce ??= deps.mayAnnounce();
+      if (!mayAnnounce) break;
       const memberAttributes = { name, clientUrls: [...clientUrls] };
       await deps.propose({ clusterMemberAttrSet: { memberID: memberId, memberAttributes } });
       break;
     } catch (error) {
-      if (error === errors.stopped) throw error;
       log.warn({ error: String(error) }, "failed to publish local member to cluster through raft; trying again");
       await sleep(env, heartbeatMs);
     }
   }
+  if (!mayAnnounce) throw errors.stopped;
   log.info({ "local-member-id": hexId(memberId), name }, "published local member to cluster through raft");
   await until(() => cluster.version !== undefined);
 }
