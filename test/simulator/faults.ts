@@ -49,13 +49,14 @@ type Undo = (() => void) | undefined;
 
 /**
  * The power fails at whoever is the `left`th to send such a message, or to apply a change of the membership, this long
- * after it; then again, counting anew.
+ * after it; then again, counting anew. `hangs`: meanwhile its disk hangs, so that what it has not written by then is lost.
  */
 interface Trap {
   readonly type: MessageType | "change";
   readonly every: number;
   left: number;
   readonly delayMs: number;
+  readonly hangs: boolean;
 }
 
 /** While it lasts, each life of the machine ends soon. */
@@ -148,6 +149,10 @@ export class Faults {
     const life = cluster.machines[host - 1]?.life;
     if (life === undefined) return;
     counts.add(`crash after ${type}`);
+    if (trap.hangs) {
+      const { diskState } = life.machine;
+      diskState.stalledUntil = Math.max(diskState.stalledUntil, world.now + trap.delayMs);
+    }
     world.schedule(undefined, trap.delayMs, "crash after a promise", () => life.end({ kind: "powerLoss" }));
   }
 
@@ -295,10 +300,12 @@ export class Faults {
         const promises = ["MsgVoteResp", "MsgVoteResp", "MsgVote", "MsgAppResp", "MsgApp"] as const;
         const hasChanges = this.#plan.membership !== undefined;
         const type = hasChanges && random.chance(0.4) ? "change" : random.pick(promises);
-        const delayMs = random.pick([0, random.real(0, 2), random.real(0, 20)]);
+        const hangs = random.chance(0.3);
+        const soonMs = random.pick([0, random.real(0, 2), random.real(0, 20)]);
+        const delayMs = hangs ? this.#plan.electionMs * random.real(0.5, 8) : soonMs;
         const every = type === "MsgApp" || type === "MsgAppResp" ? random.between(1, 100) : random.between(1, 4);
-        this.#trap = { type, every, left: every, delayMs };
-        this.#note(kind, `${type} and ${delayMs.toFixed(2)} ms`);
+        this.#trap = { type, every, left: every, delayMs, hangs };
+        this.#note(kind, `${type} and ${delayMs.toFixed(2)} ms${hangs ? " of a hanging disk" : ""}`);
         return () => {
           this.#trap = undefined;
         };

@@ -132,6 +132,14 @@ export class Workload {
     return false;
   }
 
+  /** Two clients, the second up to `apartMs` later. */
+  async readTwice(member: number, patienceMs: number, apartMs: number): Promise<void> {
+    const { world, random } = this.#deps;
+    const first = this.readAll(member, patienceMs);
+    await world.delay(undefined, random.split(`second reader at ${member}`).real(0, apartMs), "second reader");
+    await Promise.all([first, this.readAll(member, patienceMs)]);
+  }
+
   /** Writes through a member, until it is acknowledged or the time is over. */
   async writeOne(member: number, patienceMs: number): Promise<boolean> {
     const client = this.#client(200 + member);
