@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { root } from "./cluster.ts";
-import { hasEtcdctl, run } from "./etcdctl.ts";
+import { etcdBinary, hasEtcdctl, run } from "./etcdctl.ts";
 import { typeSession } from "./readme-session.ts";
 
 /** Every command of README.md, on a clean clone with nothing installed. */
@@ -130,6 +130,7 @@ describe("README.md on a clean clone", () => {
         "docker compose logs",
         "npm run simulate -- --seed 57",
         "npm run facts",
+        "npm run oracle -- --seeds 2 --ops 100",
         "npm run test:docker",
         "scripts/with-engine.sh npm run test:docker",
         "scripts/kill-leader.sh",
@@ -239,7 +240,7 @@ describe("README.md on a clean clone", () => {
     expect(result.stdout).toContain("Usage: quorate [flags]");
   });
 
-  test("npm run check, format, generate, simulate, facts and npm test -- test/raft change nothing in the clone", async () => {
+  test("npm run check, format, generate, simulate, facts, oracle and npm test -- test/raft change nothing in the clone", async () => {
     for (const command of [
       "npm run check",
       "npm run format",
@@ -248,6 +249,7 @@ describe("README.md on a clean clone", () => {
       "UPDATE_SCRIPTS=1 npm test -- test/raft/scripts.test.ts",
       "npm run simulate -- --seed 57",
       "npm run facts",
+      ...(etcdBinary === undefined ? [] : ["npm run oracle -- --seeds 2 --ops 100"]),
     ]) {
       const result = await run("bash", ["-euc", `cd ${clone} && ${command}`], { timeoutMs: 240_000 });
       expect(result.code, `${command}\n${result.stdout}\n${result.stderr}`).toBe(0);
