@@ -28,7 +28,7 @@ export const lease: readonly Subcommand[] = [
   },
   {
     name: "lease list",
-    cases: [{ words: "lease list", mask: chain(chosenIds, anyOrder) }],
+    cases: [{ words: "lease list", mask: chosenIds }],
   },
   {
     name: "lease revoke",
