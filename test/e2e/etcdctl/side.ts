@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rpcs } from "../../../proto/generated/services.ts";
-import type { ApiClient } from "../client.ts";
+import type { ApiClient, ServiceError } from "../client.ts";
 import { Cluster, freePorts, memberAt, type Place, quorate } from "../cluster.ts";
 import { joining } from "../reconfigure.ts";
 import { until } from "../until.ts";
@@ -40,6 +40,7 @@ export class Side {
   #leases = 0x1000;
   #addresses = 0;
   #started = 0;
+  #isSettled = false;
   /** Of the last member that was added and started; the one thing that is not the same on both sides. */
   #place: Place | undefined;
 
@@ -119,8 +120,25 @@ export class Side {
     return id;
   }
 
+  /** Changes of the membership are refused until connections have held for a while (M-4). */
+  async #settle(): Promise<void> {
+    if (this.#isSettled) return;
+    const peerURLs = [`http://127.0.2.1:${this.#site.founders[0]?.peer}`];
+    await until("members may be added", () =>
+      this.client.unary(rpcs.ClusterMemberAdd, { peerURLs, isLearner: true }).then(
+        () => true,
+        (error: ServiceError) => {
+          if (!error.details.includes("unhealthy cluster")) throw error;
+          return false;
+        },
+      ),
+    );
+    this.#isSettled = true;
+  }
+
   /** Whoever was added goes; `$new` is an address where nobody was yet, for an id is never used again. */
   async forgetAdded(): Promise<void> {
+    await this.#settle();
     const { members } = await this.client.unary(rpcs.ClusterMemberList, {});
     for (const { ID } of members) {
       if (!this.isKnown(ID.toString(16))) await this.client.unary(rpcs.ClusterMemberRemove, { ID });
