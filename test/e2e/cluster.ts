@@ -47,6 +47,8 @@ export class MemberProcess {
   readonly flags: readonly string[];
   /** `quorate`, or etcd to compare with. */
   readonly binary: string;
+  /** Beside what this process has. */
+  readonly env: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
   #log = "";
   #logStart = 0;
@@ -60,8 +62,10 @@ export class MemberProcess {
     peerPort: number,
     flags: readonly string[],
     binary = quorate,
+    env: Readonly<Record<string, string>> = {},
   ) {
     this.binary = binary;
+    this.env = env;
     this.name = name;
     this.dataDir = dataDir;
     this.clientPort = clientPort;
@@ -95,7 +99,8 @@ export class MemberProcess {
     if (this.running) throw new Error(`${this.name} runs already`);
     if (!existsSync(join(root, "dist", "src", "main.js"))) throw new Error("not built: run npm run build");
     this.#logStart = this.#log.length;
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD")));
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD"));
+    const env = { ...Object.fromEntries(inherited), ...this.env };
     const child = spawn(this.binary, this.flags, { stdio: ["ignore", "pipe", "pipe"], env });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
@@ -241,6 +246,7 @@ export function memberAt(
   initial: string,
   extraFlags: readonly string[] = [],
   binary = quorate,
+  env: Readonly<Record<string, string>> = {},
 ): MemberProcess {
   const dataDir = join(directory, name);
   const flags = [
@@ -254,7 +260,7 @@ export function memberAt(
     `--initial-cluster-token=${directory}`,
     ...extraFlags,
   ];
-  return new MemberProcess(name, dataDir, client, peer, flags, binary);
+  return new MemberProcess(name, dataDir, client, peer, flags, binary, env);
 }
 
 /** Members with free ports and a directory of their own, not started. */
@@ -262,6 +268,7 @@ export async function createCluster(
   count: number,
   extraFlags: readonly string[] = [],
   binary = quorate,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Cluster> {
   const directory = await mkdtemp(join(tmpdir(), "quorate-e2e-"));
   const ports = await freePorts(2 * count);
@@ -271,7 +278,7 @@ export async function createCluster(
     peer: ports[2 * i + 1] as number,
   }));
   const initial = places.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(",");
-  const members = places.map((place) => memberAt(directory, place, initial, extraFlags, binary));
+  const members = places.map((place) => memberAt(directory, place, initial, extraFlags, binary, env));
   return new Cluster(members, directory);
 }
 
@@ -279,8 +286,9 @@ export async function startCluster(
   count: number,
   extraFlags: readonly string[] = [],
   binary = quorate,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Cluster> {
-  const cluster = await createCluster(count, extraFlags, binary);
+  const cluster = await createCluster(count, extraFlags, binary, env);
   try {
     for (const member of cluster.members) member.start();
     await cluster.ready();
