@@ -1,0 +1,95 @@
+/** npm run stress -- [watch|leases] [--watchers N] [--puts-per-second N] [--seconds S] [--leases N] [--json] */
+import { parseArgs } from "node:util";
+import { now } from "./clock.ts";
+import { runLeases } from "./lease-run.ts";
+import { describe, type Report } from "./report.ts";
+import { runWatch } from "./watch-run.ts";
+
+const USAGE = `usage: npm run stress -- [watch|leases] [options]
+  watch                 watchers under a steady load, a stream that stalls, a
+                        compaction that overtakes it
+  leases                very many leases, very many that end together, and a
+                        leader that is lost meanwhile; both without a word
+  --watchers N          (1000)
+  --puts-per-second N   (2000 for watch, 500 beside the leases)
+  --seconds S           of watching (45)
+  --leases N            alive together; a fifth of them ends together (100000)
+  --json                the figures as JSON
+Exit code 1: something was lost, came twice or out of order, grew without
+bound, or a lease ended early or stayed too long.
+`;
+const PROGRESS_WIDTH = 79;
+/** Where lines stay, only some of them. */
+const LINE_EVERY_MS = 5_000;
+
+let saidAt = 0;
+
+function say(line: string): void {
+  const text = line.slice(0, PROGRESS_WIDTH);
+  if (process.stderr.isTTY) process.stderr.write(`\r${text.padEnd(PROGRESS_WIDTH)}`);
+  else if (line !== "" && now() - saidAt >= LINE_EVERY_MS) {
+    saidAt = now();
+    process.stderr.write(`${text}\n`);
+  }
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...words],
+    allowPositionals: true,
+    options: {
+      watchers: { type: "string", default: "1000" },
+      "puts-per-second": { type: "string" },
+      seconds: { type: "string", default: "45" },
+      leases: { type: "string", default: "100000" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const wanted = positionals.length === 0 ? ["watch", "leases"] : positionals;
+  const unknown = wanted.find((word) => word !== "watch" && word !== "leases");
+  if (unknown !== undefined) throw new Error(`what is ${unknown}?\n${USAGE}`);
+  const rate = values["puts-per-second"];
+  const reports: Report[] = [];
+  if (wanted.includes("watch")) {
+    const putsPerSecond = numberOf(rate ?? "2000");
+    const scale = {
+      watchers: numberOf(values.watchers),
+      putsPerSecond,
+      seconds: numberOf(values.seconds),
+      judgesDelays: true,
+    };
+    reports.push(await told(runWatch(scale, say), values.json));
+  }
+  if (wanted.includes("leases")) {
+    const scale = { leases: numberOf(values.leases), putsPerSecond: numberOf(rate ?? "500"), shortTtlSeconds: 15 };
+    reports.push(await told(runLeases(scale, say), values.json));
+  }
+  if (values.json) process.stdout.write(`${JSON.stringify(reports, undefined, 2)}\n`);
+  return reports.some(({ problems }) => problems.length > 0) ? 1 : 0;
+}
+
+async function told(run: Promise<Report>, isJson: boolean): Promise<Report> {
+  const report = await run;
+  say("");
+  if (process.stderr.isTTY) process.stderr.write("\r");
+  if (!isJson) process.stdout.write(`${describe(report)}\n\n`);
+  return report;
+}
+
+function numberOf(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`not a whole number above 0: ${text}`);
+  return value;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`\n${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
+}

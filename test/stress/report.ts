@@ -1,0 +1,56 @@
+import type { Spread } from "./figures.ts";
+
+export interface Report {
+  readonly title: string;
+  /** What was measured, for people: at most 46 characters a value. */
+  readonly rows: readonly (readonly [label: string, value: string])[];
+  /** Broken promises. */
+  readonly problems: readonly string[];
+  /** What keeps the figures from being what was asked for. */
+  readonly notes: readonly string[];
+  /** The same, for programs. */
+  readonly figures: Readonly<Record<string, unknown>>;
+}
+
+/** Says how far a run is. */
+export type Say = (line: string) => void;
+
+const LABEL_WIDTH = 32;
+const WIDTH = 80;
+
+export function describe({ title, rows, problems, notes }: Report): string {
+  const lines = [title, ...rows.map(([label, value]) => `  ${label.padEnd(LABEL_WIDTH)}${value}`)];
+  for (const note of notes) lines.push(...wrapped(`note: ${note}`));
+  lines.push(problems.length === 0 ? "  every promise kept" : `  BROKEN: ${problems.length}`);
+  for (const problem of problems) lines.push(...wrapped(problem));
+  return lines.join("\n");
+}
+
+function wrapped(text: string): string[] {
+  const lines: string[] = [];
+  let line = " ";
+  for (const word of text.split(" ")) {
+    if (line.length + 1 + word.length > WIDTH && line.trim() !== "") {
+      lines.push(line);
+      line = "   ";
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line];
+}
+
+export function count(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}
+
+export function ms(value: number): string {
+  return value < 10_000 ? `${count(value)} ms` : `${(value / 1_000).toFixed(1)} s`;
+}
+
+export function spread({ p50, p99, max }: Spread): string {
+  return `p50 ${ms(p50)}, p99 ${ms(p99)}, max ${ms(max)}`;
+}
+
+export function mib(bytes: number | undefined): string {
+  return bytes === undefined ? "?" : `${count(bytes / (1 << 20))} MiB`;
+}

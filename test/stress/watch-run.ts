@@ -1,0 +1,302 @@
+/**
+ * Watchers with prev_kv on a few streams while puts come at a steady rate; one stream stops reading, a compaction
+ * overtakes it, another stops and goes on later.
+ */
+import { rpcs } from "../../proto/generated/services.ts";
+import { memoryBound, STALL_BYTES, shortOf, suffers } from "./bounds.ts";
+import { becomes, now, pause } from "./clock.ts";
+import type { Spread } from "./figures.ts";
+import { Helper } from "./helper.ts";
+import { type Measured, peakBytes, startMeasured } from "./members.ts";
+import type { PutLoadDesk, PutResult } from "./put-load.ts";
+import { count, mib, ms, type Report, type Say, spread } from "./report.ts";
+import { EVENT_BYTES, groupPrefix, PREFIX } from "./stamped-value.ts";
+import type { ReaderResult, WatchEnd, WatchReaderDesk } from "./watch-reader.ts";
+
+export interface WatchScale {
+  readonly watchers: number;
+  readonly putsPerSecond: number;
+  readonly seconds: number;
+  /** Whether streams that suffer are a problem: where others use the machine, too, their delays show nothing. */
+  readonly judgesDelays: boolean;
+}
+
+const MEMBERS = 3;
+const STREAMS_A_MEMBER = 2;
+const LOOK_MS = 250;
+/** Of the whole run, in percent. */
+const SHARES = { warmUp: 10, alone: 25, stalled: 35, after: 30 } as const;
+/** A stream that stops is full after so many seconds, by having enough watches. */
+const FULL_AFTER_SECONDS = 1.5;
+
+const OVERTAKEN = "the overtaken stream";
+const LATE = "the late stream";
+
+interface Helpers {
+  readonly load: Helper<PutLoadDesk>;
+  readonly steady: Helper<WatchReaderDesk>;
+  readonly slow: Helper<WatchReaderDesk>;
+}
+
+export async function runWatch(scale: WatchScale, say: Say): Promise<Report> {
+  const measured = await startMeasured(MEMBERS);
+  const helpers: Helpers = {
+    load: new Helper("put-load.ts"),
+    steady: new Helper("watch-reader.ts"),
+    slow: new Helper("watch-reader.ts"),
+  };
+  try {
+    return await new WatchRun(scale, say, measured, helpers).run();
+  } finally {
+    await Promise.all(Object.values(helpers).map((helper) => helper.end()));
+    await measured.destroy();
+  }
+}
+
+class WatchRun {
+  readonly #scale: WatchScale;
+  readonly #say: Say;
+  readonly #measured: Measured;
+  readonly #helpers: Helpers;
+  readonly #startedAt = now();
+  readonly #problems: string[] = [];
+  readonly #groups: number;
+
+  constructor(scale: WatchScale, say: Say, measured: Measured, helpers: Helpers) {
+    this.#scale = scale;
+    this.#say = say;
+    this.#measured = measured;
+    this.#helpers = helpers;
+    // Two watchers see each put, through different members.
+    this.#groups = Math.max(1, Math.ceil(scale.watchers / 2));
+  }
+
+  async run(): Promise<Report> {
+    const { putsPerSecond, seconds } = this.#scale;
+    const { cluster, longestPauseMs } = this.#measured;
+    const { load, steady, slow } = this.#helpers;
+    const { endpoints, members } = cluster;
+    const idle = members.map(({ pid }) => peakBytes(pid) ?? 0);
+    const leader = await cluster.leader();
+    await this.#openSteady(endpoints);
+    const slice = (percent: number): number => (seconds * 1_000 * percent) / 100;
+
+    await steady.ask("phase", "warming up");
+    await load.ask("start", { endpoints, putsPerSecond, groups: this.#groups });
+    await this.#watchFor(slice(SHARES.warmUp), "warming up");
+
+    await steady.ask("phase", "alone");
+    await this.#watchFor(slice(SHARES.alone), "all streams read");
+
+    await steady.ask("phase", "stalled");
+    await this.#openStalled(OVERTAKEN, leader.endpoint);
+    const stalledAt = await this.#revision();
+    await this.#watchFor(slice(SHARES.stalled), "one stream stalled");
+    await this.#goesPast(stalledAt);
+    const compactRevision = (await steady.ask("state")).revision;
+    const pastBytes = (compactRevision - stalledAt) * this.#stalledWatches * EVENT_BYTES;
+
+    await steady.ask("phase", "after");
+    const afterStart = now();
+    await cluster.client(leader).unary(rpcs.KVCompact, { revision: compactRevision }, { timeoutMs: 30_000 });
+    const overtaken = await this.#goesOn(OVERTAKEN);
+    for (const end of overtaken) this.#judgeOvertaken(end, compactRevision);
+
+    await this.#openStalled(LATE, leader.endpoint);
+    const lateAt = await this.#revision();
+    await this.#goesPast(lateAt);
+    const late = await this.#goesOn(LATE);
+    if (late.some((end) => end.overtaken !== undefined)) {
+      this.#problems.push(`${LATE} was cancelled though nothing that it had to read was compacted`);
+    }
+    await this.#watchFor(slice(SHARES.after) - (now() - afterStart), "all streams read");
+
+    const puts = await load.ask("stop");
+    await this.#everythingSeen(puts);
+    const [seen, slowly] = await Promise.all([steady.ask("result"), slow.ask("result")]);
+    const pausesMs = await Promise.all(members.map((member) => longestPauseMs(member)));
+    const peaks = members.map(({ pid }) => peakBytes(pid));
+    peaks.forEach((peak, i) => {
+      const bound = memoryBound(idle[i] ?? 0, 2, 0);
+      if ((peak ?? 0) > bound) this.#problems.push(`m${i + 1} took ${mib(peak)}, more than ${mib(bound)}`);
+    });
+    return this.#report(puts, seen, slowly, { overtaken, pastBytes, pausesMs, peaks, idle, leader: leader.name });
+  }
+
+  get #stalledWatches(): number {
+    return Math.ceil(STALL_BYTES / (EVENT_BYTES * this.#scale.putsPerSecond * FULL_AFTER_SECONDS));
+  }
+
+  async #openSteady(endpoints: readonly string[]): Promise<void> {
+    const { watchers } = this.#scale;
+    const prefixes: string[][] = Array.from({ length: MEMBERS * STREAMS_A_MEMBER }, () => []);
+    for (let i = 0; i < watchers; i++) {
+      const round = Math.floor(i / this.#groups);
+      prefixes[round * MEMBERS + ((i + round) % MEMBERS)]?.push(groupPrefix(i % this.#groups));
+    }
+    const startRevision = (await this.#revision()) + 1;
+    await Promise.all(
+      prefixes.flatMap((list, s) => {
+        const endpoint = endpoints[s % MEMBERS] as string;
+        const order = { name: `stream ${s}`, endpoint, prefixes: list, startRevision };
+        return list.length === 0
+          ? []
+          : [this.#helpers.steady.ask("open", { ...order, everyRevision: false, stalled: false })];
+      }),
+    );
+  }
+
+  /** It sees everything from now on, once in each of its watches, and reads nothing of it. */
+  async #openStalled(name: string, endpoint: string): Promise<void> {
+    const prefixes = Array.from({ length: this.#stalledWatches }, () => PREFIX);
+    const startRevision = (await this.#revision()) + 1;
+    const order = { name, endpoint, prefixes, startRevision, everyRevision: true, stalled: true };
+    await this.#helpers.slow.ask("open", order);
+  }
+
+  async #revision(): Promise<number> {
+    const { cluster } = this.#measured;
+    const { header } = await cluster.client(cluster.member(0)).range({ key: "nothing" }, 30_000);
+    return header?.revision ?? 0;
+  }
+
+  /** More than a member may keep went past a stream that stalled at that revision. */
+  async #goesPast(stalledAt: number): Promise<void> {
+    const puts = STALL_BYTES / (EVENT_BYTES * this.#stalledWatches);
+    await becomes("the stalled stream is full", async () => {
+      const { revision } = await this.#helpers.steady.ask("state");
+      await this.#tell("filling a stalled stream");
+      return revision > stalledAt + puts;
+    });
+  }
+
+  /** Reads again, until each of its watches has all there was at this moment or was cancelled. */
+  async #goesOn(name: string): Promise<WatchEnd[]> {
+    const { slow } = this.#helpers;
+    const goal = await this.#revision();
+    let ends: WatchEnd[] = [];
+    await slow.ask("resume", name);
+    await becomes(`${name} has everything up to revision ${goal}, or was cancelled`, async () => {
+      ends = await slow.ask("ends", name);
+      await this.#tell(`${name} catches up`);
+      return ends.every(({ revision, overtaken }) => overtaken !== undefined || revision >= goal);
+    });
+    await slow.ask("close", name);
+    return ends;
+  }
+
+  /** W-6. Everything up to its last event is checked as it arrives. */
+  #judgeOvertaken({ revision, overtaken }: WatchEnd, compactRevision: number): void {
+    // With everything: also right.
+    if (overtaken === undefined) return;
+    const isRight =
+      overtaken.compactRevision === compactRevision && overtaken.headerRevision === 0 && overtaken.reason === "";
+    if (!isRight) this.#problems.push(`${OVERTAKEN} was cancelled with ${JSON.stringify(overtaken)}`);
+    if (revision + 1 >= compactRevision) {
+      this.#problems.push(
+        `${OVERTAKEN} has revision ${revision}: a compaction at ${compactRevision} took nothing away`,
+      );
+    }
+  }
+
+  async #everythingSeen(puts: PutResult): Promise<void> {
+    const { steady } = this.#helpers;
+    if (puts.failureCount > 0) {
+      this.#problems.push(`${count(puts.failureCount)} puts failed: ${puts.failures.join("; ")}`);
+    }
+    let missing = await steady.ask("missing", puts.keys);
+    try {
+      await becomes("every watcher has everything", async () => {
+        missing = await steady.ask("missing", puts.keys);
+        await this.#tell("waiting for the last events");
+        return missing === 0;
+      });
+    } catch {
+      this.#problems.push(`lost: ${count(missing)} events never came`);
+    }
+  }
+
+  async #watchFor(milliseconds: number, doing: string): Promise<void> {
+    const end = now() + milliseconds;
+    while (now() < end) {
+      await pause(Math.min(LOOK_MS, Math.max(0, end - now())));
+      await this.#tell(doing);
+    }
+  }
+
+  async #tell(doing: string): Promise<void> {
+    const [{ acknowledged }, { events }] = await Promise.all([
+      this.#helpers.load.ask("state"),
+      this.#helpers.steady.ask("state"),
+    ]);
+    const seconds = ((now() - this.#startedAt) / 1_000).toFixed(0);
+    this.#say(`watch ${seconds} s: ${doing}; ${count(acknowledged)} puts, ${count(events)} events`);
+  }
+
+  #report(
+    puts: PutResult,
+    seen: ReaderResult,
+    slowly: ReaderResult,
+    rest: {
+      readonly overtaken: readonly WatchEnd[];
+      readonly pastBytes: number;
+      readonly pausesMs: readonly number[];
+      readonly peaks: readonly (number | undefined)[];
+      readonly idle: readonly number[];
+      readonly leader: string;
+    },
+  ): Report {
+    const { watchers, putsPerSecond, seconds } = this.#scale;
+    const problems = [...this.#problems];
+    for (const reader of [seen, slowly]) {
+      problems.push(...reader.problems);
+      if (reader.problemCount > reader.problems.length) problems.push(`... ${count(reader.problemCount)} in all`);
+    }
+    const delay = (phase: string): Spread => seen.delaysMs[phase] ?? { count: 0, p50: 0, p99: 0, max: 0 };
+    for (const phase of ["stalled", "after"]) {
+      if (this.#scale.judgesDelays && suffers(delay("alone"), delay(phase))) {
+        problems.push(`other streams were affected (${phase}): p50 ${ms(delay(phase).p50)}`);
+      }
+    }
+    const rate = puts.acknowledged / puts.seconds;
+    const notes = shortOf(rate, putsPerSecond);
+    const cancelled = rest.overtaken.filter(({ overtaken }) => overtaken !== undefined).length;
+    if (cancelled < rest.overtaken.length) notes.push(`only ${cancelled} watches were overtaken by the compaction`);
+    return {
+      title: `Watch under stress: ${count(watchers)} watchers, ${count(putsPerSecond)} puts/s, ${seconds} s`,
+      rows: [
+        ["puts", `${count(puts.acknowledged)} (${count(rate)}/s)`],
+        ["  answered after", spread(puts.latencyMs)],
+        ["events to those who read", count(seen.events)],
+        ["event delay, all read", spread(delay("alone"))],
+        ["  one stream stalled", spread(delay("stalled"))],
+        ["  compaction, catching up", spread(delay("after"))],
+        ["went past the stalled stream", mib(rest.pastBytes)],
+        ["  watches told of compaction", `${cancelled} of ${rest.overtaken.length}`],
+        ["events to those who stalled", count(slowly.events)],
+        ["longest event-loop pause", rest.pausesMs.map(ms).join(", ")],
+        ["peak memory (idle at first)", rest.peaks.map(mib).join(", ")],
+        ["", `(${rest.idle.map(mib).join(", ")}); leader ${rest.leader}`],
+        ["own pauses: load, watchers", `${ms(puts.ownPauseMs)}, ${ms(seen.ownPauseMs)}`],
+      ],
+      problems,
+      notes,
+      figures: {
+        ...this.#scale,
+        acknowledged: puts.acknowledged,
+        achievedPutsPerSecond: rate,
+        putLatencyMs: puts.latencyMs,
+        events: seen.events,
+        slowEvents: slowly.events,
+        delaysMs: seen.delaysMs,
+        cancelledWatches: cancelled,
+        stalledWatches: rest.overtaken.length,
+        pastStalledBytes: rest.pastBytes,
+        longestPausesMs: rest.pausesMs,
+        peakBytes: rest.peaks,
+        idleBytes: rest.idle,
+        ownPausesMs: { load: puts.ownPauseMs, watchers: seen.ownPauseMs },
+      },
+    };
+  }
+}
