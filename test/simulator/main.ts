@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { renameSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, constants, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,18 +60,27 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
+  refuseContradictions(values);
   if (values.mutants) {
     const { runMutants } = await import("./mutants/run.ts");
-    const allFound = await runMutants({
+    const options = {
       names: positionals,
-      firstSeed: numberOf(values.from, randomInt(2 ** 40)),
-      maxSeeds: numberOf(values.seeds, DEFAULT_SEEDS_FOR_A_MUTANT),
-      jobs: numberOf(values.jobs, availableParallelism()),
-      say: (line) => process.stdout.write(`${line}\n`),
+      firstSeed: firstSeedOf(values.from),
+      maxSeeds: countOf("--seeds", values.seeds, DEFAULT_SEEDS_FOR_A_MUTANT),
+      jobs: countOf("--jobs", values.jobs, availableParallelism()),
+      say: (line: string) => process.stdout.write(`${line}\n`),
+    };
+    let allFound = false;
+    const endedBy = await untilEnded(async (ended) => {
+      allFound = await runMutants({ ...options, ended });
     });
-    return allFound ? 0 : 1;
+    return endedBy !== 0 ? endedBy : allFound ? 0 : 1;
   }
   if (positionals.length > 0) throw new Error(`what is ${positionals.join(" ")}?`);
+  const { report: reportFile } = values;
+  if (reportFile !== undefined && existsSync(reportFile) && !statSync(reportFile).isFile()) {
+    throw new Error(`--report ${reportFile}: not a file`);
+  }
   const folder = await mkdtemp(join(tmpdir(), "quorate-simulate-"));
   try {
     const file = join(folder, "worker.cjs");
@@ -79,8 +88,8 @@ async function main(words: readonly string[]): Promise<number> {
     if (values.trace) return await trace(file, required(values.seed, "--trace needs --seed"));
     const twice = values["check-replay"] ? ["--twice"] : [];
     const seeds = seedsOf(values);
-    const jobs = Math.min(numberOf(values.jobs, availableParallelism()), seeds.count);
-    const until = values.minutes === undefined ? Infinity : Date.now() + numberOf(values.minutes, 0) * 60_000;
+    const jobs = Math.min(countOf("--jobs", values.jobs, availableParallelism()), seeds.count);
+    const until = Date.now() + minutesOf(values.minutes) * 60_000;
     const campaign = new Campaign({
       file,
       words: twice,
@@ -92,51 +101,90 @@ async function main(words: readonly string[]): Promise<number> {
     });
     const firstSeed = seeds.at(0);
     process.stderr.write(`seeds from ${firstSeed}\n`);
-    const { report } = values;
+    let unwritten: unknown;
     const endedBy = await runAll(campaign, (state) => {
-      if (report !== undefined) writeReport(report, campaign, state, firstSeed);
+      if (reportFile === undefined) return;
+      try {
+        writeReport(reportFile, campaign, state, firstSeed);
+        unwritten = undefined;
+      } catch (error) {
+        // The run is worth more than the report: it goes on, and its end says so.
+        if (unwritten === undefined) process.stderr.write(`--report: ${String(error)}\n`);
+        unwritten = error;
+      }
     });
     const { summary } = campaign;
-    const isSingle = values.seed !== undefined;
-    const short = isSingle ? undefined : shortfall(summary, EXPECTED_KINDS);
+    const short = shortfall(summary, EXPECTED_KINDS);
     if (values.json) process.stdout.write(`${JSON.stringify({ ...summary, shortfall: short }, undefined, 2)}\n`);
     else process.stdout.write(`${describe(summary, replayOf)}\n`);
     if (short !== undefined) process.stderr.write(`too little was checked: ${short}\n`);
     if (summary.failures.length > 0) return 1;
     if (endedBy !== 0) return endedBy;
+    if (unwritten !== undefined) return 2;
     return short === undefined ? 0 : 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function seedsOf(values: { seed?: string; seeds?: string; from?: string; minutes?: string }): Seeds {
-  const { seed } = values;
-  if (seed !== undefined) return { count: 1, at: () => seed };
-  const first = numberOf(values.from, randomInt(2 ** 40));
-  const fallback = values.minutes === undefined ? DEFAULT_SEEDS : Number.MAX_SAFE_INTEGER;
-  return { count: numberOf(values.seeds, fallback), at: (position) => String(first + position) };
+/** Words that would be ignored beside each other. */
+const CONTRADICTIONS = [
+  ["seed", ["seeds", "from", "minutes", "mutants"]],
+  ["trace", ["seeds", "json", "report", "check-replay", "mutants"]],
+  ["mutants", ["minutes", "json", "report", "check-replay"]],
+] as const;
+
+function refuseContradictions(values: Readonly<Record<string, string | boolean | undefined>>): void {
+  const isGiven = (name: string): boolean => values[name] !== undefined && values[name] !== false;
+  for (const [name, others] of CONTRADICTIONS) {
+    const other = isGiven(name) ? others.find(isGiven) : undefined;
+    if (other !== undefined) throw new Error(`--${name} and --${other} do not go together`);
+  }
 }
 
-/** Until all is done, or somebody ends it: then with the signal's exit code. */
-async function runAll(campaign: Campaign, report: (state: string) => void): Promise<number> {
+function seedsOf(values: { seed?: string; seeds?: string; from?: string; minutes?: string }): Seeds {
+  const { seed } = values;
+  if (seed !== undefined) {
+    if (!/^[^\r\n]+$/.test(seed)) throw new Error("--seed: a word of one line");
+    return { count: 1, at: () => seed };
+  }
+  const first = firstSeedOf(values.from);
+  const fallback = values.minutes === undefined ? DEFAULT_SEEDS : Number.MAX_SAFE_INTEGER - first;
+  const count = countOf("--seeds", values.seeds, fallback);
+  if (!Number.isSafeInteger(first + count)) throw new Error(`--from: ${first} leaves no room for ${count} seeds`);
+  return { count, at: (position) => String(first + position) };
+}
+
+/** Until it is done, or somebody ends it: then with the signal's exit code. */
+async function untilEnded(work: (ended: AbortSignal) => Promise<void>): Promise<number> {
   let code = 0;
+  const ended = new AbortController();
   const end = (signal: NodeJS.Signals): void => {
     code = 128 + constants.signals[signal];
-    campaign.end();
+    ended.abort();
   };
   process.once("SIGINT", end);
   process.once("SIGTERM", end);
-  const progress = setInterval(() => process.stderr.write(`${campaign.progress()}\n`), PROGRESS_MS);
-  const reporting = setInterval(() => report("running"), REPORT_MS);
   try {
-    await campaign.run();
+    await work(ended.signal);
   } finally {
-    clearInterval(progress);
-    clearInterval(reporting);
     process.removeListener("SIGINT", end);
     process.removeListener("SIGTERM", end);
   }
+  return code;
+}
+
+async function runAll(campaign: Campaign, report: (state: string) => void): Promise<number> {
+  report("running");
+  const progress = setInterval(() => process.stderr.write(`${campaign.progress()}\n`), PROGRESS_MS);
+  const reporting = setInterval(() => report("running"), REPORT_MS);
+  const code = await untilEnded(async (ended) => {
+    ended.addEventListener("abort", () => campaign.end());
+    await campaign.run();
+  }).finally(() => {
+    clearInterval(progress);
+    clearInterval(reporting);
+  });
   report(code === 0 ? "complete" : "ended early");
   return code;
 }
@@ -185,10 +233,26 @@ async function trace(file: string, seed: string): Promise<number> {
   });
 }
 
-function numberOf(text: string | undefined, fallback: number): number {
+function countOf(flag: string, text: string | undefined, fallback: number): number {
   if (text === undefined) return fallback;
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text)) || Number(text) === 0) {
+    throw new Error(`${flag}: a whole number from 1 on, not ${text}`);
+  }
+  return Number(text);
+}
+
+function firstSeedOf(text: string | undefined): number {
+  if (text === undefined) return randomInt(2 ** 40);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text)))
+    throw new Error(`--from: a whole number, not ${text}`);
+  return Number(text);
+}
+
+/** Infinity when there is no end to it. */
+function minutesOf(text: string | undefined): number {
+  if (text === undefined) return Infinity;
   const value = Number(text);
-  if (text === "" || !Number.isFinite(value) || value < 0) throw new Error(`not a number: ${text}`);
+  if (text === "" || !(value > 0 && value < Infinity)) throw new Error(`--minutes: a number above 0, not ${text}`);
   return value;
 }
 

@@ -21,7 +21,8 @@ const SLOTS: readonly Slot[] = [
   ...slots(Math, "random"),
   ...slots(Object.getPrototypeOf(performance) as object, "now"),
   ...slots(AbortSignal, "timeout"),
-  ...slots(process, "hrtime", "nextTick"),
+  ...slots(process, "hrtime", "nextTick", "uptime"),
+  ...slots(process.getBuiltinModule("node:crypto"), "randomBytes", "randomInt", "randomUUID"),
   ...slots(Object.getPrototypeOf(globalThis.crypto) as object, "randomUUID", "getRandomValues"),
 ];
 

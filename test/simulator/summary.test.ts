@@ -23,8 +23,12 @@ function summaryOf(count: number, change: Partial<RunResult> = {}, again?: strin
   return summary;
 }
 
+const LOOKS = { "watch: events": 4, "watch: fragments": 0 };
+const LOOKED = { checked: { "watch: events": 5, "watch: fragments": 1 } };
+
 test("enough of everything is enough", () => {
-  expect(shortfall(summaryOf(60), ["put", "range"])).toBeUndefined();
+  expect(shortfall(summaryOf(60, LOOKED), ["put", "range"], LOOKS)).toBeUndefined();
+  expect(shortfall(summaryOf(1), ["put", "range", "txn"])).toBeUndefined();
 });
 
 test("a run without failures that checked too little fails", () => {
@@ -32,10 +36,16 @@ test("a run without failures that checked too little fails", () => {
   expect(shortfall(summaryOf(10, { operations: { put: 10 } }), [])).toBe(
     "only 100 operations were answered in 10 seeds",
   );
-  expect(shortfall(summaryOf(60), ["put", "txn"])).toBe("no operation of these kinds was answered: txn");
-  expect(shortfall(summaryOf(60, { checked: { "watch: events": 0 } }), [])).toBe(
-    "checkers had nothing to look at: watch: events",
-  );
+  expect(shortfall(summaryOf(1, { operations: {} }), [])).toBe("no operation was answered");
+  expect(shortfall(summaryOf(60, LOOKED), ["put", "txn"], LOOKS)).toBe("no operation of these kinds was answered: txn");
+});
+
+test("a checker that is gone, or sees next to nothing, is no checker", () => {
+  const few = "checkers had too little to look at: watch: events";
+  expect(shortfall(summaryOf(20, { checked: {} }), [], LOOKS)).toBe(few);
+  expect(shortfall(summaryOf(20, { checked: { "watch: events": 3 } }), [], LOOKS)).toBe(few);
+  expect(shortfall(summaryOf(20), [], LOOKS)).toBeUndefined();
+  expect(shortfall(summaryOf(60), [], LOOKS)).toBe("checkers had nothing to look at: watch: fragments");
 });
 
 test("a second run with another trace is a failure", () => {
@@ -51,6 +61,7 @@ test("the table adds up, and says how to replay what failed", () => {
   expect(text).toMatch(/^simulated time +0\.03 h, 60 s a seed$/m);
   expect(text).toMatch(/^ {2}while faults could strike +0\.03 h \(75 %\)$/m);
   expect(text).toMatch(/^events +20, 10 a seed$/m);
+  expect(text).toMatch(/^trace hash +0{16}$/m);
   expect(text).toMatch(/^speed +120\.0 simulated seconds/m);
   expect(text).toMatch(/^ {2}put +120$/m);
   expect(text).toMatch(/^ {2}kill +4$/m);

@@ -1,4 +1,5 @@
 /** What many seeds came to. */
+import { EXPECTED_LOOKS } from "./expected-looks.ts";
 import type { RunResult } from "./run.ts";
 
 /** Of a worker: the result of a seed, and the trace hash of a second run if there was one. */
@@ -20,12 +21,18 @@ export interface Summary {
   readonly faults: Record<string, number>;
   readonly failures: { readonly seed: string; readonly checker: string; readonly message: string }[];
   replayed: number;
+  /** Of all seeds together, whatever their order: the trace hashes, joined by exclusive or. */
+  traceHash: string;
 }
 
 /** Operations answered with success, a seed on the average: less, and the clients did not get through. */
 const MIN_OPERATIONS_PER_SEED = 50;
-/** From so many seeds on every kind of operation and every look of a checker must have come up. */
+/** From so many seeds on the checkers' looks are counted. */
+const SEEDS_FOR_LOOKS = 20;
+/** From so many seeds on every kind of operation and of looks must have come up, however rare. */
 const SEEDS_FOR_EVERYTHING = 50;
+
+const HASH_DIGITS = 16;
 
 export function createSummary(): Summary {
   return {
@@ -39,6 +46,7 @@ export function createSummary(): Summary {
     faults: {},
     failures: [],
     replayed: 0,
+    traceHash: "0".repeat(HASH_DIGITS),
   };
 }
 
@@ -52,39 +60,58 @@ export function addTo(summary: Summary, { result, again }: Answer): void {
     const sums = summary[name];
     for (const [key, count] of Object.entries(result[name])) sums[key] = (sums[key] ?? 0) + count;
   }
-  const { seed, failure } = result;
+  const { seed, failure, traceHash } = result;
+  const joined = BigInt(`0x${summary.traceHash}`) ^ BigInt(`0x${traceHash}`);
+  summary.traceHash = joined.toString(16).padStart(HASH_DIGITS, "0");
   if (failure !== undefined) summary.failures.push({ seed, checker: failure.checker, message: failure.message });
   if (again === undefined) return;
   summary.replayed++;
-  if (again === result.traceHash) return;
-  const message = `two runs of it differ: ${result.traceHash} and ${again}`;
+  if (again === traceHash) return;
+  const message = `two runs of it differ: ${traceHash} and ${again}`;
   summary.failures.push({ seed, checker: "replay", message });
 }
 
-/** Why a run without failures still proves too little; undefined: it does not. */
-export function shortfall(summary: Summary, expectedKinds: readonly string[]): string | undefined {
+/**
+ * Why a run without failures still proves too little; undefined: it does not. `looks`: what the checkers must have looked
+ * at, see EXPECTED_LOOKS.
+ */
+export function shortfall(
+  summary: Summary,
+  expectedKinds: readonly string[],
+  looks: Readonly<Record<string, number>> = EXPECTED_LOOKS,
+): string | undefined {
   const total = sum(summary.operations);
   if (summary.seeds === 0) return "no seed was run";
+  if (summary.seeds === 1) return total === 0 ? "no operation was answered" : undefined;
   if (total < MIN_OPERATIONS_PER_SEED * summary.seeds) {
     return `only ${total} operations were answered in ${summary.seeds} seeds`;
   }
+  if (summary.seeds < SEEDS_FOR_LOOKS) return undefined;
+  const few = Object.entries(looks).filter(([name, least]) => (summary.checked[name] ?? 0) < least * summary.seeds);
+  if (few.length > 0) return `checkers had too little to look at: ${few.map(([name]) => name).join(", ")}`;
   if (summary.seeds < SEEDS_FOR_EVERYTHING) return undefined;
   const missing = expectedKinds.filter((kind) => (summary.operations[kind] ?? 0) === 0);
   if (missing.length > 0) return `no operation of these kinds was answered: ${missing.join(", ")}`;
-  const idle = Object.keys(summary.checked).filter((name) => summary.checked[name] === 0);
+  const idle = Object.keys(looks).filter((name) => (summary.checked[name] ?? 0) === 0);
   if (idle.length > 0) return `checkers had nothing to look at: ${idle.join(", ")}`;
   return undefined;
 }
 
+/** The whole message came when the seed failed. */
+const MESSAGE_CHARS = 120;
+
 export function describe(summary: Summary, replay: (seed: string) => string): string {
   const { seeds, simulatedMs, faultyMs, events, cpuMs, operations, checked, faults, failures, replayed } = summary;
-  const each = (total: number): string => (total / seeds).toFixed(0);
+  const each = (total: number): string => (total / Math.max(1, seeds)).toFixed(0);
+  const share = simulatedMs === 0 ? 0 : (100 * faultyMs) / simulatedMs;
+  const speed = cpuMs === 0 ? 0 : simulatedMs / cpuMs;
   const lines = [
     row("seeds", `${seeds}${replayed > 0 ? `, ${replayed} of them run twice` : ""}`),
     row("simulated time", `${hours(simulatedMs)}, ${each(simulatedMs / 1_000)} s a seed`),
-    row("  while faults could strike", `${hours(faultyMs)} (${((100 * faultyMs) / simulatedMs).toFixed(0)} %)`),
+    row("  while faults could strike", `${hours(faultyMs)} (${share.toFixed(0)} %)`),
     row("events", `${events}, ${each(events)} a seed`),
-    row("speed", `${(simulatedMs / cpuMs).toFixed(1)} simulated seconds a CPU second`),
+    row("trace hash", summary.traceHash),
+    row("speed", `${speed.toFixed(1)} simulated seconds a CPU second`),
     "",
     row("operations", `${sum(operations)} succeeded, ${each(sum(operations))} a seed`),
     ...rows(operations),
@@ -98,7 +125,8 @@ export function describe(summary: Summary, replay: (seed: string) => string): st
     row("failing seeds", String(failures.length)),
   ];
   for (const { seed, checker, message } of failures) {
-    lines.push(`  ${seed}  ${checker}: ${message.split("\n")[0]}`, `      ${replay(seed)}`);
+    const [what = ""] = message.split("\n");
+    lines.push(`  ${seed}  ${checker}: ${what.slice(0, MESSAGE_CHARS)}`, `      ${replay(seed)}`);
   }
   return lines.join("\n");
 }

@@ -15,6 +15,18 @@ async function answer(seed: string, isTwice: boolean): Promise<Answer> {
   return { result: { ...result, cpuMs: result.cpuMs + cpuMs }, again: traceHash };
 }
 
+/** Every event, and in the end what the seed came to, as without a trace. */
+async function trace(seed: string): Promise<void> {
+  const { failure, traceHash } = await runPlan(drawPlan(seed), { onLine: sayNow });
+  if (failure === undefined) {
+    process.stderr.write(`seed ${seed} passes, trace hash ${traceHash}\n`);
+    return;
+  }
+  const { at, checker, message } = failure;
+  process.stderr.write(`\nseed ${seed} failed at ${at.toFixed(3)} ms: ${checker}\n${message}\n`);
+  process.exitCode = 1;
+}
+
 /** While simulated code runs, streams are out of reach. */
 function sayNow(line: string): void {
   const bytes = Buffer.from(`${line}\n`);
@@ -35,7 +47,7 @@ async function main(words: readonly string[]): Promise<void> {
   process.on("SIGINT", () => undefined);
   for await (const line of createInterface({ input: process.stdin })) {
     const seed = line.trim();
-    if (isTrace) await runPlan(drawPlan(seed), { onLine: sayNow });
+    if (isTrace) await trace(seed);
     else process.stdout.write(`${JSON.stringify(await answer(seed, isTwice))}\n`);
   }
 }

@@ -326,6 +326,11 @@ describe("leases", () => {
     const long = granted();
     timeToLive(long, 12, ["a"]);
     expect(messages(check(long))).toContain("of a lease of 10 s");
+
+    const short = granted();
+    short.now = 3_000;
+    timeToLive(short, 5, ["a"]);
+    expect(messages(check(short))).toContain("of a lease of 10 s");
   });
 
   test("gone in bounded time once faults have ended and the cluster has recovered, unless somebody renews it", () => {

@@ -98,7 +98,9 @@ export function checkLeases(history: History, truth: Truth, placement: Placement
     if (own.length > 1) return;
     // A new leader adds an election timeout (L-9).
     const most = only.ttlSeconds + Math.ceil(history.facts.electionMs / 1000);
-    if (grantedSeconds !== only.ttlSeconds || ttlSeconds > most) {
+    // What the grant alone promised, by the fastest clock and in whole seconds.
+    const leftMs = only.ttlSeconds * 1000 - (returned.at - only.granted.applied.at) * (1 + history.facts.maxDrift);
+    if (grantedSeconds !== only.ttlSeconds || ttlSeconds > most || ttlSeconds < Math.trunc(leftMs / 1000) - 1) {
       findings.report(`timeToLive ${show(outcome.response)} of a lease of ${only.ttlSeconds} s`, invoked.at);
     }
     promise(only, invoked.at + shortest(ttlSeconds), `a timeToLive of ${ttlSeconds} s called at ${invoked.at}`);

@@ -15,8 +15,8 @@ const HANG_MS = 180_000;
 /** A mutant may eat memory without end. */
 const NODE_OPTIONS = ["--enable-source-maps", "--max-old-space-size=1500"];
 
-/** Runs a bundle of child.ts over the seeds until one fails. */
-export function hunt(bundlePath: string, first: number, count: number): Promise<Hunt> {
+/** Runs a bundle of child.ts over the seeds until one fails, or somebody ends it: then what it says is worth nothing. */
+export function hunt(bundlePath: string, first: number, count: number, ended: AbortSignal): Promise<Hunt> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...NODE_OPTIONS, bundlePath, String(first), String(count)], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -30,6 +30,9 @@ export function hunt(bundlePath: string, first: number, count: number): Promise<
       found = { seed: running ?? first, finding: { checker: "hang", message: `no end after ${HANG_MS} ms`, at: 0 } };
       child.kill("SIGKILL");
     }, HANG_MS);
+    const end = (): void => void child.kill("SIGKILL");
+    ended.addEventListener("abort", end);
+    if (ended.aborted) end();
     const lines = createInterface(child.stdout);
     lines.on("line", (line) => {
       hang.refresh();
@@ -49,10 +52,11 @@ export function hunt(bundlePath: string, first: number, count: number): Promise<
     child.on("error", reject);
     child.on("close", (code) => {
       clearTimeout(hang);
+      ended.removeEventListener("abort", end);
       if (found === undefined && running !== undefined) {
         const message = `the process ended with ${code}: ${complaints.trim()}`;
         found = { seed: running, finding: { checker: "process", message, at: 0 } };
-      } else if (found === undefined && code !== 0) {
+      } else if (found === undefined && code !== 0 && !ended.aborted) {
         reject(new Error(`${bundlePath} ended with ${code}: ${complaints}`));
         return;
       }

@@ -14,6 +14,8 @@ export interface MutantsOptions {
   /** Seeds that a mutant gets at most. */
   readonly maxSeeds: number;
   readonly jobs: number;
+  /** Somebody ends it: the table so far is told. */
+  readonly ended: AbortSignal;
   readonly say: (line: string) => void;
 }
 
@@ -35,12 +37,13 @@ export async function runMutants(options: MutantsOptions): Promise<boolean> {
   try {
     const original = join(directory, "original.cjs");
     await bundle(ENTRY, undefined, original);
-    const control = createControl(original, say);
+    const control = createControl(original, options);
     const rows: Row[] = [];
     const waiting = [...chosen];
     const work = async (): Promise<void> => {
       for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
         const row = { mutant, hunted: await huntFor(mutant, control, directory, options) };
+        if (options.ended.aborted) return;
         rows.push(row);
         say(`${String(rows.length).padStart(3)}/${chosen.length} ${describe(row)}`);
       }
@@ -62,11 +65,11 @@ function byName(name: string): Mutant {
 /** Whether a seed passes on the tree as it is; each is run once. */
 type Control = (seed: number) => Promise<boolean>;
 
-function createControl(original: string, say: (line: string) => void): Control {
+function createControl(original: string, { say, ended }: MutantsOptions): Control {
   const known = new Map<number, Promise<boolean>>();
   const run = async (seed: number): Promise<boolean> => {
-    const { found } = await hunt(original, seed, 1);
-    if (found === undefined) return true;
+    const { found } = await hunt(original, seed, 1, ended);
+    if (found === undefined || ended.aborted) return true;
     say(`    seed ${seed} fails without a mutant, too, and does not count: ${summary(found.finding)}`);
     return false;
   };
@@ -78,16 +81,16 @@ function createControl(original: string, say: (line: string) => void): Control {
 }
 
 async function huntFor(mutant: Mutant, control: Control, directory: string, options: MutantsOptions): Promise<Hunt> {
-  const { firstSeed, maxSeeds, say } = options;
+  const { firstSeed, maxSeeds, say, ended } = options;
   const path = join(directory, `${mutant.name}.cjs`);
   await bundle(ENTRY, mutant, path);
   let seeds = 0;
   let simulatedMs = 0;
   while (seeds < maxSeeds) {
-    const part = await hunt(path, firstSeed + seeds, maxSeeds - seeds);
+    const part = await hunt(path, firstSeed + seeds, maxSeeds - seeds, ended);
     seeds += part.seeds;
     simulatedMs += part.simulatedMs;
-    if (part.found === undefined) break;
+    if (part.found === undefined || ended.aborted) break;
     if (!(await control(part.found.seed))) continue;
     if (!isExpected(mutant, part.found.finding.checker)) {
       say(`    ${mutant.name}: seed ${part.found.seed} fails for another reason: ${summary(part.found.finding)}`);
@@ -131,7 +134,7 @@ function report(chosen: readonly Mutant[], rows: readonly Row[], say: (line: str
     const hunted = byMutant.get(mutant)?.hunted;
     const found = hunted?.found;
     if (found === undefined) survivors++;
-    const seeds = found === undefined ? `survived ${hunted?.seeds}` : String(hunted?.seeds);
+    const seeds = hunted === undefined ? "not hunted" : `${found === undefined ? "survived " : ""}${hunted.seeds}`;
     say(`| ${mutant.name} | ${mutant.file} | ${seeds} | ${found?.finding.checker ?? ""} |`);
   }
   say(`\n${chosen.length - survivors} of ${chosen.length} mutants found`);
