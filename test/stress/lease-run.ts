@@ -62,6 +62,7 @@ interface Outcome {
   readonly service: Service;
   readonly witnesses: Judged;
   readonly peaks: readonly (number | undefined)[];
+  readonly idle: readonly number[];
   /** Of all members until the leader was lost; of the survivors until the next one served, when asked for lists, since. */
   readonly pausesMs: Record<"before" | "change" | "lists" | "after", readonly number[]>;
 }
@@ -131,6 +132,7 @@ class LeaseRun {
     if (service.ttlProblem !== undefined) this.#problems.push(service.ttlProblem);
     return this.#report({
       alive,
+      idle,
       grants,
       stragglers,
       storm,
@@ -314,7 +316,8 @@ class LeaseRun {
         ["  while the leader changes", pausesMs.change.map(ms).join(", ")],
         ["  all leases are listed", pausesMs.lists.map(ms).join(", ")],
         ["  afterwards", pausesMs.after.map(ms).join(", ")],
-        ["peak memory", peaks.map(mib).join(", ")],
+        ["peak memory (idle at first)", peaks.map(mib).join(", ")],
+        ["", `(${outcome.idle.map(mib).join(", ")})`],
       ],
       problems: this.#problems,
       notes: [...this.#notes, ...shortOf(rate, putsPerSecond)],
@@ -336,6 +339,7 @@ class LeaseRun {
         failoverTimeToLiveMs: service.ttlMs,
         longestPausesMs: pausesMs,
         peakBytes: peaks,
+        idleBytes: outcome.idle,
       },
     };
   }

@@ -24,7 +24,11 @@ const LINE_EVERY_MS = 5_000;
 
 let saidAt = 0;
 
+let interrupted: NodeJS.Signals | undefined;
+
+/** A run says something all the time: that is where a signal ends it, so that it takes its members down. */
 function say(line: string): void {
+  if (interrupted !== undefined) throw new Error(`ended by ${interrupted}`);
   const text = line.slice(0, PROGRESS_WIDTH);
   if (process.stderr.isTTY) process.stderr.write(`\r${text.padEnd(PROGRESS_WIDTH)}`);
   else if (line !== "" && now() - saidAt >= LINE_EVERY_MS) {
@@ -87,6 +91,7 @@ function numberOf(text: string): number {
   return value;
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => (interrupted = signal));
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
