@@ -40,6 +40,7 @@ function tickFollower(raft: Raft): void {
   raft.electionElapsed++;
   if (raft.electionElapsed < raft.electionTimeoutTicks || !isVoter(raft, raft.id)) return;
   if (raft.log.writes.length > 0) return;
+  raft.yields = false;
   restartElectionTimer(raft);
   campaign(raft, false);
 }
@@ -213,6 +214,7 @@ export function isLeaseHeld(raft: Raft, message: VoteRequest): boolean {
  * too: the asker knows whom it takes for a voter.
  */
 export function handleVoteRequest(raft: Raft, message: VoteRequest): void {
+  lookAtRival(raft, message);
   const { from, term } = message;
   const future = message.type === "MsgPreVote" && term > raft.term;
   const free = raft.vote === from || (raft.vote === NONE && raft.leader === NONE) || future;
@@ -232,6 +234,19 @@ export function handleVoteRequest(raft: Raft, message: VoteRequest): void {
     term: raft.term,
     ...verdict(raft, granted),
   });
+}
+
+/**
+ * Two that lost the same leader at the same moment split the votes, and may draw the same time-out again and again: there
+ * are only as many as ticks in an election time-out. So whoever stands and is asked for its vote by a voter of a lower
+ * number, for the same term and with a log that can win, leaves the next time-out to that one: it stands when the longest
+ * is over. Nothing else changes; if the other fails it has only waited.
+ */
+function lookAtRival(raft: Raft, { from, term, index, logTerm }: VoteRequest): void {
+  const standsFor = raft.role === "candidate" ? raft.term : raft.role === "precandidate" ? raft.term + 1 : 0;
+  if (term !== standsFor || from >= raft.id || !isUpToDate(raft.log, index, logTerm)) return;
+  raft.yields = true;
+  raft.electionTimeoutTicks = 2 * raft.config.electionTicks;
 }
 
 /**

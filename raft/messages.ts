@@ -171,7 +171,7 @@ function stepInTerm(raft: Raft, message: InTerm): void {
 /** The sender leads this term. False when this member does: then the sender is mistaken, and is not heard. */
 function follow(raft: Raft, leader: NodeId): boolean {
   if (raft.role === "leader") return false;
-  if (raft.role !== "follower") becomeFollower(raft, raft.term, leader);
+  if (raft.role !== "follower" || raft.yields) becomeFollower(raft, raft.term, leader);
   raft.electionElapsed = 0;
   raft.leader = leader;
   return true;

@@ -37,8 +37,10 @@ export interface Raft {
   /** Ticks since the leader was heard or a vote granted; on a leader since the last look of check-quorum. */
   electionElapsed: number;
   heartbeatElapsed: number;
-  /** Drawn anew from [electionTicks, 2 * electionTicks) for each wait. */
+  /** Drawn anew from [electionTicks, 2 * electionTicks) for each wait; with `yields` the end of that range. */
   electionTimeoutTicks: number;
+  /** It stood beside a voter that goes first: that one has the next time-out to itself. See election.ts. */
+  yields: boolean;
   /** (Pre)candidate: the answers so far. */
   readonly votes: Map<NodeId, boolean>;
   /** Present exactly while role is leader. */
@@ -112,6 +114,7 @@ export function newState(config: RaftConfig, restored: Restored): Raft {
     electionElapsed: 0,
     heartbeatElapsed: 0,
     electionTimeoutTicks: 0,
+    yields: false,
     votes: new Map(),
     leadership: undefined,
     snapshotAvailable: undefined,
@@ -147,7 +150,7 @@ export function progressOf(leadership: Leadership, id: NodeId): Progress | undef
 export function restartElectionTimer(raft: Raft): void {
   const { electionTicks, random } = raft.config;
   raft.electionElapsed = 0;
-  raft.electionTimeoutTicks = electionTicks + random(electionTicks);
+  raft.electionTimeoutTicks = electionTicks + (raft.yields ? electionTicks : random(electionTicks));
 }
 
 /**
@@ -167,6 +170,7 @@ function enterTerm(raft: Raft, term: number): void {
 function take(raft: Raft, role: Role, leader: NodeId): void {
   raft.role = role;
   raft.leader = leader;
+  if (leader !== NONE) raft.yields = false;
   raft.votes.clear();
   raft.leadership = undefined;
   raft.heartbeatElapsed = 0;

@@ -10,6 +10,8 @@ import { membersIn } from "./join.ts";
 export interface FormerLifeDeps {
   readonly env: Env;
   readonly log: Logger;
+  /** A question that got lost is asked again after this time, so that an election waits no longer for its answer. */
+  readonly electionMs: number;
   readonly transport: () => PeerTransport;
   /** Its log holds nothing but the cluster's founding; otherwise there is nothing to ask. */
   readonly isFounding: boolean;
@@ -98,10 +100,11 @@ export class FormerLife {
   }
 
   async #ask(id: NodeId): Promise<void> {
-    const { transport, log, onRefused } = this.#deps;
+    const { transport, log, onRefused, electionMs } = this.#deps;
+    const timeoutMs = Math.min(ASK_LIMIT_MS, electionMs);
     let known: readonly MemberRecord[];
     try {
-      known = membersIn(await transport().request(id, { method: "GET", path: "/members", timeoutMs: ASK_LIMIT_MS }));
+      known = membersIn(await transport().request(id, { method: "GET", path: "/members", timeoutMs }));
     } catch (error) {
       // Environment: it is not up yet, or still starting.
       if (!(error instanceof PeerCallError) && !(error instanceof StoredJsonError)) return onRefused(error);

@@ -173,6 +173,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     env,
     log,
     transport: () => transport,
+    electionMs: config.electionMs,
     isFounding: booted.isFounding,
     peers: founders(booted).filter((id) => id !== memberId),
     check: (members) => refuseSecondLife(config, members, memberId),

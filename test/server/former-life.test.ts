@@ -24,6 +24,7 @@ function setUp() {
     env,
     log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
     transport: () => ({ request }) as PeerTransport,
+    electionMs: 1_000,
     isFounding: true,
     peers: OTHERS,
     check: (members) => {
