@@ -60,10 +60,11 @@ export class QuorumWatch {
     const { voters } = roster.newest;
     const quorum = majority(voters.length);
     const { now } = this.#world;
-    // Whose disk hangs cannot be elected, but goes on leading: there is a leader, only not one of the list.
     const leader = this.#cluster.leader();
-    if (leader?.life !== undefined && leader.life.heldUntil <= now && !isWell(leader, now)) return [];
-    let able = machines
+    const isUp = leader?.life !== undefined && leader.life.heldUntil <= now;
+    // Whose disk hangs cannot be elected, but goes on leading: there is a leader, only not one of the list.
+    if (isUp && !isWell(leader, now)) return [];
+    const able = machines
       .filter((machine) => {
         const { number, life } = machine;
         return voters.includes(number) && life?.member !== undefined && life.heldUntil <= now && isWell(machine, now);
@@ -71,6 +72,27 @@ export class QuorumWatch {
       .map(({ number }) => number);
     // Who has not applied the newest membership counts votes by another; it will, and then the time begins.
     if (able.some((number) => !isSame(voters, roster.appliedBy(number)?.voters ?? voters))) return [];
+    const connected = this.#connected(able, quorum);
+    // Likewise a leader that some of a quorum hear although they are ill.
+    if (isUp && !connected.includes(leader.number) && this.#heardBy(leader, voters) >= quorum) return [];
+    return connected;
+  }
+
+  /** Voters that run and reach it, both ways, itself among them; some of them ill. */
+  #heardBy(leader: Machine, voters: readonly number[]): number {
+    const { now } = this.#world;
+    return this.#cluster.machines.filter(
+      ({ number, life }) =>
+        voters.includes(number) &&
+        life?.member !== undefined &&
+        life.heldUntil <= now &&
+        (number === leader.number || this.#network.isConnected(leader.number, number)),
+    ).length;
+  }
+
+  /** Those of them that reach a quorum of those that do so too. */
+  #connected(members: readonly number[], quorum: number): number[] {
+    let able = [...members];
     for (;;) {
       const left = able.filter((a) => able.filter((b) => a === b || this.#network.isConnected(a, b)).length >= quorum);
       if (left.length === able.length) return left;
