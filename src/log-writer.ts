@@ -95,7 +95,7 @@ export class LogWriter {
     this.#rest = undefined;
   }
 
-  /** A chunk on its way at this moment may come out twice or not at all; stop with `flush` to be sure. */
+  /** A chunk on its way at this moment may come out after the rest, or not at all; stop with `flush` to be sure. */
   #flushAtExit(): void {
     let tries = 0;
     for (;;) {

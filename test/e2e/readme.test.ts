@@ -131,6 +131,8 @@ describe("README.md on a clean clone", () => {
         "npm run simulate -- --seed 57",
         "npm run facts",
         "npm run oracle -- --seeds 2 --ops 100",
+        // At full scale it takes minutes; test/stress runs the same on a small one.
+        "npm run stress",
         "npm run test:docker",
         "scripts/with-engine.sh npm run test:docker",
         "scripts/kill-leader.sh",
