@@ -141,7 +141,10 @@ export class Operator {
     const { cluster } = this.#deps;
     const isFree = (number: number): boolean =>
       !this.#roster.isMember(number) && this.#roster.openChanges.every((change) => change.number !== number);
-    const unused = cluster.machines.find(({ lives, retired, number }) => lives === 0 && !retired && isFree(number));
+    // A founder that has not come yet would found, and not join.
+    const unused = cluster.machines.find(
+      ({ lives, retired, number, isFounder }) => lives === 0 && !isFounder && !retired && isFree(number),
+    );
     if (unused === undefined && cluster.machines.length >= MAX_MACHINES) return undefined;
     const { number } = unused ?? cluster.add();
     const change: OpenChange = { kind: isLearner ? "addLearner" : "addVoter", number };

@@ -212,7 +212,10 @@ class Run {
     for (const machine of this.#cluster.machines) {
       // Some founders come when the others have long begun.
       const afterMs = founding.chance(0.1) ? founding.logReal(100, 20_000) : random.real(0, 50);
-      world.schedule(undefined, afterMs, "power on", () => this.#cluster.start(machine));
+      world.schedule(undefined, afterMs, "power on", () => {
+        // Removed before it came: nobody starts it any more.
+        if (this.#roster.isMember(machine.number)) this.#cluster.start(machine);
+      });
     }
     world.schedule(undefined, 0, "begin", () => void this.#phases());
   }
