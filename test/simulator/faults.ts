@@ -153,7 +153,9 @@ export class Faults {
       const { diskState } = life.machine;
       diskState.stalledUntil = Math.max(diskState.stalledUntil, world.now + trap.delayMs);
     }
-    world.schedule(undefined, trap.delayMs, "crash after a promise", () => life.end({ kind: "powerLoss" }));
+    world.schedule(undefined, trap.delayMs, "crash after a promise", () => {
+      if (!this.#isOver) life.end({ kind: "powerLoss" });
+    });
   }
 
   /** A member has a message, and has yet to act on it. */
