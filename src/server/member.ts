@@ -16,6 +16,7 @@ import { createWatchHub } from "../watch/watch-hub.ts";
 import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
+import { Departure } from "./departure.ts";
 import { advanceFirstElection } from "./first-election.ts";
 import { FormerLife } from "./former-life.ts";
 import { hexId } from "./ids.ts";
@@ -55,8 +56,6 @@ export interface Member {
 
 const NEVER: AbortSignal = new AbortController().signal;
 const PATIENT: CallLimits = { signal: NEVER, deadline: undefined };
-/** Election time-outs that a removed member stays for: so long others may need its answers (raft/README.md). */
-const REMOVED_LINGER_ELECTIONS = 3;
 /** etcd's default quota (N-1); enforced from the issue on that brings quotas. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
@@ -186,7 +185,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
     onSnapshotStatus: (id, ok) => inbox({ kind: "snapshotReport", to: id, ok }),
-    onRemoved: () => leave("refused"),
+    onRemoved: () => departure.leave("refused"),
     isRemoved: (id) => machine.cluster.isRemoved(id),
     handle: (method, path, body, headers) => routes(method, path, body, headers),
   };
@@ -272,24 +271,16 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   const isMember = (): boolean => machine.cluster.member(memberId) !== undefined;
 
-  let leaving = false;
-  // Nobody takes its proposals any more: callers had better ask another member than wait for their time-out.
-  const turnCallersAway = (): void => {
-    proposals.stop();
-    reads.stop();
-  };
-  /** Others may refuse it while the entry that says why is still on its way to its own disk. */
-  const leave = (because: "applied" | "refused"): void => {
-    if (stopping) return;
-    // The one who asked for the removal may be among the callers, and gets the answer first.
-    if (because === "applied") env.nextTurn(turnCallersAway);
-    if (leaving) return;
-    leaving = true;
-    if (because === "refused") env.setTimer(turnCallersAway, config.electionMs);
-    env.setTimer(() => {
-      if (!stopping) deps.onRemoved();
-    }, REMOVED_LINGER_ELECTIONS * config.electionMs);
-  };
+  const departure = new Departure({
+    env,
+    electionMs: config.electionMs,
+    isStopping: () => stopping,
+    turnCallersAway: () => {
+      proposals.stop();
+      reads.stop();
+    },
+    onGone: deps.onRemoved,
+  });
 
   const membershipChanged = (change: ConfChange): void => {
     setPeers();
@@ -304,7 +295,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
         log.info(peer, "removed member");
         if (change.node !== memberId) return;
         log.warn(peer, "the member has been permanently removed from the cluster");
-        leave("applied");
+        departure.leave("applied");
         return;
       default:
         unreachable(change);
@@ -427,7 +418,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   inbox = (input) => node.enqueue(input);
   setPeers();
-  if (machine.cluster.isRemoved(memberId)) leave("applied");
+  if (machine.cluster.isRemoved(memberId)) departure.leave("applied");
   node.start();
   formerLife.start();
   compactor.resume();
@@ -458,7 +449,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     mayAnnounce: () => formerLife.mayAnnounce(machine.cluster.members()),
     propose: (command) => propose(command, PATIENT),
     isStopping,
-    isLeaving: () => leaving,
+    isLeaving: () => departure.isLeaving,
   });
   // A stop before readiness is no fault; whoever awaits `ready` still sees it.
   ready.catch(() => undefined);

@@ -86,11 +86,12 @@ export const membershipMutants: readonly Mutant[] = [
   },
   {
     name: "removed-member-stays",
-    file: "src/server/member.ts",
-    from: `    if (leaving) return;
-    leaving = true;`,
-    to: `    if (leaving || machine.cluster.isRemoved(memberId)) return;
-    leaving = true;`,
+    file: "src/server/departure.ts",
+    from: `    if (this.#isLeaving) return;
+    this.#isLeaving = true;`,
+    to: `    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    if (because === "applied") return;`,
     why: "A member that applied its own removal takes it for dealt with, whoever tells it, and never ends.",
     seenBy: ["liveness"],
   },
