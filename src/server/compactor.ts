@@ -79,8 +79,12 @@ export class Compactor {
   async #remove(): Promise<void> {
     const { env, mvcc, batchKeys, pauseMs } = this.#deps;
     while (!this.#stopped && mvcc.pendingCompaction !== undefined) {
-      await this.#takeHashes();
-      if (this.#stopped) return;
+      // Between this look and the slice nothing is awaited: no compaction can come whose hash is not taken.
+      const unhashed = this.#unhashed.shift();
+      if (unhashed !== undefined) {
+        await this.#deps.storeHash(unhashed.target, unhashed.previous);
+        continue;
+      }
       if ((mvcc.oldestPin ?? mvcc.pendingCompaction) >= mvcc.pendingCompaction) {
         const done = mvcc.compactSlice(batchKeys);
         this.#deps.onStaged();
@@ -89,12 +93,6 @@ export class Compactor {
       await new Promise<void>((resolve) => {
         env.setTimer(resolve, pauseMs);
       });
-    }
-  }
-
-  async #takeHashes(): Promise<void> {
-    for (let next = this.#unhashed.shift(); next !== undefined; next = this.#unhashed.shift()) {
-      await this.#deps.storeHash(next.target, next.previous);
     }
   }
 }

@@ -12,7 +12,7 @@ import { type Spread, spreadOf } from "./figures.ts";
 import { Helper } from "./helper.ts";
 import type { GrantOrder, GrantResult, LeaseLoadDesk } from "./lease-load.ts";
 import type { Departure } from "./lease-times.ts";
-import { type Measured, peakBytes, startMeasured } from "./members.ts";
+import { type Measured, peakBytes, withMeasured } from "./members.ts";
 import type { PutLoadDesk, PutResult } from "./put-load.ts";
 import { count, mib, ms, type Report, type Say, spread } from "./report.ts";
 import { firstService, type Service } from "./succession.ts";
@@ -36,19 +36,13 @@ interface Helpers {
   readonly reader: Helper<DepartureReaderDesk>;
 }
 
-export async function runLeases(scale: LeaseScale, say: Say): Promise<Report> {
-  const measured = await startMeasured(3);
-  const helpers: Helpers = {
+export function runLeases(scale: LeaseScale, say: Say): Promise<Report> {
+  const startHelpers = (): Helpers => ({
     leases: new Helper("lease-load.ts"),
     puts: new Helper("put-load.ts"),
     reader: new Helper("departure-reader.ts"),
-  };
-  try {
-    return await new LeaseRun(scale, say, measured, helpers).run();
-  } finally {
-    await Promise.all(Object.values(helpers).map((helper) => helper.end()));
-    await measured.destroy();
-  }
+  });
+  return withMeasured(3, startHelpers, (measured, helpers) => new LeaseRun(scale, say, measured, helpers).run());
 }
 
 interface Outcome {

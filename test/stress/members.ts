@@ -16,7 +16,26 @@ export interface Measured {
   destroy(): Promise<void>;
 }
 
-export async function startMeasured(count: number): Promise<Measured> {
+/** Members, and programs beside them, for as long as the work takes. */
+export async function withMeasured<H extends Readonly<Record<keyof H, { end(): Promise<void> }>>, T>(
+  count: number,
+  startHelpers: () => H,
+  work: (measured: Measured, helpers: H) => Promise<T>,
+): Promise<T> {
+  const measured = await startMeasured(count);
+  try {
+    const helpers = startHelpers();
+    try {
+      return await work(measured, helpers);
+    } finally {
+      await Promise.all(Object.values<{ end(): Promise<void> }>(helpers).map((helper) => helper.end()));
+    }
+  } finally {
+    await measured.destroy();
+  }
+}
+
+async function startMeasured(count: number): Promise<Measured> {
   const directory = await mkdtemp(join(tmpdir(), "quorate-stress-"));
   const env = {
     QUORATE_STRESS_PAUSES: directory,

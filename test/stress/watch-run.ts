@@ -7,7 +7,7 @@ import { memoryBound, STALL_BYTES, shortOf, suffers } from "./bounds.ts";
 import { becomes, now, pause } from "./clock.ts";
 import type { Spread } from "./figures.ts";
 import { Helper } from "./helper.ts";
-import { type Measured, peakBytes, startMeasured } from "./members.ts";
+import { type Measured, peakBytes, withMeasured } from "./members.ts";
 import type { PutLoadDesk, PutResult } from "./put-load.ts";
 import { count, mib, ms, type Report, type Say, spread } from "./report.ts";
 import { EVENT_BYTES, groupPrefix, PREFIX } from "./stamped-value.ts";
@@ -38,19 +38,13 @@ interface Helpers {
   readonly slow: Helper<WatchReaderDesk>;
 }
 
-export async function runWatch(scale: WatchScale, say: Say): Promise<Report> {
-  const measured = await startMeasured(MEMBERS);
-  const helpers: Helpers = {
+export function runWatch(scale: WatchScale, say: Say): Promise<Report> {
+  const startHelpers = (): Helpers => ({
     load: new Helper("put-load.ts"),
     steady: new Helper("watch-reader.ts"),
     slow: new Helper("watch-reader.ts"),
-  };
-  try {
-    return await new WatchRun(scale, say, measured, helpers).run();
-  } finally {
-    await Promise.all(Object.values(helpers).map((helper) => helper.end()));
-    await measured.destroy();
-  }
+  });
+  return withMeasured(MEMBERS, startHelpers, (measured, helpers) => new WatchRun(scale, say, measured, helpers).run());
 }
 
 class WatchRun {
