@@ -129,7 +129,7 @@ describe("bad input gets the contract's error, and changes and stops nothing", (
     for (const member of cluster.members) {
       await member.kill();
       member.start();
-      await member.ready();
+      await cluster.ready([member]);
     }
     pids = cluster.members.map((member) => member.pid);
     const kv = await client.get("k1");

@@ -15,6 +15,7 @@ export type { ServiceError };
 /** A plain gRPC client of one member: what a Go client sends, without its retries. */
 export class ApiClient {
   readonly #client: Client;
+  #closed = false;
 
   /** `keepaliveMs`: pings an idle connection, so that one that leads nowhere any more is noticed. */
   constructor(endpoint: string, keepaliveMs?: number) {
@@ -108,7 +109,22 @@ export class ApiClient {
     );
   }
 
+  /**
+   * Resolves when calls reach the member. A connection that was refused before the member listened is tried again only
+   * after a pause, and every call until then fails at once, ready as the member may be.
+   */
+  connected(timeoutMs = 10_000): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.waitForReady(Date.now() + timeoutMs, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   close(): void {
+    this.#closed = true;
     this.#client.close();
   }
 }

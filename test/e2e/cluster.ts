@@ -152,6 +152,7 @@ export class Cluster {
   #members: readonly MemberProcess[];
   readonly #former: MemberProcess[] = [];
   readonly #clients = new Map<MemberProcess, ApiClient>();
+  #destroyed = false;
 
   constructor(members: readonly MemberProcess[], directory: string) {
     this.#members = members;
@@ -192,8 +193,18 @@ export class Cluster {
     return client;
   }
 
-  async ready(): Promise<void> {
-    await Promise.all(this.members.filter((member) => member.running).map((member) => member.ready()));
+  get destroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /** Resolves when these members serve, and their clients here reach them. */
+  async ready(members = this.members.filter((member) => member.running)): Promise<void> {
+    await Promise.all(
+      members.map(async (member) => {
+        await member.ready();
+        await this.client(member).connected();
+      }),
+    );
   }
 
   /** The member that every running member takes for the leader. */
@@ -226,6 +237,7 @@ export class Cluster {
 
   /** Ends every process and removes the data. */
   async destroy(): Promise<void> {
+    this.#destroyed = true;
     for (const client of this.#clients.values()) client.close();
     const all = [...this.#members, ...this.#former];
     await Promise.all(all.filter((member) => member.running).map((member) => member.kill()));

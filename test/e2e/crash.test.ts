@@ -38,7 +38,7 @@ describe("kill -9 under a steady load of puts through all endpoints", () => {
     await leader.kill();
     await load.progress(200);
     leader.start();
-    await leader.ready();
+    await cluster.ready([leader]);
     await load.progress(100);
     await check();
   });
@@ -49,7 +49,7 @@ describe("kill -9 under a steady load of puts through all endpoints", () => {
     await follower.kill();
     await load.progress(200);
     follower.start();
-    await follower.ready();
+    await cluster.ready([follower]);
     await load.progress(100);
     await check();
   });
@@ -69,7 +69,7 @@ describe("kill -9 under a steady load of puts through all endpoints", () => {
         await member.kill();
         await load.progress(50);
         member.start();
-        await member.ready();
+        await cluster.ready([member]);
       }
     }
     await check();

@@ -50,7 +50,7 @@ describe("one member and its data directory", () => {
   test("X-3: kill -9 and restart: everything acknowledged is there", async () => {
     await member.kill();
     member.start();
-    await member.ready();
+    await cluster.ready([member]);
     for (let n = 0; n < 20; n++) {
       expect((await cluster.client(member).get(`key${n}`))?.value.toString()).toBe(`value${n}`);
     }
@@ -74,7 +74,7 @@ describe("one member and its data directory", () => {
 
     writeFileSync(file, bytes);
     member.start();
-    await member.ready();
+    await cluster.ready([member]);
     expect((await cluster.client(member).get("key19"))?.value.toString()).toBe("value19");
   });
 
@@ -86,7 +86,7 @@ describe("one member and its data directory", () => {
     // The last write never got to the disk whole: the file ends inside it.
     writeFileSync(file, bytes.subarray(0, end - 3));
     member.start();
-    await member.ready();
+    await cluster.ready([member]);
     expect(member.log).toContain("cut off a torn write at the end of the log");
     for (let n = 0; n < 19; n++) {
       expect((await cluster.client(member).get(`key${n}`))?.value.toString()).toBe(`value${n}`);
@@ -98,7 +98,7 @@ describe("one member and its data directory", () => {
     await member.kill("SIGTERM");
     renameSync(join(member.dataDir, "member", "state"), join(cluster.directory, "moved-away"));
     member.start();
-    await member.ready();
+    await cluster.ready([member]);
     const after = await cluster.client(member).hashKv();
     expect([after.hash, after.header?.revision]).toEqual([before.hash, before.header?.revision]);
     expect((await cluster.client(member).get("key7"))?.value.toString()).toBe("value7");
@@ -130,7 +130,7 @@ describe("one member and its data directory", () => {
     expect(await member.kill("SIGTERM")).toEqual({ code: null, signal: "SIGTERM" });
     expect(member.log).toContain('"closed etcd server"');
     member.start();
-    await member.ready();
+    await cluster.ready([member]);
     expect(await member.kill("SIGINT")).toEqual({ code: null, signal: "SIGINT" });
   });
 
@@ -153,7 +153,7 @@ describe("B-1: a member of a cluster that lost its data directory", () => {
       expect(result.stderr).toContain("has already been bootstrapped");
       await cluster.client(cluster.members.find((member) => member.running) as MemberProcess).put("on", "we go");
       lost.start();
-      await lost.ready();
+      await cluster.ready([lost]);
       expect((await cluster.client(lost).get("on"))?.value.toString()).toBe("we go");
     } finally {
       await cluster.destroy();
@@ -183,7 +183,7 @@ describe("B-1: a member that lost its disk while the others were down", () => {
       expect(lost.log).toContain("has already been bootstrapped");
 
       kept.start();
-      await Promise.all([kept.ready(), lagging.ready()]);
+      await cluster.ready([kept, lagging]);
       for (const member of [kept, lagging]) {
         const { count } = await cluster.client(member).range({ key: "acknowledged/", rangeEnd: "acknowledged0" });
         expect(count).toBe(50);

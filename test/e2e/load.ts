@@ -14,7 +14,7 @@ export interface Acknowledged {
   readonly at: number;
 }
 
-/** Writers that put fresh keys one after the other through given clients until told to stop. */
+/** Writers that put fresh keys one after the other through given clients until told to stop, or the clients are closed. */
 export class Load {
   readonly acknowledged: Acknowledged[] = [];
   /** Every key ever sent: what is in the store must be among them. */
@@ -32,7 +32,7 @@ export class Load {
   }
 
   async #write(client: ApiClient, prefix: string): Promise<void> {
-    for (let n = 0; !this.#stopping; n++) {
+    for (let n = 0; !this.#stopping && !client.closed; n++) {
       const key = `${prefix}/${n}`;
       const value = `value of ${key}`;
       this.sent.add(key);
@@ -79,7 +79,7 @@ const RETRYABLE: readonly number[] = [status.UNAVAILABLE];
 
 /**
  * Writers that do as any client library does: a put that fails with Unavailable is sent again, to the next member there
- * is. Whatever else goes wrong is a problem.
+ * is. Whatever else goes wrong is a problem. They end with the cluster.
  */
 export class RetriedLoad {
   readonly acknowledged: Acknowledged[] = [];
@@ -96,7 +96,7 @@ export class RetriedLoad {
 
   async #write(writer: number, prefix: string): Promise<void> {
     let turn = writer;
-    for (let n = 0; !this.#stopping; n++) {
+    for (let n = 0; !this.#stopping && !this.#cluster.destroyed; n++) {
       const key = `${prefix}/${n}`;
       const value = `value of ${key}`;
       const sentAt = performance.now();

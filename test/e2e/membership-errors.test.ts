@@ -128,7 +128,7 @@ describe.skipIf(etcdBinary === undefined)("etcd's answers are ours", () => {
         const since = performance.now();
         if (member.running) await member.kill();
         member.start();
-        await member.ready();
+        await side.cluster.ready([member]);
         const answers = [
           await outcome("add", side.add(0, [side.learnerUrl])),
           await outcome("add a learner", side.add(0, [side.learnerUrl], true)),
@@ -266,7 +266,7 @@ describe.skipIf(etcdBinary === undefined)("etcd's answers are ours", () => {
         const known = side.cluster.members.map((member) => `${member.name}=${member.peerUrl}`);
         const initial = [...known, `learner=${side.learnerUrl}`].join(",");
         const member = joining(side.cluster, side.learner, initial, { binary: side.binary });
-        await member.ready();
+        await side.cluster.ready([member]);
         return member;
       }),
     );

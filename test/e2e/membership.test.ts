@@ -11,7 +11,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 async function grow(cluster: Cluster, name: string, options: { learner?: boolean } = {}): Promise<MemberProcess> {
   const member = await addMember(cluster, name, options);
-  await member.ready();
+  await cluster.ready([member]);
   return member;
 }
 
@@ -157,7 +157,7 @@ describe.skipIf(!hasEtcdctl)("members come and go", () => {
       await learner.kill();
       learner.start();
     }
-    await learner.ready();
+    await cluster.ready([learner]);
     await load.stop();
     expect(load.failures).toBe(0);
     const id = await idOf(cluster, learner);
@@ -190,7 +190,7 @@ describe.skipIf(!hasEtcdctl)("members come and go", () => {
     expect(await etcdctl(endpointsOf(cluster), "member", "list")).toContain(moved);
     await follower.kill();
     follower.start();
-    await follower.ready();
+    await cluster.ready([follower]);
     await cluster.client(follower).put("moved", "yes");
   });
 

@@ -23,7 +23,7 @@ describe("a lost leader, at etcd's default timings", () => {
     await load.progress(200);
     await load.stop();
     leader.start();
-    await leader.ready();
+    await cluster.ready([leader]);
     return load.longestGap(since);
   }
 

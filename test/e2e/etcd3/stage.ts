@@ -41,7 +41,7 @@ export class ClusterStage implements Stage {
 
   async restart(member: MemberProcess): Promise<void> {
     member.start();
-    await member.ready();
+    await this.cluster.ready([member]);
   }
 
   /** Closes the clients and starts whoever was left dead. */

@@ -168,7 +168,7 @@ export class Side {
     await this.#add(true);
     const all = [...this.#site.founders, place].map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(",");
     const learner = joining(this.cluster, place, all, { extraFlags: STEADY, binary: this.binary });
-    await learner.ready();
+    await this.cluster.ready([learner]);
     const applied = async (client: ApiClient): Promise<number> => (await client.status()).raftAppliedIndex;
     await until("the learner has the log", async () => {
       return (await applied(this.cluster.client(learner))) >= (await applied(this.client));
