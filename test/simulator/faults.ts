@@ -1,5 +1,5 @@
 import { unreachable } from "../../raft/assert.ts";
-import type { Message, MessageType } from "../../raft/types.ts";
+import type { Message, MessageType, NodeId } from "../../raft/types.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { type DiskOperation, MemoryDisk } from "../storage/memory-disk.ts";
 import type { Cluster } from "./cluster.ts";
@@ -7,6 +7,7 @@ import { type Entries, flipBit } from "./damage.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { History, Probe } from "./history.ts";
 import type { Machine } from "./machine.ts";
+import type { Life } from "./member-life.ts";
 import type { Random } from "./random.ts";
 import { type DiskState, NO_FAULTS } from "./sim-disk.ts";
 import type { LinkWeather, Network } from "./sim-network.ts";
@@ -43,6 +44,9 @@ const ALL_BOUNDARIES: typeof WRITE_BOUNDARIES = [
 
 /** The longest that a member is kept away for others to go ahead of it, unless other faults last longer. */
 const LAG_MS = 15_000;
+
+/** Not `lastVoter`, which waits for its moment. */
+type TimedFault = Exclude<FaultClass, "lastVoter">;
 
 /** What is undone when the fault's time is over, or all faults end. */
 type Undo = (() => void) | undefined;
@@ -87,6 +91,8 @@ export class Faults {
   #succession: Succession | undefined;
   /** A leader is about to tell its successor to stand. */
   #onLastWord: ((host: number) => void) | undefined;
+  /** Set: the fault `lastVoter` is on. */
+  #lastVoterDice: Random | undefined;
   #isOver = false;
 
   constructor(plan: Plan, deps: FaultDeps) {
@@ -103,6 +109,10 @@ export class Faults {
       const random = this.#deps.random.split(kind);
       if (kind === "lastTransfer") {
         this.#failLastTransfer(random);
+        continue;
+      }
+      if (kind === "lastVoter") {
+        this.#lastVoterDice = random;
         continue;
       }
       const { faultEveryMs, electionMs, safetyMs } = this.#plan;
@@ -145,22 +155,51 @@ export class Faults {
     const trap = this.#trap;
     if (trap?.type !== type || --trap.left > 0) return;
     trap.left = trap.every;
-    const { world, cluster, counts } = this.#deps;
+    const { cluster, counts } = this.#deps;
     const life = cluster.machines[host - 1]?.life;
     if (life === undefined) return;
     counts.add(`crash after ${type}`);
-    if (trap.hangs) {
-      const { diskState } = life.machine;
-      diskState.stalledUntil = Math.max(diskState.stalledUntil, world.now + trap.delayMs);
-    }
-    world.schedule(undefined, trap.delayMs, "crash after a promise", () => {
-      if (!this.#isOver) life.end({ kind: "powerLoss" });
-    });
+    if (trap.hangs) this.#hangAndCrash(life, trap.delayMs);
+    else this.#crashLater(life, trap.delayMs);
   }
 
   /** A member has a message, and has yet to act on it. */
   heard(host: number, message: Message): void {
     this.#succession?.heard(host, message);
+    if (message.type === "MsgAppResp" && !message.reject) this.#leaveAlone(host, message.from, message.index);
+  }
+
+  /**
+   * The leader is about to hear that the other of two voters has its own removal on disk, which commits it. From here on
+   * the leader's disk hangs, and when the other one has ended (or would have, were the removal in force) its power fails:
+   * what it had not written by then is lost, and nobody is left to tell it again.
+   */
+  #leaveAlone(host: number, from: NodeId, index: number): void {
+    const dice = this.#lastVoterDice;
+    const { roster, machines } = this.#deps.cluster;
+    const change = roster.unappliedChange;
+    if (dice === undefined || this.#isOver || roster.newest.voters.length !== 2 || change === 0 || index < change) return;
+    const other = roster.numberOf(from);
+    if (!roster.openChanges.some(({ kind, number }) => kind === "remove" && number === other)) return;
+    const machine = machines[host - 1];
+    const life = machine?.life;
+    if (life === undefined || machine === undefined || machine.durable.lastIndex < change || dice.chance(0.3)) return;
+    const milliseconds = this.#plan.electionMs * dice.real(3.2, 10);
+    this.#note("lastVoter", `member ${host} for ${milliseconds.toFixed()} ms, ${other} being removed`);
+    this.#hangAndCrash(life, milliseconds);
+  }
+
+  #hangAndCrash(life: Life, milliseconds: number): void {
+    const { world } = this.#deps;
+    const { diskState } = life.machine;
+    diskState.stalledUntil = Math.max(diskState.stalledUntil, world.now + milliseconds);
+    this.#crashLater(life, milliseconds);
+  }
+
+  #crashLater(life: Life, milliseconds: number): void {
+    this.#deps.world.schedule(undefined, milliseconds, "crash after a promise", () => {
+      if (!this.#isOver) life.end({ kind: "powerLoss" });
+    });
   }
 
   /** Something was seen in a member. */
@@ -230,7 +269,7 @@ export class Faults {
     }
   }
 
-  #schedule(kind: FaultClass, random: Random, everyMs: number): void {
+  #schedule(kind: TimedFault, random: Random, everyMs: number): void {
     const { world } = this.#deps;
     world.schedule(undefined, -Math.log(1 - random.fraction()) * everyMs, "fault", () => {
       if (this.#isOver) return;
@@ -265,7 +304,7 @@ export class Faults {
     world.trace.note(world.now, "fault", kind, detail);
   }
 
-  #inflict(kind: FaultClass, random: Random): Undo {
+  #inflict(kind: TimedFault, random: Random): Undo {
     switch (kind) {
       case "drop":
         return this.#storm(kind, { drop: random.logReal(0.01, 0.6) });

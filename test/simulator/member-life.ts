@@ -107,6 +107,11 @@ export class Life implements Owner {
     return this.endpoint.handlers.size > 0;
   }
 
+  /** Asked to stop, by an operator or by its removal, and not gone yet. */
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
   /** As SIGTERM does, or as main.ts does for a member that was removed. */
   stop(ending: Ending = { kind: "stop" }): void {
     const { member } = this;

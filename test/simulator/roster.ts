@@ -109,12 +109,17 @@ export class Roster {
     this.#committed = Math.max(this.#committed, index);
   }
 
+  /** Index of the last change in anybody's log, while nobody has applied it; else 0. */
+  get unappliedChange(): number {
+    return this.#lastChange > this.#committed ? this.#lastChange : 0;
+  }
+
   /**
    * Changes that were lost on their way. While a change stands behind the last committed entry in any log, or a process
    * stands still that may hold one, there is no telling.
    */
   forget(now: number): void {
-    if (this.#lastChange > this.#committed || this.#machines().some(({ life }) => (life?.heldUntil ?? 0) > now)) return;
+    if (this.unappliedChange > 0 || this.#machines().some(({ life }) => (life?.heldUntil ?? 0) > now)) return;
     this.#open = this.#open.filter(({ since }) => now - since < LOST_MS);
   }
 

@@ -46,8 +46,10 @@ export interface RunResult {
 
 /** Faults begin when the cluster had time to come up. */
 const FAULTS_FROM_MS = 2_000;
-/** Healed, every member that runs must serve within this time, and the election time-outs that it takes. */
+/** Healed, every member that runs must serve within this time, and what it takes to get the entries that it lacks. */
 const RECOVERY_MS = 30_000;
+/** One entry a message, the next one when it is answered for, on a slow disk. */
+const CATCH_UP_MS_AN_ENTRY = 100;
 const POLL_MS = 50;
 /** What the checker of leases gives expiry on top of the longest time-to-live. */
 const LEASE_SLACK_MS = 20_000;
@@ -253,6 +255,11 @@ class Run {
     history.world({ kind: "healed" });
     await this.#until(
       RECOVERY_MS,
+      () => this.#cluster.machines.every(({ life }) => life?.isStopping !== true),
+      "members that were asked to stop never end",
+    );
+    await this.#until(
+      RECOVERY_MS,
       () => (this.#operator?.busy ?? 0) === 0,
       "changes of the membership never come back",
     );
@@ -271,14 +278,21 @@ class Run {
     const running = this.#running();
     await Promise.all(
       running.map(async (number) => {
-        const wrote = await this.#workload.writeOne(number, RECOVERY_MS);
+        const patienceMs = RECOVERY_MS + CATCH_UP_MS_AN_ENTRY * this.#lacks(number);
+        const wrote = await this.#workload.writeOne(number, patienceMs);
         const read = wrote && (await this.#workload.readAll(number, RECOVERY_MS));
         // It may have met its damaged disk only now.
         if (!this.#running().includes(number)) return;
-        if (!wrote) this.#report("liveness", `healed, and member ${number} takes no write for ${RECOVERY_MS} ms`);
+        if (!wrote) this.#report("liveness", `healed, and member ${number} takes no write for ${patienceMs} ms`);
         else if (!read) this.#report("liveness", `healed, and member ${number} answers no read for ${RECOVERY_MS} ms`);
       }),
     );
+  }
+
+  /** Entries that some disk has and the member's does not. */
+  #lacks(number: number): number {
+    const indexes = this.#cluster.machines.map(({ durable }) => durable.lastIndex);
+    return Math.max(0, ...indexes) - (indexes[number - 1] ?? 0);
   }
 
   /** Nobody writes any more: all members come to the same state, and all watchers to the same end. */

@@ -36,6 +36,7 @@ export const FAULT_CLASSES = [
   "crashLoop",
   "slowStore",
   "starved",
+  "lastVoter",
 ] as const;
 export type FaultClass = (typeof FAULT_CLASSES)[number];
 
@@ -46,6 +47,7 @@ const OWN_SHARE: Readonly<Partial<Record<FaultClass, number>>> = {
   crashLoop: 0.3,
   slowStore: 0.25,
   starved: 0.25,
+  lastVoter: 0.5,
 };
 
 export interface WorkloadPlan {
