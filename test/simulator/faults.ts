@@ -178,7 +178,8 @@ export class Faults {
     const dice = this.#lastVoterDice;
     const { roster, machines } = this.#deps.cluster;
     const change = roster.unappliedChange;
-    if (dice === undefined || this.#isOver || roster.newest.voters.length !== 2 || change === 0 || index < change) return;
+    if (dice === undefined || this.#isOver || roster.newest.voters.length !== 2 || change === 0 || index < change)
+      return;
     const other = roster.numberOf(from);
     if (!roster.openChanges.some(({ kind, number }) => kind === "remove" && number === other)) return;
     const machine = machines[host - 1];

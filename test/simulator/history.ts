@@ -150,7 +150,15 @@ export type Response =
       readonly hashRevision: number;
       readonly compactRevision: number;
     }
-  | { readonly kind: "status"; readonly revision: number; readonly term: number }
+  | {
+      readonly kind: "status";
+      readonly revision: number;
+      readonly term: number;
+      /** 0n: it knows of none. */
+      readonly leader: bigint;
+      readonly commitIndex: number;
+      readonly appliedIndex: number;
+    }
   | { readonly kind: "moveLeader"; readonly revision: number }
   /** `added`: the id of the member that was added. */
   | {
@@ -160,12 +168,19 @@ export type Response =
       readonly added: bigint | undefined;
     };
 
+/** Whom an answer says that it is from. */
+export interface Header {
+  readonly cluster: bigint;
+  readonly member: bigint;
+  readonly term: number;
+}
+
 /**
  * `refused`: the server said that the request had no effect and never will have one. `unknown`: it may have had its
  * effect, may have it later, or never. An open request is unknown.
  */
 export type Outcome =
-  | { readonly kind: "ok"; readonly response: Response }
+  | { readonly kind: "ok"; readonly response: Response; readonly header?: Header | undefined }
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "unknown"; readonly reason: string };
 

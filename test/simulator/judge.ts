@@ -3,7 +3,9 @@ import { createCommit } from "./checkers/commit.ts";
 import { createDurability } from "./checkers/durability.ts";
 import { checkGeneral } from "./checkers/general.ts";
 import { checkHashKv } from "./checkers/hash-kv.ts";
+import { checkHeaders } from "./checkers/headers.ts";
 import { createLeaderPerTerm } from "./checkers/leader-per-term.ts";
+import { checkLeaseLists } from "./checkers/lease-lists.ts";
 import { checkLeases } from "./checkers/leases.ts";
 import { checkLinearizability } from "./checkers/linearizability.ts";
 import { checkProgress, createLeaderLiveness } from "./checkers/liveness.ts";
@@ -13,6 +15,7 @@ import { placeOperations } from "./checkers/placement.ts";
 import { checkRevisions } from "./checkers/revisions.ts";
 import { checkSerializable } from "./checkers/serializable.ts";
 import { createStateHash } from "./checkers/state-hash.ts";
+import { checkStatus } from "./checkers/status.ts";
 import { buildTruth } from "./checkers/truth.ts";
 import type { Verdict } from "./checkers/verdict.ts";
 import { checkWatches } from "./checkers/watch.ts";
@@ -57,6 +60,9 @@ function verdicts(history: History): readonly (readonly [string, Verdict])[] {
     ["hash-kv", checkHashKv(history, truth)],
     ["watch", checkWatches(history, truth)],
     ["leases", checkLeases(history, truth, placement)],
+    ["lease-lists", checkLeaseLists(history, truth)],
+    ["headers", checkHeaders(history)],
+    ["status", checkStatus(history, truth)],
     ["members", checkMembers(history)],
     ["general-linearizability", checkGeneral(history)],
     ["progress", checkProgress(history)],

@@ -14,7 +14,7 @@ import type { OpenChange, Roster } from "./roster.ts";
 import { peerUrl } from "./sim-network.ts";
 import type { ClientPort } from "./sim-rpc.ts";
 import type { MembershipPlan } from "./swarm.ts";
-import { membersResponseOf, outcomeOfError } from "./wire.ts";
+import { headerOf, membersResponseOf, outcomeOfError } from "./wire.ts";
 import type { Owner, World } from "./world.ts";
 
 export interface OperatorDeps {
@@ -255,7 +255,7 @@ export class Operator {
     this.#busy--;
     const outcome: Outcome =
       result.kind === "ok"
-        ? { kind: "ok", response: read(result.response) }
+        ? { kind: "ok", response: read(result.response), header: headerOf(result.response) }
         : outcomeOfError(result.code, result.message);
     history.settle(operation, outcome);
     const said = outcome.kind === "ok" ? "done" : outcome.reason;

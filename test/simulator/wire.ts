@@ -9,6 +9,7 @@ import type {
   Compare,
   DeleteRangeRequest,
   DeleteRangeResponse,
+  Header,
   KeyValue,
   LogEntry,
   Outcome,
@@ -118,6 +119,14 @@ export function rangeResponseOf(response: pb.RangeResponse): RangeResponse {
     more: response.more,
     count: response.count,
   };
+}
+
+/** Undefined where a message has none (H-4). */
+export function headerOf(response: unknown): Header | undefined {
+  const { header } = response as { readonly header?: pb.ResponseHeader };
+  if (header === undefined) return undefined;
+  const { clusterId, memberId, raftTerm } = header;
+  return { cluster: clusterId, member: BigInt.asUintN(64, memberId), term: raftTerm };
 }
 
 export function membersResponseOf(members: readonly pb.Member[], added?: pb.Member): Response {

@@ -24,6 +24,7 @@ import {
   compactRequestOf,
   deleteRangeRequestOf,
   deleteRangeResponseOf,
+  headerOf,
   leaseGrantRequestOf,
   membersResponseOf,
   outcomeOfError,
@@ -279,6 +280,9 @@ export class Workload {
           kind: "status",
           revision: response.header?.revision ?? 0,
           term: response.raftTerm,
+          leader: BigInt.asUintN(64, response.leader),
+          commitIndex: response.raftIndex,
+          appliedIndex: response.raftAppliedIndex,
         }));
       }
       case "members": {
@@ -338,9 +342,15 @@ export class Workload {
         client.owner,
         member,
         rpcs.LeaseLeaseKeepAlive,
-        ({ header, ID, TTL }) => {
-          const revision = header?.revision ?? 0;
-          settle({ kind: "ok", response: { kind: "leaseKeepAlive", revision, id: ID, ttlSeconds: TTL } });
+        (answer) => {
+          const { header, ID, TTL } = answer;
+          const response = {
+            kind: "leaseKeepAlive",
+            revision: header?.revision ?? 0,
+            id: ID,
+            ttlSeconds: TTL,
+          } as const;
+          settle({ kind: "ok", response, header: headerOf(answer) });
         },
         (code, message) => settle(outcomeOfError(code, message)),
       );
@@ -367,7 +377,7 @@ export class Workload {
     if (result.kind === "ok") {
       const response = read(result.response);
       this.#knowledge.revision = Math.max(this.#knowledge.revision, response.revision);
-      outcome = { kind: "ok", response };
+      outcome = { kind: "ok", response, header: headerOf(result.response) };
     } else {
       if (result.code === Code.Internal) report("internal error", `${rpc.path}: ${result.message}`);
       outcome = outcomeOfError(result.code, result.message);

@@ -1,4 +1,5 @@
 import type { History, Operation, Probe, ProbeChecker, Stamp } from "../history.ts";
+import { lifeThroughout } from "./lives.ts";
 import { Findings, type Verdict } from "./verdict.ts";
 
 /** The bound: election timeouts from the moment that a quorum is connected. */
@@ -71,7 +72,7 @@ export function checkProgress(history: History): Verdict {
 
   for (const operation of history.operations) {
     const { invoked, returned, outcome, request, client, member } = operation;
-    if (invoked.seq < recovered.seq || !runsThroughout(history, operation, settled)) continue;
+    if (invoked.seq < recovered.seq || lifeThroughout(history, operation, returned ?? settled) === undefined) continue;
     if (!isMember(history, member)) continue;
     if (outcome.kind !== "unknown") {
       findings.count("answered after healing");
@@ -93,14 +94,6 @@ export function checkProgress(history: History): Verdict {
 /** The client gave up by itself, on its side or by the deadline that it sent along. */
 function isImpatience(reason: string): boolean {
   return /client|context deadline/.test(reason);
-}
-
-function runsThroughout({ lives }: History, { member, invoked, returned }: Operation, settled: Stamp): boolean {
-  const end = returned?.seq ?? settled.seq;
-  return lives.some(
-    (life) =>
-      life.member === member && life.started.seq < invoked.seq && (life.ended === undefined || life.ended.seq > end),
-  );
 }
 
 /** In the end. */
