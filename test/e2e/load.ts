@@ -112,6 +112,7 @@ export class RetriedLoad {
           const { code = -1, details } = error as Partial<ServiceError>;
           this.retries++;
           turn++;
+          if (this.#cluster.destroyed) break;
           if (RETRYABLE.includes(code) && performance.now() < deadline) {
             await new Promise((resolve) => setTimeout(resolve, 20));
             continue;

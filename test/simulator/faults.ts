@@ -91,8 +91,9 @@ export class Faults {
   #succession: Succession | undefined;
   /** A leader is about to tell its successor to stand. */
   #onLastWord: ((host: number) => void) | undefined;
-  /** Set: the fault `lastVoter` is on. */
-  #lastVoterDice: Random | undefined;
+  /** The dice of the fault `lastVoter`, which then waits for its moment, and the last change that it has met. */
+  #lastVoter: Random | undefined;
+  #lastVoterMet = 0;
   #isOver = false;
 
   constructor(plan: Plan, deps: FaultDeps) {
@@ -112,7 +113,7 @@ export class Faults {
         continue;
       }
       if (kind === "lastVoter") {
-        this.#lastVoterDice = random;
+        this.#lastVoter = random;
         continue;
       }
       const { faultEveryMs, electionMs, safetyMs } = this.#plan;
@@ -175,30 +176,36 @@ export class Faults {
    * what it had not written by then is lost, and nobody is left to tell it again.
    */
   #leaveAlone(host: number, from: NodeId, index: number): void {
-    const dice = this.#lastVoterDice;
+    const random = this.#lastVoter;
     const { roster, machines } = this.#deps.cluster;
+    const { voters } = roster.newest;
     const change = roster.unappliedChange;
-    if (dice === undefined || this.#isOver || roster.newest.voters.length !== 2 || change === 0 || index < change)
+    if (random === undefined || this.#isOver || voters.length !== 2 || index < change || change <= this.#lastVoterMet)
       return;
     const other = roster.numberOf(from);
+    if (!voters.includes(host) || !voters.includes(other)) return;
     if (!roster.openChanges.some(({ kind, number }) => kind === "remove" && number === other)) return;
     const machine = machines[host - 1];
     const life = machine?.life;
-    if (life === undefined || machine === undefined || machine.durable.lastIndex < change || dice.chance(0.3)) return;
-    const milliseconds = this.#plan.electionMs * dice.real(3.2, 10);
+    if (life === undefined || machine === undefined || machine.durable.lastIndex < change) return;
+    this.#lastVoterMet = change;
+    if (random.chance(0.3)) return;
+    const milliseconds = this.#plan.electionMs * random.real(3.2, 10);
     this.#note("lastVoter", `member ${host} for ${milliseconds.toFixed()} ms, ${other} being removed`);
     this.#hangAndCrash(life, milliseconds);
   }
 
   #hangAndCrash(life: Life, milliseconds: number): void {
-    const { world } = this.#deps;
+    const { world, onChange } = this.#deps;
     const { diskState } = life.machine;
     diskState.stalledUntil = Math.max(diskState.stalledUntil, world.now + milliseconds);
+    world.schedule(undefined, milliseconds, "disk goes on", onChange);
     this.#crashLater(life, milliseconds);
+    onChange();
   }
 
   #crashLater(life: Life, milliseconds: number): void {
-    this.#deps.world.schedule(undefined, milliseconds, "crash after a promise", () => {
+    this.#deps.world.schedule(undefined, milliseconds, "crash later", () => {
       if (!this.#isOver) life.end({ kind: "powerLoss" });
     });
   }

@@ -222,6 +222,7 @@ export interface WatchEvent {
 }
 
 export interface WatchResponse {
+  readonly header?: Header | undefined;
   readonly revision: number;
   readonly watchId: bigint;
   readonly created: boolean;
@@ -434,6 +435,7 @@ export class History {
   /** Where each member's log ends. */
   readonly #logs = new Map<number, number>();
   readonly #leaders: (Stamp & { readonly member: number; readonly term: number })[] = [];
+  readonly #candidates: (Stamp & { readonly member: number; readonly term: number })[] = [];
   readonly #lives: OpenLife[] = [];
   readonly #world: (Stamp & { readonly event: WorldEvent })[] = [];
   readonly #checkers: ProbeChecker[] = [];
@@ -534,6 +536,8 @@ export class History {
       if (last !== undefined) this.#logs.set(probe.member, last.index);
     } else if (probe.kind === "leader") {
       this.#leaders.push({ ...stamp, member: probe.member, term: probe.term });
+    } else if (probe.kind === "voted") {
+      if (probe.vote === probe.member) this.#candidates.push({ ...stamp, member: probe.member, term: probe.term });
     } else if (probe.kind === "started") {
       this.#logs.set(probe.member, probe.log.at(-1)?.index ?? probe.firstIndex - 1);
       this.#lives.push({ member: probe.member, life: probe.life, started: stamp, ended: undefined });
@@ -575,6 +579,11 @@ export class History {
 
   get leaders(): readonly (Stamp & { readonly member: number; readonly term: number })[] {
     return this.#leaders;
+  }
+
+  /** Who asked for votes. */
+  get candidates(): readonly (Stamp & { readonly member: number; readonly term: number })[] {
+    return this.#candidates;
   }
 
   get lives(): readonly Life[] {

@@ -2,7 +2,7 @@ import { rpcs } from "../../proto/generated/services.ts";
 import type { Operation } from "./history.ts";
 import type { Knowledge } from "./requests.ts";
 import type { ClientStream } from "./sim-rpc.ts";
-import { outcomeOfError } from "./wire.ts";
+import { keepAliveOutcomeOf, outcomeOfError } from "./wire.ts";
 import type { Client, WorkloadDeps } from "./workload.ts";
 
 /** For each second of the longest time-to-live. */
@@ -60,16 +60,15 @@ export class Keeper {
       owner,
       member,
       rpcs.LeaseLeaseKeepAlive,
-      ({ header, ID, TTL }) => {
+      (answer) => {
+        const { ID, TTL } = answer;
         const operation = open.shift();
         if (operation === undefined) {
           this.#deps.report("keep-alive", `an answer for lease ${ID} that nobody asked for`);
           return;
         }
         if (TTL <= 0) this.#letGo(ID);
-        const revision = header?.revision ?? 0;
-        const response = { kind: "leaseKeepAlive", revision, id: ID, ttlSeconds: TTL } as const;
-        history.settle(operation, { kind: "ok", response });
+        history.settle(operation, keepAliveOutcomeOf(answer));
       },
       (code, message) => {
         isOver = true;

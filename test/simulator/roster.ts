@@ -109,6 +109,11 @@ export class Roster {
     this.#committed = Math.max(this.#committed, index);
   }
 
+  /** Index of the last entry that anybody has applied. */
+  get appliedIndex(): number {
+    return this.#committed;
+  }
+
   /** Index of the last change in anybody's log, while nobody has applied it; else 0. */
   get unappliedChange(): number {
     return this.#lastChange > this.#committed ? this.#lastChange : 0;

@@ -134,6 +134,12 @@ export function membersResponseOf(members: readonly pb.Member[], added?: pb.Memb
   return { kind: "members", revision: 0, list, added: added && BigInt.asUintN(64, added.ID) };
 }
 
+export function keepAliveOutcomeOf(response: pb.LeaseKeepAliveResponse): Outcome {
+  const { header, ID, TTL } = response;
+  const renewed = { kind: "leaseKeepAlive", revision: header?.revision ?? 0, id: ID, ttlSeconds: TTL } as const;
+  return { kind: "ok", response: renewed, header: headerOf(response) };
+}
+
 /** `prevKv` is empty bytes where the message has none. */
 export function putResponseOf(response: pb.PutResponse): PutResponse {
   return {
@@ -187,7 +193,8 @@ export function watchResponseOf(response: pb.WatchResponse): WatchResponse {
   const { watchId, created, canceled, compactRevision, cancelReason, fragment } = response;
   const events = response.events.map(watchEventOf);
   const revision = response.header?.revision ?? 0;
-  return { revision, watchId, created, canceled, compactRevision, cancelReason, fragment, events };
+  const header = headerOf(response);
+  return { header, revision, watchId, created, canceled, compactRevision, cancelReason, fragment, events };
 }
 
 function watchEventOf(bytes: Uint8Array): WatchEvent {

@@ -25,6 +25,7 @@ import {
   deleteRangeRequestOf,
   deleteRangeResponseOf,
   headerOf,
+  keepAliveOutcomeOf,
   leaseGrantRequestOf,
   membersResponseOf,
   outcomeOfError,
@@ -342,16 +343,7 @@ export class Workload {
         client.owner,
         member,
         rpcs.LeaseLeaseKeepAlive,
-        (answer) => {
-          const { header, ID, TTL } = answer;
-          const response = {
-            kind: "leaseKeepAlive",
-            revision: header?.revision ?? 0,
-            id: ID,
-            ttlSeconds: TTL,
-          } as const;
-          settle({ kind: "ok", response, header: headerOf(answer) });
-        },
+        (answer) => settle(keepAliveOutcomeOf(answer)),
         (code, message) => settle(outcomeOfError(code, message)),
       );
       stream.send({ ID: id });

@@ -1,50 +1,62 @@
-import type { History } from "../history.ts";
-import { inOrderOfReturn, lifeThroughout, Rising } from "./lives.ts";
+import type { Header, History, Stamp } from "../history.ts";
+import { answered, Rising } from "./answers.ts";
+import { lifeThroughout } from "./lives.ts";
 import { Findings, type Verdict } from "./verdict.ts";
 
 /**
- * H-1: every answer names the cluster, which is the same everywhere and always, and the member that was asked, which no
- * other member calls itself; its term is that of an entry that somebody had applied, and never falls while the member lives.
+ * H-1: every answer, and every message of a watch, names the cluster, which is the same everywhere and always, and the
+ * member that was asked, which no other member calls itself. Its term is that of an entry that somebody had applied, and
+ * never falls in a life of the member.
  */
 export function checkHeaders(history: History): Verdict {
-  const findings = new Findings("headers", ["answers", "terms in order"]);
+  const findings = new Findings("headers", ["answers", "of watches", "terms in order"]);
   const ids = new Map<number, bigint>();
   const numbers = new Map<bigint, number>();
   const terms = new Rising();
   const appliedFrom = termsApplied(history);
   let cluster: bigint | undefined;
-  for (const operation of inOrderOfReturn(history)) {
-    const { outcome, member, invoked, returned, request } = operation;
-    if (outcome.kind !== "ok" || outcome.header === undefined) continue;
+
+  for (const answer of answered(history)) {
+    const { outcome, member, invoked, returned, request } = answer;
     const { header } = outcome;
+    // H-4
+    if (request.kind === "moveLeader") continue;
     findings.count("answers");
+    look(header, request.kind, member, invoked, returned);
+    const life = lifeThroughout(history, answer);
+    if (life !== undefined && header !== undefined) terms.tell(life, returned, header.term);
+  }
+  for (const { records, member, opened } of history.streams) {
+    for (const record of records) {
+      if (record.kind !== "response") continue;
+      findings.count("of watches");
+      look(record.response.header, "watch", member, opened, record);
+    }
+  }
+  return findings.verdict();
+
+  function look(header: Header | undefined, what: string, member: number, invoked: Stamp, returned: Stamp): void {
+    const complain = (problem: string): void => findings.report(`member ${member}: ${what} ${problem}`, returned.at);
+    if (header === undefined) {
+      complain("answered without a header");
+      return;
+    }
     cluster ??= header.cluster;
+    if (header.cluster !== cluster || cluster === 0n) complain(`of cluster ${header.cluster}, others of ${cluster}`);
     const id = ids.get(member) ?? header.member;
     const number = numbers.get(header.member) ?? member;
     ids.set(member, id);
     numbers.set(header.member, number);
-    if (header.cluster !== cluster || header.cluster === 0n) {
-      findings.report(`member ${member} is of cluster ${header.cluster}, others are of ${cluster}`, invoked.at);
+    if (header.member !== id || number !== member || id === 0n) complain(`answered as ${header.member}, being ${id}`);
+    if ((appliedFrom.get(header.term) ?? Number.POSITIVE_INFINITY) > returned.seq) {
+      complain(`answered in term ${header.term}, of which nobody has applied anything`);
     }
-    if (header.member !== id || number !== member || id === 0n) {
-      findings.report(`member ${member}, which is ${id}, answered a ${request.kind} as ${header.member}`, invoked.at);
-    }
-    if ((appliedFrom.get(header.term) ?? Number.POSITIVE_INFINITY) > (returned?.seq ?? 0)) {
-      findings.report(
-        `member ${member} answers in term ${header.term}, of which nobody has applied anything`,
-        invoked.at,
-      );
-    }
-    const life = lifeThroughout(history, operation);
-    if (life === undefined) continue;
-    const floor = terms.floor(life, operation);
+    const life = lifeThroughout(history, { member, invoked, returned });
+    if (life === undefined) return;
+    const floor = terms.floor(life, invoked);
     if (floor !== undefined) findings.count("terms in order");
-    if (floor !== undefined && header.term < floor) {
-      findings.report(`member ${member} falls back from term ${floor} to ${header.term}`, invoked.at);
-    }
-    terms.told(life, operation, header.term);
+    if (floor !== undefined && header.term < floor) complain(`falls back from term ${floor} to ${header.term}`);
   }
-  return findings.verdict();
 }
 
 /** When an entry of each term was first applied. */
