@@ -43,14 +43,14 @@ export function startWatch(client: ApiClient, request: Partial<WatchCreateReques
     ended,
     until: (isEnough) =>
       new Promise((resolve, reject) => {
-        const timer = setTimeout(
-          () => reject(new Error(`the watch has ${events.join()}; ended: ${ended.join()}`)),
-          PATIENCE_MS,
-        );
+        const giveUp = (): void => reject(new Error(`the watch has ${events.join()}; ended: ${ended.join()}`));
+        const timer = setTimeout(giveUp, PATIENCE_MS);
         look = () => {
-          if (!isEnough()) return;
+          const enough = isEnough();
+          if (!enough && ended.length === 0) return;
           clearTimeout(timer);
-          resolve();
+          if (enough) resolve();
+          else giveUp();
         };
         look();
       }),
