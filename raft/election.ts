@@ -238,13 +238,16 @@ export function handleVoteRequest(raft: Raft, message: VoteRequest): void {
 
 /**
  * Two that lost the same leader at the same moment split the votes, and may draw the same time-out again and again: there
- * are only as many as ticks in an election time-out. So whoever stands and is asked for its vote by a voter of a lower
- * number, for the same term and with a log that can win, leaves the next time-out to that one: it stands when the longest
- * is over. Nothing else changes; if the other fails it has only waited.
+ * are only as many as ticks in an election time-out. So a candidate that is asked for its vote by one of a lower number,
+ * for the same term and with a log that can win, leaves the next time-out to that one: it stands when the longest is over.
+ * Nothing else changes; if the other fails it has only waited.
+ *
+ * A pre-vote is not enough: a member that is heard and hears nobody asks for those for ever. Two others that both leave
+ * the next time-out to it stand in the same moment when that is over, each time.
  */
-function lookAtRival(raft: Raft, { from, term, index, logTerm }: VoteRequest): void {
-  const standsFor = raft.role === "candidate" ? raft.term : raft.role === "precandidate" ? raft.term + 1 : 0;
-  if (term !== standsFor || from >= raft.id || !isUpToDate(raft.log, index, logTerm)) return;
+function lookAtRival(raft: Raft, { type, from, term, index, logTerm }: VoteRequest): void {
+  if (type !== "MsgVote" || raft.role !== "candidate" || term !== raft.term) return;
+  if (from >= raft.id || !isUpToDate(raft.log, index, logTerm)) return;
   raft.yields = true;
   raft.electionTimeoutTicks = 2 * raft.config.electionTicks;
 }
