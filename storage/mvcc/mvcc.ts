@@ -62,7 +62,10 @@ export interface Mvcc {
     maxRevisions: number,
     maxBytes: number,
   ): { readonly events: readonly KeyEvent[]; readonly next: number };
-  /** The pair before the event (W-8): as of revision.main - 1; undefined if there was none or it is compacted. */
+  /**
+   * The pair before the event (W-8): as of revision.main - 1; undefined if there was none, it is compacted, or the same
+   * change deleted it and the event creates the key anew.
+   */
   previous(event: KeyEvent): Uint8Array | undefined;
 
   /** Accepts a compaction (bounds already checked): reads below fail from now on; stages scheduledCompactRev (C-4). */

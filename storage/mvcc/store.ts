@@ -313,11 +313,13 @@ class Store implements Mvcc {
     return { events, next };
   }
 
-  previous({ key, revision }: KeyEvent): Uint8Array | undefined {
+  previous({ type, key, revision, kv }: KeyEvent): Uint8Array | undefined {
     const before = revision.main - 1;
     if (before < this.#compactRevision) return undefined;
     const version = this.get(key, before);
-    return version === undefined ? undefined : this.value(version);
+    if (version === undefined) return undefined;
+    if (type === "put" && decodeRow(kv).createRevision === revision.main) return undefined;
+    return this.value(version);
   }
 
   compact(revision: number): void {

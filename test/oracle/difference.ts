@@ -37,6 +37,7 @@ export async function findDifference(
     granted: 0,
     watches: [],
     compacting: false,
+    mixed: new Set(),
   };
   const operations: Operation[] = [];
   for (let at = 0; at < count; at++) {

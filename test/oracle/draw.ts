@@ -28,6 +28,11 @@ export interface Knowledge {
   readonly watches: { readonly stream: number; readonly watchId: bigint }[];
   /** A compaction may still be under way: what HashKV then says of its revision depends on the moment. */
   compacting: boolean;
+  /**
+   * Of transactions with deletes and puts in them. Where one deleted a key and put it anew, a compaction to just that
+   * revision makes etcd lose the pair, and end at the next read of it.
+   */
+  readonly mixed: Set<number>;
 }
 
 export const STREAMS = 3;
@@ -68,6 +73,7 @@ export function drawOperation(random: Random, knowledge: Knowledge, members: num
     case "compact": {
       // Not 0: etcd takes it once and then answers HashKV from a poisoned cache (C-1).
       const revision = drawRevision(random, knowledge) || -1;
+      if (knowledge.mixed.has(revision)) return { kind: "range", member, request: drawRange(random, knowledge) };
       return { kind, member, request: CompactionRequest.create({ revision, physical: random.chance(0.5) }) };
     }
     case "hashKv": {
@@ -314,6 +320,7 @@ export function learn(knowledge: Knowledge, operation: Operation, outcome: Outco
     const { watchId, isAlive } = outcome.answer as Created;
     if (isAlive) knowledge.watches.push({ stream: operation.stream, watchId });
   }
+  if (operation.kind === "txn" && mixes(operation.request)) knowledge.mixed.add(outcome.revision ?? 0);
   if (operation.kind === "compact") {
     knowledge.compactRevision = operation.request.revision;
     knowledge.compacting = !operation.request.physical;
@@ -322,4 +329,16 @@ export function learn(knowledge: Knowledge, operation: Operation, outcome: Outco
     const { ID } = operation.request;
     knowledge.leases.push(ID === 0n ? CHOSEN_BY_SERVER + BigInt(knowledge.granted++) : ID);
   }
+}
+
+function mixes(request: TxnRequest): boolean {
+  const kinds = kindsOf(request);
+  return kinds.includes("requestPut") && kinds.includes("requestDeleteRange");
+}
+
+function kindsOf({ success, failure }: TxnRequest): readonly string[] {
+  return [...success, ...failure].flatMap(({ request }) => {
+    if (request === undefined) return [];
+    return request.kind === "requestTxn" ? kindsOf(request.value) : [request.kind];
+  });
 }

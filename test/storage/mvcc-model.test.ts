@@ -201,8 +201,8 @@ function checkHistory({ mvcc, model }: World, random: Random): void {
   expect(events).toEqual(present.map(eventOf));
   for (const row of present) {
     const before = liveRows(model, row.key, "", row.main - 1)[0];
-    const isCompacted = row.main - 1 < model.compactRevision;
-    expect(mvcc.previous(eventOf(row))).toEqual(isCompacted ? undefined : before?.kv);
+    const isGone = row.main - 1 < model.compactRevision || (row.type === "put" && row.createRevision === row.main);
+    expect(mvcc.previous(eventOf(row))).toEqual(isGone ? undefined : before?.kv);
   }
 }
 

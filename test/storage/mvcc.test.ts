@@ -307,6 +307,21 @@ describe("history", () => {
   });
 });
 
+describe("the pair before an event", () => {
+  test("W-8: none for a put that creates, though the same change deleted the key", () => {
+    put("a", "1");
+    mvcc.beginChange();
+    mvcc.deleteRange("a", "");
+    mvcc.put("a", Buffer.from("2"), 0n);
+    mvcc.put("a", Buffer.from("3"), 0n);
+    mvcc.endChange();
+    const { events } = mvcc.history(3, 3, 10, 1_000_000);
+    expect(describeEvents(events)).toEqual(["3.0 delete a", "3.1 put a", "3.2 put a"]);
+    const before = events.map((event) => mvcc.previous(event));
+    expect(before.map((kv) => kv && decode(KeyValue, kv).modRevision)).toEqual([2, undefined, undefined]);
+  });
+});
+
 describe("compaction", () => {
   test("C-2: keeps the newest version of each key and whatever is newer than the revision", () => {
     put("a", "1");

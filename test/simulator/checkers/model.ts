@@ -163,7 +163,8 @@ export class Model {
   #put(request: PutRequest): PutResponse {
     const { key } = request;
     const now = this.store.get(key, NOW);
-    const before = this.store.get(key, this.#revision);
+    // W-8: a put that creates has none, though it be of a key that the same transaction deletes.
+    const before = now === undefined ? undefined : this.store.get(key, this.#revision);
     const value = request.ignoreValue ? (now?.value ?? "") : request.value;
     const lease = request.ignoreLease ? (now?.lease ?? 0n) : request.lease;
     if (now !== undefined) this.leases.get(now.lease)?.keys.delete(key);
