@@ -65,6 +65,6 @@ function verdicts(history: History): readonly (readonly [string, Verdict])[] {
     ["status", checkStatus(history, truth)],
     ["members", checkMembers(history)],
     ["general-linearizability", checkGeneral(history)],
-    ["progress", checkProgress(history)],
+    ["progress", checkProgress(history, truth)],
   ];
 }

@@ -373,7 +373,7 @@ describe("progress after healing", () => {
     act(cluster);
     cluster.now += 30_000;
     cluster.history.world({ kind: "settled" });
-    return checkProgress(cluster.history);
+    return checkProgress(cluster.history, cluster.truth());
   }
   const unknown = { kind: "unknown", reason: "timed out" } as const;
 
@@ -396,5 +396,20 @@ describe("progress after healing", () => {
       c.history.settle(move, unknown);
     });
     expect(messages(moved)).toBe("");
+  });
+
+  test("L-4: a keep-alive may wait for the end of a lease that is due, and of no other", () => {
+    const waited = (endsAfterMs: number): string =>
+      messages(
+        healed((c) => {
+          c.execute({ kind: "leaseGrant", id: 1n, ttlSeconds: 10 });
+          c.ask({ kind: "leaseKeepAlive", id: 1n }, () => unknown);
+          c.now += endsAfterMs;
+          c.execute({ kind: "leaseRevoke", id: 1n });
+        }),
+      );
+    // One lease, and 1,000 of them end in a second.
+    expect(waited(1)).toBe("");
+    expect(waited(2)).toContain("timed out");
   });
 });

@@ -1,5 +1,6 @@
 import type { History, Operation, Probe, ProbeChecker, Stamp } from "../history.ts";
 import { lifeThroughout } from "./lives.ts";
+import type { Truth } from "./truth.ts";
 import { Findings, type Verdict } from "./verdict.ts";
 
 /** The issue's bound: election timeouts from the moment that a quorum is connected. */
@@ -59,7 +60,7 @@ function requestTimeoutMs(electionMs: number): number {
  * Once faults have ended and the cluster has recovered (which the run bounds), every request to a member that runs, and
  * was not removed, is answered, and in time. What was asked while leadership or membership was being changed on purpose may still hear that nobody knows.
  */
-export function checkProgress(history: History): Verdict {
+export function checkProgress(history: History, truth: Truth): Verdict {
   const findings = new Findings("progress", ["answered after healing"]);
   const recovered = history.worldEvents.find(({ event }) => event.kind === "recovered");
   const settled = history.worldEvents.find(({ event }) => event.kind === "settled");
@@ -83,12 +84,28 @@ export function checkProgress(history: History): Verdict {
     // It takes as long as there are keys, a pause between two slices (C-3).
     if (request.kind === "compact" && request.physical) continue;
     if (upheavals.some((other) => overlap(operation, other))) continue;
+    if (waitedForARevoke(history, truth, operation)) continue;
     findings.report(
       `client ${client} asked member ${member} for ${request.kind} at ${invoked.at}, long after faults had ended: ${outcome.reason}`,
       invoked.at,
     );
   }
   return findings.verdict();
+}
+
+/**
+ * L-4, L-8: a keep-alive of a lease that is due waits for its end, and those that are due wait for each other. So soon
+ * after the answer as all that were there can take in a row, it must have come.
+ */
+function waitedForARevoke({ facts }: History, { leases }: Truth, { request, invoked, returned }: Operation): boolean {
+  if (request.kind !== "leaseKeepAlive" || returned === undefined) return false;
+  const there = leases.filter(({ granted, ended }) => {
+    return granted.applied.seq < invoked.seq && (ended === undefined || ended.applied.seq > returned.seq);
+  });
+  const queueMs = (1_000 * there.length) / facts.expiriesPerSecond / (1 - facts.maxDrift);
+  return there.some(
+    ({ id, ended }) => id === request.id && ended !== undefined && ended.applied.at - returned.at <= queueMs,
+  );
 }
 
 /** The client gave up by itself, on its side or by the deadline that it sent along. */
