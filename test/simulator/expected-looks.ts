@@ -16,6 +16,7 @@ export const EXPECTED_LOOKS: Readonly<Record<string, number>> = {
   "hash-kv: hashes after a compaction": 0.5,
   "headers: answers": 70,
   "headers: of watches": 40,
+  "headers: revisions in order": 70,
   "headers: terms in order": 70,
   "leader-per-term: leaders": 1,
   "leader-per-term: majorities": 1,
@@ -60,5 +61,6 @@ export const EXPECTED_LOOKS: Readonly<Record<string, number>> = {
   "watch: fragments": 0,
   "watch: overtaken by compaction": 0.5,
   "watch: progress": 10,
+  "watch: progress told at the end": 0.2,
   "watch: watches": 5,
 };

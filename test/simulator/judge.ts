@@ -61,7 +61,7 @@ function verdicts(history: History): readonly (readonly [string, Verdict])[] {
     ["watch", checkWatches(history, truth)],
     ["leases", checkLeases(history, truth, placement)],
     ["lease-lists", checkLeaseLists(history, truth)],
-    ["headers", checkHeaders(history)],
+    ["headers", checkHeaders(history, truth)],
     ["status", checkStatus(history, truth)],
     ["members", checkMembers(history)],
     ["general-linearizability", checkGeneral(history)],

@@ -116,7 +116,7 @@ export function describe(summary: Summary, replay: (seed: string) => string): st
     row("operations", `${sum(operations)} succeeded, ${each(sum(operations))} a seed`),
     ...rows(operations),
     "",
-    row("checked", ""),
+    row("checked", seeds < SEEDS_FOR_LOOKS ? `whether this is enough is judged from ${SEEDS_FOR_LOOKS} seeds on` : ""),
     ...rows(checked),
     "",
     row("faults injected", String(sum(faults))),

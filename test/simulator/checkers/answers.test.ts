@@ -50,7 +50,7 @@ describe("headers", () => {
     const cluster = begun();
     cluster.execute(put("a", "1"));
     for (const [member, header] of answers) answer(cluster.history, member, list, header);
-    return said(checkHeaders(cluster.history));
+    return said(checkHeaders(cluster.history, cluster.truth()));
   }
 
   test("each member has its name, and an applied term", () => {
@@ -79,7 +79,7 @@ describe("headers", () => {
       if (term === "restart") restart(cluster, 1);
       else answer(cluster.history, 1, list, { member: 11n, term });
     }
-    return said(checkHeaders(cluster.history));
+    return said(checkHeaders(cluster.history, cluster.truth()));
   }
 
   test("a term may fall with a new life, and between answers that were under way together", () => {
@@ -91,7 +91,21 @@ describe("headers", () => {
     const early = ask(cluster.history, 1, list);
     answer(cluster.history, 1, list, { member: 11n, term: 3 });
     settle(cluster.history, early, list, { member: 11n, term: 2 });
-    expect(said(checkHeaders(cluster.history))).toBe("");
+    expect(said(checkHeaders(cluster.history, cluster.truth()))).toBe("");
+  });
+
+  test("a revision that falls, and one that nobody had reached", () => {
+    const judgeRevisions = (...revisions: readonly number[]): string => {
+      const cluster = begun();
+      cluster.execute(put("a", "1"));
+      for (const revision of revisions) {
+        answer(cluster.history, 1, { kind: "leaseLeases", revision, ids: [] }, { member: 11n, term: 2 });
+      }
+      return said(checkHeaders(cluster.history, cluster.truth()));
+    };
+    expect(judgeRevisions(1, 2, 2)).toBe("");
+    expect(judgeRevisions(2, 1)).toContain("names revision 1, not one from 2 on up to 2");
+    expect(judgeRevisions(3)).toContain("names revision 3, not one up to 2");
   });
 
   test("an answer, or a message of a watch, without a header", () => {
@@ -100,7 +114,7 @@ describe("headers", () => {
     const stream = cluster.history.openStream(1, 1);
     const message = { revision: 1, watchId: 0n, created: true, canceled: false, compactRevision: 0 };
     cluster.history.watchResponse(stream, { ...message, cancelReason: "", fragment: false, events: [] });
-    expect(said(checkHeaders(cluster.history))).toBe(
+    expect(said(checkHeaders(cluster.history, cluster.truth()))).toBe(
       "member 1: leaseLeases answered without a header\nmember 1: watch answered without a header",
     );
   });
@@ -112,7 +126,9 @@ describe("headers", () => {
     const operation = cluster.history.invoke(1, 2, { kind: "leaseLeases" });
     const header = { cluster: 8n, member: 12n, term: 2 };
     cluster.history.settle(operation, { kind: "ok", response: list, header });
-    expect(said(checkHeaders(cluster.history))).toContain("member 2: leaseLeases of cluster 8, others of 9");
+    expect(said(checkHeaders(cluster.history, cluster.truth()))).toContain(
+      "member 2: leaseLeases of cluster 8, others of 9",
+    );
   });
 });
 

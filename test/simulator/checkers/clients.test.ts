@@ -163,6 +163,24 @@ describe("watch", () => {
     expect(run((w) => void w.say({ watchId: -1n, revision: 9 }))).toContain("when 4 was the highest");
   });
 
+  test("W-11: in the end a stream whose watches have everything is told so", () => {
+    const asked = (then: (w: Watching) => void, request: Partial<WatchRequest> = {}): string =>
+      run((w, changes) => {
+        w.events(changes.flat().map(eventOf));
+        w.cluster.now += 60_000;
+        w.cluster.history.watchProgress(w.stream);
+        then(w);
+        w.cluster.history.world({ kind: "settled" });
+      }, request);
+    expect(asked((w) => void w.say({ watchId: -1n, revision: 4 }))).toBe("");
+    expect(asked(() => undefined)).toContain("never answered");
+    const dead = (w: Watching): void => {
+      w.create({}, 1n);
+      w.cluster.history.watchCancel(w.stream, 1n);
+    };
+    expect(asked(dead)).toBe("");
+  });
+
   test("refuses false cancels, events after them, and strange creations", () => {
     expect(run((w) => void w.say({ canceled: true }))).toContain("nobody asked");
     expect(run((w) => void w.say({ canceled: true, compactRevision: 3 }))).toContain("is the highest");
@@ -411,5 +429,20 @@ describe("progress after healing", () => {
     // One lease, and 1,000 of them end in a second.
     expect(waited(1)).toBe("");
     expect(waited(2)).toContain("timed out");
+  });
+
+  test("L-4: who waits for the end of a lease hears of it", () => {
+    const told = (afterMs: number): string =>
+      messages(
+        healed((c) => {
+          c.execute({ kind: "leaseGrant", id: 1n, ttlSeconds: 10 });
+          const waiting = c.history.invoke(1, 1, { kind: "leaseKeepAlive", id: 1n });
+          c.execute({ kind: "leaseRevoke", id: 1n });
+          c.now += afterMs;
+          c.history.settle(waiting, { kind: "unknown", reason: "client: deadline exceeded" });
+        }),
+      );
+    expect(told(3_000)).toBe("");
+    expect(told(3_001)).toContain("nobody told it");
   });
 });

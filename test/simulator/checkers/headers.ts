@@ -1,18 +1,20 @@
-import type { Header, History, Stamp } from "../history.ts";
-import { answered, Rising } from "./answers.ts";
+import type { Header, History, Life, Stamp } from "../history.ts";
+import { type Answered, answered, Rising } from "./answers.ts";
 import { lifeThroughout } from "./lives.ts";
+import { revisionAt, type Truth } from "./truth.ts";
 import { Findings, type Verdict } from "./verdict.ts";
 
 /**
  * H-1: every answer, and every message of a watch, names the cluster, which is the same everywhere and always, and the
  * member that was asked, which no other member calls itself. Its term is that of an entry that somebody had applied, and
- * never falls in a life of the member.
+ * never falls in a life of the member. Nor does the revision (H-2), which somebody had reached.
  */
-export function checkHeaders(history: History): Verdict {
-  const findings = new Findings("headers", ["answers", "of watches", "terms in order"]);
+export function checkHeaders(history: History, truth: Truth): Verdict {
+  const findings = new Findings("headers", ["answers", "of watches", "terms in order", "revisions in order"]);
   const ids = new Map<number, bigint>();
   const numbers = new Map<bigint, number>();
   const terms = new Rising();
+  const revisions = new Rising();
   const appliedFrom = termsApplied(history);
   let cluster: bigint | undefined;
 
@@ -24,7 +26,10 @@ export function checkHeaders(history: History): Verdict {
     findings.count("answers");
     look(header, request.kind, member, invoked, returned);
     const life = lifeThroughout(history, answer);
-    if (life !== undefined && header !== undefined) terms.tell(life, returned, header.term);
+    if (life === undefined) continue;
+    if (header !== undefined) terms.tell(life, returned, header.term);
+    // H-3
+    if (request.kind !== "members") judgeRevision(answer, life);
   }
   for (const { records, member, opened } of history.streams) {
     for (const record of records) {
@@ -34,6 +39,21 @@ export function checkHeaders(history: History): Verdict {
     }
   }
   return findings.verdict();
+
+  function judgeRevision({ outcome, request, member, invoked, returned }: Answered, life: Life): void {
+    const { revision } = outcome.response;
+    const floor = revisions.floor(life, invoked);
+    if (floor !== undefined) findings.count("revisions in order");
+    const known = revisionAt(truth, returned.seq);
+    if (revision > known || (floor !== undefined && revision < floor)) {
+      const from = floor === undefined ? "" : `from ${floor} on `;
+      findings.report(
+        `member ${member}: ${request.kind} names revision ${revision}, not one ${from}up to ${known}`,
+        returned.at,
+      );
+    }
+    revisions.tell(life, returned, revision);
+  }
 
   function look(header: Header | undefined, what: string, member: number, invoked: Stamp, returned: Stamp): void {
     const complain = (problem: string): void => findings.report(`member ${member}: ${what} ${problem}`, returned.at);

@@ -51,6 +51,9 @@ export function createLeaderLiveness(history: Pick<History, "report" | "facts">)
   };
 }
 
+/** L-4: who waits for the end of a lease hears of it, by way of the leader. */
+const LEASE_WORD_MS = 3_000;
+
 /** G-6. */
 function requestTimeoutMs(electionMs: number): number {
   return 5_000 + 2 * electionMs;
@@ -79,6 +82,13 @@ export function checkProgress(history: History, truth: Truth): Verdict {
       findings.count("answered after healing");
       continue;
     }
+    const goneAt = endOfLease(truth, operation);
+    if (goneAt !== undefined && (returned ?? settled).at - goneAt > LEASE_WORD_MS / (1 - maxDrift)) {
+      findings.report(
+        `client ${client}: the lease that a keep-alive at ${invoked.at} waits for ended at ${goneAt}, and nobody told it`,
+        invoked.at,
+      );
+    }
     if (returned === undefined && invoked.at + timeoutMs > settled.at) continue;
     if (returned !== undefined && returned.at - invoked.at < timeoutMs && isImpatience(outcome.reason)) continue;
     // It takes as long as there are keys, a pause between two slices (C-3).
@@ -91,6 +101,18 @@ export function checkProgress(history: History, truth: Truth): Verdict {
     );
   }
   return findings.verdict();
+}
+
+/** When the lease of a keep-alive ended that was under way then. */
+function endOfLease({ leases }: Truth, { request, invoked, returned }: Operation): number | undefined {
+  if (request.kind !== "leaseKeepAlive") return undefined;
+  const until = returned?.seq ?? Number.POSITIVE_INFINITY;
+  const own = leases.filter(({ id, granted }) => id === request.id && granted.applied.seq < until);
+  // An id that came again may have been renewed anew.
+  const [only] = own;
+  if (only?.ended === undefined || own.length > 1) return undefined;
+  const { seq, at } = only.ended.applied;
+  return seq > invoked.seq && seq < until ? at : undefined;
 }
 
 /**

@@ -39,6 +39,7 @@ export function checkWatches(history: History, truth: Truth): Verdict {
     "overtaken by compaction",
     "fragments",
     "complete at the end",
+    "progress told at the end",
   ]);
   const settled = history.worldEvents.find(({ event }) => event.kind === "settled");
   for (const stream of history.streams) {
@@ -69,6 +70,8 @@ class StreamCheck {
   readonly #creates: WatchRequest[] = [];
   #progressAsked = 0;
   #progressAnswered = 0;
+  /** The last request for progress, until a reply comes. */
+  #openProgress: Stamp | undefined;
 
   constructor(stream: WatchStream, truth: Truth, findings: Findings) {
     this.#stream = stream;
@@ -89,6 +92,7 @@ class StreamCheck {
         }
         case "progressRequest":
           this.#progressAsked++;
+          this.#openProgress = record;
           break;
         case "response":
           this.#response(record.response, record);
@@ -205,6 +209,7 @@ class StreamCheck {
 
   #progressReply(response: WatchResponse, stamp: Stamp): void {
     this.#progressAnswered++;
+    this.#openProgress = undefined;
     if (this.#progressAnswered > this.#progressAsked) this.#report("a progress reply that nobody asked for", stamp);
     if (response.events.length > 0) this.#report("a progress reply with events", stamp);
     for (const watch of this.#watches.values()) {
@@ -333,6 +338,17 @@ class StreamCheck {
       if (missing !== undefined) this.#report(`watch ${watch.id} never got ${show(missing)}`, stamp);
       this.#findings.count("complete at the end");
     }
+    this.#progressAtEnd(revision, createdBefore, stamp);
+  }
+
+  /** W-11: asked when all its watches have long had everything, a stream is told so, whatever became of other watches. */
+  #progressAtEnd(revision: number, createdBefore: number, stamp: Stamp): void {
+    const watches = [...this.#watches.values()].filter(({ state }) => state === "live");
+    const isCurrent = ({ createdAt, cancelAsked, request }: Watch): boolean =>
+      createdAt <= createdBefore && !cancelAsked && request.startRevision <= revision;
+    if (watches.length === 0 || !watches.every(isCurrent) || this.#creates.length > 0) return;
+    if (this.#openProgress !== undefined) this.#report("its last request for progress was never answered", stamp);
+    else if (this.#progressAsked > 0) this.#findings.count("progress told at the end");
   }
 }
 

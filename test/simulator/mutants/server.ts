@@ -153,4 +153,15 @@ export const serverMutants: readonly Mutant[] = [
     why: "A lease is there, and holds its keys, until it was revoked.",
     seenBy: ["lease-lists"],
   },
+  {
+    name: "revoke-wakes-nobody",
+    file: "src/server/lease-clock.ts",
+    from: `        if (deadline !== undefined) wakeAll(deadline);
+      }
+    }`,
+    to: `      }
+    }`,
+    why: "L-4: a keep-alive that waits for the end of a lease that is due hears nothing of it until its client gives up.",
+    seenBy: ["progress"],
+  },
 ];

@@ -106,4 +106,23 @@ export const watchMutants: readonly Mutant[] = [
     why: "A lost wake-up: a watch from the past gets nothing before somebody writes again.",
     seenBy: ["watch", "liveness"],
   },
+  {
+    name: "progress-request-never-answered",
+    file: "src/watch/watch-hub.ts",
+    from: `if (live > 0 && stream.accepts) stream.push(progressReply(this.#current));`,
+    to: `if (live < 0 && stream.accepts) stream.push(progressReply(this.#current));`,
+    why: "W-11: whoever waits until it has seen everything up to now waits for ever.",
+    seenBy: ["watch"],
+  },
+  {
+    name: "dead-watch-blocks-progress",
+    file: "src/watch/watch-hub.ts",
+    from: `      if (watcher.state === "dead") continue;
+      if (!this.#isCurrent(watcher)) return;
+      live++;`,
+    to: `      if (!this.#isCurrent(watcher)) return;
+      live++;`,
+    why: "W-11: one watch that a compaction overtook, and no other on its stream ever hears of progress again (as in etcd).",
+    seenBy: ["watch"],
+  },
 ];
