@@ -144,7 +144,9 @@ export class Roster {
     const machines = this.#machines();
     const sound = voters.filter((voter) => {
       const machine = machines[voter - 1];
-      return voter !== lost && machine?.damage === "none" && !machine.retired;
+      if (voter === lost || machine?.damage !== "none" || machine.retired) return false;
+      // Who has still to join hears from the others whom to join, and they may not know yet: nothing hangs on it.
+      return lost === undefined || machine.hasJoined;
     });
     return sound.length >= majority(voters.length);
   }

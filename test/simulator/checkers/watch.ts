@@ -51,14 +51,17 @@ export function checkWatches(history: History, truth: Truth): Verdict {
 /** What must have reached every watch that is still open in the end and was not made at the last moment. */
 interface End {
   readonly revision: number;
+  /** Until then, and so long before the end. */
   readonly createdBefore: number;
+  readonly patienceMs: number;
 }
 
 function endOf({ facts }: History, truth: Truth, settled: Stamp): End {
-  const createdBefore = settled.at - 2 * facts.electionMs;
+  const patienceMs = 2 * facts.electionMs;
+  const createdBefore = settled.at - patienceMs;
   let { revision } = truth;
   while (revision > 1 && (truth.revisionApplied[revision]?.at ?? 0) > createdBefore) revision--;
-  return { revision, createdBefore };
+  return { revision, createdBefore, patienceMs };
 }
 
 class StreamCheck {
@@ -70,8 +73,9 @@ class StreamCheck {
   readonly #creates: WatchRequest[] = [];
   #progressAsked = 0;
   #progressAnswered = 0;
-  /** The last request for progress, until a reply comes. */
-  #openProgress: Stamp | undefined;
+  #lastAsked: Stamp | undefined;
+  /** No reply since. */
+  #isProgressOwed = false;
 
   constructor(stream: WatchStream, truth: Truth, findings: Findings) {
     this.#stream = stream;
@@ -92,7 +96,8 @@ class StreamCheck {
         }
         case "progressRequest":
           this.#progressAsked++;
-          this.#openProgress = record;
+          this.#lastAsked = record;
+          this.#isProgressOwed = true;
           break;
         case "response":
           this.#response(record.response, record);
@@ -209,7 +214,7 @@ class StreamCheck {
 
   #progressReply(response: WatchResponse, stamp: Stamp): void {
     this.#progressAnswered++;
-    this.#openProgress = undefined;
+    this.#isProgressOwed = false;
     if (this.#progressAnswered > this.#progressAsked) this.#report("a progress reply that nobody asked for", stamp);
     if (response.events.length > 0) this.#report("a progress reply with events", stamp);
     for (const watch of this.#watches.values()) {
@@ -330,7 +335,8 @@ class StreamCheck {
     return compactRevisionAt(this.#truth, stamp.seq) >= change.kv.modRevision ? undefined : "has lost its prev_kv";
   }
 
-  #atEnd({ revision, createdBefore }: End): void {
+  #atEnd(end: End): void {
+    const { revision, createdBefore } = end;
     const stamp = this.#stream.records.at(-1) ?? this.#stream.opened;
     for (const watch of this.#watches.values()) {
       if (watch.state !== "live" || watch.cancelAsked || watch.createdAt > createdBefore) continue;
@@ -338,17 +344,22 @@ class StreamCheck {
       if (missing !== undefined) this.#report(`watch ${watch.id} never got ${show(missing)}`, stamp);
       this.#findings.count("complete at the end");
     }
-    this.#progressAtEnd(revision, createdBefore, stamp);
+    this.#progressAtEnd(end, stamp);
   }
 
-  /** W-11: asked when all its watches have long had everything, a stream is told so, whatever became of other watches. */
-  #progressAtEnd(revision: number, createdBefore: number, stamp: Stamp): void {
+  /**
+   * W-11: asked when all its watches have had the time to get everything, a stream is told so, whatever became of watches
+   * that are over.
+   */
+  #progressAtEnd({ revision, patienceMs }: End, stamp: Stamp): void {
+    const asked = this.#lastAsked;
+    if (asked === undefined || this.#creates.length > 0) return;
     const watches = [...this.#watches.values()].filter(({ state }) => state === "live");
     const isCurrent = ({ createdAt, cancelAsked, request }: Watch): boolean =>
-      createdAt <= createdBefore && !cancelAsked && request.startRevision <= revision;
-    if (watches.length === 0 || !watches.every(isCurrent) || this.#creates.length > 0) return;
-    if (this.#openProgress !== undefined) this.#report("its last request for progress was never answered", stamp);
-    else if (this.#progressAsked > 0) this.#findings.count("progress told at the end");
+      createdAt + patienceMs <= asked.at && !cancelAsked && request.startRevision <= revision;
+    if (watches.length === 0 || !watches.every(isCurrent)) return;
+    this.#findings.count("progress told at the end");
+    if (this.#isProgressOwed) this.#report("its last request for progress was never answered", stamp);
   }
 }
 
