@@ -164,9 +164,11 @@ export function handleVoteResponse(raft: Raft, message: VoteResponse): void {
 }
 
 /**
- * Who refuses says what it knows to be committed, and that can settle what an election cannot. Of two voters, one of
- * which has taken itself out, the other may not have heard that it is now alone; and the one that is out may have more
- * entries, so that it must refuse for ever. An election by a membership that turns out to be over is given up.
+ * Who is asked for a vote says what it knows to be committed, and that can settle what an election cannot. Of two voters,
+ * one of which has taken itself out, the other may not have heard that it is now alone; and the one that is out may have
+ * more entries, so that it must refuse for ever. Or one is removed of four, and a second one is lost: of the two that are
+ * left, a majority of three, one knows of the removal and has the shorter log, so that it cannot win; the other counts
+ * four, and has the vote of the first alone. An election by a membership that turns out to be over is given up.
  */
 function learnCommit(raft: Raft, { commit, logTerm }: VoteResponse): void {
   const { log } = raft;
@@ -263,9 +265,8 @@ export function answerPrevote(raft: Raft, message: VoteRequest, granted: boolean
 }
 
 function verdict({ log }: Raft, granted: boolean): Pick<VoteResponse, "reject" | "commit" | "logTerm"> {
-  if (granted) return { reject: false, commit: 0, logTerm: 0 };
   const commit = commitInForce(log);
-  return { reject: true, commit, logTerm: must(termAt(log, commit), "committed entries have terms") };
+  return { reject: !granted, commit, logTerm: must(termAt(log, commit), "committed entries have terms") };
 }
 
 // Handing over.

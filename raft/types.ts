@@ -87,7 +87,7 @@ export type Message = Envelope &
     | {
         readonly type: "MsgPreVoteResp" | "MsgVoteResp";
         readonly reject: boolean;
-        /** On reject: the commit index of the one that was asked, and the term of its entry there. etcd says 0, 0. */
+        /** The commit index of the one that was asked, and the term of its entry there. etcd says 0, 0. */
         readonly commit: number;
         readonly logTerm: number;
       }

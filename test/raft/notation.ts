@@ -59,7 +59,7 @@ function showBody(m: Message): string {
       return `last=${m.index}@${m.logTerm}${m.transfer ? " transfer" : ""}`;
     case "MsgPreVoteResp":
     case "MsgVoteResp":
-      return m.reject ? `refused commit=${m.commit}@${m.logTerm}` : "granted";
+      return `${m.reject ? "refused" : "granted"} commit=${m.commit}@${m.logTerm}`;
     case "MsgProp":
       return `[${m.entries.map(showData).join(" ")}]`;
     case "MsgReadIndex":
