@@ -55,3 +55,6 @@ export interface BackendSnapshot {
   ): Promise<readonly (readonly [key: string, value: Uint8Array])[]>;
   close(): Promise<void>;
 }
+
+/** What a walk over rows needs of a snapshot. A database file is such a source, too (bbolt/reader.ts). */
+export type RowSource = Pick<BackendSnapshot, "range">;

@@ -1,8 +1,10 @@
-import type { Backend, BackendSnapshot, Bucket } from "./backend.ts";
+import type { Backend, Bucket, RowSource } from "./backend.ts";
+import { crc32c } from "./crc32c.ts";
 import { createCompactionHash, createHashKv, type KeyHash } from "./mvcc/hash.ts";
 import type { Mvcc } from "./mvcc/mvcc.ts";
 import { createMvccRestore } from "./mvcc/store.ts";
-import { revisionKey, successor } from "./schema.ts";
+import { slices } from "./row-slices.ts";
+import { BUCKETS, CONSISTENT_INDEX, revisionKey, STORAGE_VERSION, TERM } from "./schema.ts";
 
 /**
  * Walks over the whole store, a bounded slice a turn of the event loop. Each takes its snapshot (and its pin on the
@@ -61,6 +63,37 @@ export function hashCompaction(
   return hashKeys(backend, mvcc, target, previous, createCompactionHash(mvcc, target, previous), signal);
 }
 
+/**
+ * Hash (N-6): of all rows of all buckets, except for those in which members of one cluster may differ. Of a frozen
+ * source, which the caller closes. Rejects with the signal's reason.
+ */
+export async function hashStore(source: RowSource, signal?: AbortSignal): Promise<number> {
+  let sum = 0;
+  let scratch = Buffer.alloc(256);
+  const addText = (text: string): void => {
+    if (text.length > scratch.length) scratch = Buffer.alloc(text.length);
+    sum = crc32c(scratch.subarray(0, scratch.write(text, "latin1")), sum);
+  };
+  for (const bucket of BUCKETS) {
+    addText(bucket);
+    await walk(
+      source,
+      bucket,
+      undefined,
+      (key, value) => {
+        if (bucket === "meta" && NOT_HASHED.has(key)) return;
+        addText(key);
+        sum = crc32c(value, sum);
+      },
+      () => signal?.throwIfAborted(),
+    );
+  }
+  return sum;
+}
+
+/** Rows of `meta`. */
+const NOT_HASHED: ReadonlySet<string> = new Set([TERM, CONSISTENT_INDEX, STORAGE_VERSION]);
+
 async function hashKeys(
   backend: Backend,
   mvcc: Mvcc,
@@ -87,19 +120,14 @@ async function hashKeys(
 }
 
 async function walk(
-  snapshot: BackendSnapshot,
+  source: RowSource,
   bucket: Bucket,
   to: string | undefined,
   onRow: (key: string, value: Uint8Array) => void,
   onSlice?: (rows: number) => void,
 ): Promise<void> {
-  let from = "";
-  for (;;) {
-    const rows = await snapshot.range(bucket, from, to, SLICE_ROWS);
-    const last = rows.at(-1);
-    if (last === undefined) return;
+  for await (const rows of slices(source, bucket, to, SLICE_ROWS)) {
     for (const [key, value] of rows) onRow(key, value);
     onSlice?.(rows.length);
-    from = successor(last[0]);
   }
 }

@@ -1,9 +1,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import type { Bucket } from "../../storage/backend.ts";
 import { crc32c } from "../../storage/crc32c.ts";
 import { createMemoryBackend, type MemoryBackend } from "../../storage/memory-backend.ts";
 import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { createMvccRestore } from "../../storage/mvcc/store.ts";
-import { hashCompaction, hashKv, restoreMvcc } from "../../storage/mvcc-walk.ts";
+import { hashCompaction, hashKv, hashStore, restoreMvcc } from "../../storage/mvcc-walk.ts";
+import { BUCKETS } from "../../storage/schema.ts";
 
 let backend: MemoryBackend;
 let mvcc: Mvcc;
@@ -147,6 +149,55 @@ describe("HashKV", () => {
     });
     await expect(hashKv(failing, mvcc, 2, -1)).rejects.toThrow("disk is gone");
     expect(mvcc.oldestPin).toBeUndefined();
+  });
+});
+
+describe("Hash", () => {
+  async function store(signal?: AbortSignal): Promise<number> {
+    const snapshot = backend.snapshot();
+    try {
+      return await hashStore(snapshot, signal);
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  test("N-6: of an empty store, the names of all buckets", async () => {
+    const names = "alarmauthauthRolesauthUsersclusterkeyleasemembersmembers_removedmeta";
+    expect(await store()).toBe(crc32c(Buffer.from(names)));
+  });
+
+  test("N-6: every row of every bucket, but for three of meta", async () => {
+    const rows: [Bucket, string, string][] = [
+      ["alarm", "\x08\x01", ""],
+      ["auth", "authRevision", "1"],
+      ["key", "b\xff", "x".repeat(5_000)],
+      ["key", "c".repeat(1_000), "y"],
+      ["members_removed", "ab", "removed"],
+      ["meta", "a", "z"],
+      ["meta", "confState", "{}"],
+      ["meta", "zz", "z"],
+    ];
+    for (const [bucket, key, value] of rows) backend.put(bucket, key, Buffer.from(value));
+    const content = BUCKETS.flatMap((name) => [
+      name,
+      ...rows.filter(([bucket]) => bucket === name).map(([, key, value]) => key + value),
+    ]).join("");
+    const sum = crc32c(Buffer.from(content, "latin1"));
+    expect(await store()).toBe(sum);
+    for (const key of ["consistent_index", "term", "storageVersion"]) backend.put("meta", key, Buffer.from(key));
+    expect(await store()).toBe(sum);
+    for (const bucket of ["auth", "key"] as const) {
+      backend.put(bucket, "term", Buffer.from("x"));
+      expect(await store()).not.toBe(sum);
+      backend.delete(bucket, "term");
+    }
+    expect(await store()).toBe(sum);
+  });
+
+  test("ends with the signal's reason", async () => {
+    put("a", "1");
+    await expect(store(AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
   });
 });
 
