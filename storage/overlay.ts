@@ -1,5 +1,5 @@
 import { assert } from "../raft/assert.ts";
-import type { Bucket } from "./backend.ts";
+import type { Bucket, RowSource } from "./backend.ts";
 import { lowerBound } from "./mvcc/lower-bound.ts";
 import { BUCKETS, successor } from "./schema.ts";
 
@@ -100,6 +100,12 @@ export class Overlay {
     this.#closed.push(merged);
     this.#closedBytes += merged.bytes;
   }
+}
+
+/** A frozen source with these rows instead of its own; null: without the row. */
+export function withRows(source: RowSource, rows: Readonly<Partial<Record<Bucket, StagedRows>>>): RowSource {
+  const layer: Layer = { rows: { ...openLayer().rows, ...rows }, bytes: 0 };
+  return new LayeredView([layer], (bucket, from, to, limit) => source.range(bucket, from, to, limit));
 }
 
 function openLayer(): OpenLayer {
