@@ -11,9 +11,11 @@ export interface Disk {
   open(path: string): Promise<DiskFile | undefined>;
   /** Creates an empty file (mode 0600); fails if the name is taken. The name is durable only after syncDirectory. */
   create(path: string): Promise<DiskFile>;
-  /** Replaces `to` atomically; durable after syncDirectory. */
+  /** Replaces the file `to` atomically, or moves a directory to a free name; durable after syncDirectory. */
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** A directory with everything in it, which nobody uses; nothing happens when there is none. May leave a part after a crash. */
+  removeTree(path: string): Promise<void>;
   /** The names in this directory are as durable as fsync makes them. */
   syncDirectory(path: string): Promise<void>;
   /**

@@ -53,6 +53,10 @@ export const nodeDisk: Disk = {
     await named("remove", path, () => fs.unlink(path));
   },
 
+  async removeTree(path) {
+    await named("remove", path, () => fs.rm(path, { recursive: true, force: true }));
+  },
+
   async syncDirectory(path) {
     await named("fsync", path, () => syncDirectory(path));
   },

@@ -44,7 +44,7 @@ export class WalIndex {
     return this.#last;
   }
 
-  /** First index whose predecessor's term is known, too. */
+  /** First index whose predecessor's term is known, too: of a log that was cut the one after the first. */
   get firstReadable(): number {
     return this.termAt(this.#first - 1) === undefined ? this.#first + 1 : this.#first;
   }
@@ -74,6 +74,31 @@ export class WalIndex {
     ) {
       this.#points.push({ index, segment: place.segment, offset: place.offset, crc: place.crc });
     }
+  }
+
+  /** The log starts anew behind this entry. */
+  restart(index: number, term: number): void {
+    this.#points = [];
+    this.#terms = [{ index, term }];
+    this.#first = index + 1;
+    this.#last = index;
+  }
+
+  /** The lowest index of which an entry lies in this segment or a later one. */
+  firstIn(segment: number): number | undefined {
+    return this.#points.find((point) => point.segment >= segment)?.index;
+  }
+
+  /** What is before `first`, of which an entry is the first in its segment, is gone. */
+  cut(first: number): void {
+    assert(
+      first > this.#first && first <= this.#last,
+      `a cut before ${first} of a log of ${this.#first}..${this.#last}`,
+    );
+    this.#points.splice(0, lastUpTo(this.#points, first));
+    assert(this.#points[0]?.index === first, `entry ${first} is not the first of its segment`);
+    this.#terms.splice(0, lastUpTo(this.#terms, first - 1));
+    this.#first = first;
   }
 
   /** Where to start reading for this entry, and the index before which to stop there. */

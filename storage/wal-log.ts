@@ -15,11 +15,17 @@ import * as walpb from "../proto/generated/walpb.ts";
 import { assert } from "../raft/assert.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import type { CreateWal, OpenWal, Wal, WalBatch, WalMetadata, WalOptions } from "./wal.ts";
+import type { CreateWal, LogPoint, OpenWal, Wal, WalBatch, WalMetadata, WalOptions } from "./wal.ts";
 import { WalIndex } from "./wal-index.ts";
 import { WalReader } from "./wal-reader.ts";
-import { CRC_FRAME_BYTES, entryFrameBound, HARD_STATE_FRAME_BOUND, RecordWriter } from "./wal-record.ts";
-import { Replay, type SegmentEnd } from "./wal-replay.ts";
+import {
+  CRC_FRAME_BYTES,
+  entryFrameBound,
+  HARD_STATE_FRAME_BOUND,
+  RecordWriter,
+  SNAPSHOT_FRAME_BOUND,
+} from "./wal-record.ts";
+import { type LogContent, Replay, type SegmentEnd } from "./wal-replay.ts";
 import { entryFault, hardStateFault, placeFault } from "./wal-rules.ts";
 import { damaged, foreign, PREPARED_NAME, type SegmentName, segmentPath, segmentsAmong } from "./wal-segment.ts";
 
@@ -32,7 +38,7 @@ const RETRY_PARTS = 16;
 export const createWal: CreateWal = async (disk, directory, metadata, first, options) => {
   assert(segmentsAmong(directory, await disk.list(directory)).length === 0, `there is a WAL in ${directory}`);
   const index = new WalIndex(0, 0);
-  const hardState = checkBatch(first, NO_HARD_STATE, 1, 0);
+  const { hardState } = checkBatch(first, NO_HARD_STATE, 1, 0);
   const path = segmentPath(directory, 0, 0);
   const metadataBytes = encode(Metadata, metadata);
 
@@ -42,6 +48,7 @@ export const createWal: CreateWal = async (disk, directory, metadata, first, opt
   writer.snapshot(encode(walpb.Snapshot, walpb.Snapshot.create()));
   writeBatch(writer, first, index, 0, 0);
   writer.seed();
+  assert(first.snapshot === undefined, "a new log that begins with a snapshot");
 
   // The segment gets its name last: either the whole first batch is there or no WAL is.
   await disk.makeDirectory(directory);
@@ -60,9 +67,14 @@ export const createWal: CreateWal = async (disk, directory, metadata, first, opt
     synced: true,
     marked: true,
   };
-  return new Log(disk, directory, options, { metadata, metadataBytes, hardState, index, tail, crc: writer.crc }, [
-    segment,
-  ]);
+  return new Log(
+    disk,
+    directory,
+    options,
+    { metadata, metadataBytes, hardState, index, tail, crc: writer.crc },
+    [segment],
+    0,
+  );
 };
 
 export const openWal: OpenWal = async (disk, directory, keepAfter, options) => {
@@ -97,23 +109,40 @@ export const openWal: OpenWal = async (disk, directory, keepAfter, options) => {
     offset += writer.length;
   }
 
-  const { metadata, metadataBytes, hardState, start, index, before, entries } = content;
+  const { metadata, metadataBytes, hardState, start, index, entries } = content;
   const tail: Tail = { segment: last, file, offset, headEnd: 0, synced: true, marked: true };
   const state = { metadata, metadataBytes, hardState, index, tail, crc: end.crc };
-  const wal = new Log(disk, directory, options, state, segments);
-  return { wal, hardState, start, before, entries, tornBytes: end.tornBytes };
+  const wal = new Log(disk, directory, options, state, segments, end.startSegment);
+  return { wal, hardState, start, before: beforeKept(content, keepAfter), entries, tornBytes: end.tornBytes };
 };
+
+/** Of a log that was cut just there, only the state store knows the term. */
+function beforeKept({ before }: LogContent, keepAfter: LogPoint): LogPoint {
+  const { index, term } = before;
+  if (term !== undefined) return { index, term };
+  assert(index === keepAfter.index, `the term of entry ${index} is not known`);
+  return keepAfter;
+}
+
+/**
+ * The newest snapshot from another member that the log in the directory starts from; {0,0}: none, or no log. Reads the
+ * whole log. Throws WalDamagedError.
+ */
+export async function readWalStart(disk: Disk, directory: string, options: WalOptions): Promise<LogPoint> {
+  const segments = segmentsAmong(directory, await disk.list(directory));
+  if (segments.length === 0) return { index: 0, term: 0 };
+  const replay = new Replay(Number.POSITIVE_INFINITY);
+  const { file } = await replaySegments(disk, segments, replay, options);
+  await file.close();
+  return replay.start;
+}
 
 /**
  * Why this cannot be the log whose entries the state store applied, if it cannot. An entry is applied only when it is
  * durable here; so one that the store has and the log lost was acknowledged, however much its remains look like a torn
  * write.
  */
-function mismatchOf(
-  index: WalIndex,
-  applied: { readonly index: number; readonly term: number },
-  tornBytes: number,
-): string | undefined {
+function mismatchOf(index: WalIndex, applied: LogPoint, tornBytes: number): string | undefined {
   const torn = tornBytes > 0 ? `, followed by ${tornBytes} bytes of a write that cannot be read` : "";
   if (index.last < applied.index) return `it ends at entry ${index.last}${torn}`;
   if (index.first > applied.index + 1) return `it begins at entry ${index.first}`;
@@ -206,6 +235,8 @@ class Log implements Wal {
   readonly #reader: WalReader;
   readonly #writer: RecordWriter;
   readonly #segments: SegmentName[];
+  /** The segment of the newest snapshot record: what is before it tells nothing any more. */
+  #startSegment: number;
   #hardState: HardState;
   #tail: Tail;
   /** The next segment; undefined as long as there is none or when it could not be made. */
@@ -213,7 +244,8 @@ class Log implements Wal {
   /** From this size of the tail on the next segment is prepared. */
   #prepareFrom: number;
   #queue: Waiting[] = [];
-  /** The end of the log when all that waits is written. */
+  /** The beginning and the end of the log when all that waits is written. */
+  #first: number;
   #appended: number;
   #promised: HardState;
   #durable: number;
@@ -221,7 +253,14 @@ class Log implements Wal {
   #failure: { readonly error: unknown } | undefined;
   #closed = false;
 
-  constructor(disk: Disk, directory: string, options: WalOptions, state: LogState, segments: readonly SegmentName[]) {
+  constructor(
+    disk: Disk,
+    directory: string,
+    options: WalOptions,
+    state: LogState,
+    segments: readonly SegmentName[],
+    startSegment: number,
+  ) {
     this.metadata = state.metadata;
     this.#disk = disk;
     this.#directory = directory;
@@ -231,9 +270,11 @@ class Log implements Wal {
     this.#index = state.index;
     this.#tail = state.tail;
     this.#segments = [...segments];
+    this.#startSegment = startSegment;
     this.#writer = new RecordWriter(state.crc);
     this.#reader = new WalReader(disk, state.index, (sequence) => this.#segments.find((s) => s.sequence === sequence));
     this.#prepareFrom = options.segmentBytes / 2;
+    this.#first = state.index.first;
     this.#appended = state.index.last;
     this.#promised = state.hardState;
     this.#durable = state.index.last;
@@ -247,11 +288,17 @@ class Log implements Wal {
     return this.#durable;
   }
 
+  get segmentCount(): number {
+    return this.#segments.length;
+  }
+
   async append(batch: WalBatch): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     assert(!this.#closed, "append to a closed log");
-    this.#promised = checkBatch(batch, this.#promised, this.#index.first, this.#appended);
-    this.#appended = batch.entries.at(-1)?.index ?? this.#appended;
+    const checked = checkBatch(batch, this.#promised, this.#first, this.#appended);
+    this.#promised = checked.hardState;
+    this.#appended = checked.last;
+    if (batch.snapshot !== undefined) this.#first = batch.snapshot.index + 1;
     return new Promise((resolve, reject) => {
       this.#queue.push({ batch, bytes: batchBound(batch), resolve, reject });
       this.#draining ??= this.#drain();
@@ -265,9 +312,42 @@ class Log implements Wal {
   ): Promise<{ readonly prevTerm: number; readonly entries: readonly Entry[] } | undefined> {
     if (from < this.firstIndex) return undefined;
     assert(from <= through && through <= this.#durable, `read ${from}..${through} of a log to ${this.#durable}`);
-    const prevTerm = this.#index.termAt(from - 1);
-    assert(prevTerm !== undefined, `no term for entry ${from - 1}`);
-    return { prevTerm, entries: await this.#reader.read(from, through, maxBytes) };
+    return await this.#reader.read(from, through, maxBytes);
+  }
+
+  async cut(through: number, keepSegments: number): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const count = this.#removable(through, keepSegments);
+    if (count === 0) return;
+    const removed = this.#segments.slice(0, count);
+    const kept = this.#segments[count] as SegmentName;
+    await this.#reader.between(async () => {
+      // Between the look and here a snapshot may have replaced all that there was.
+      const first = this.#index.firstIn(kept.sequence);
+      if (first !== undefined && first > this.#index.first) this.#index.cut(first);
+      this.#segments.splice(0, count);
+      for (const { sequence } of removed) await this.#reader.forget(sequence);
+    });
+    this.#first = Math.max(this.#first, this.#index.first);
+    // Each removal is on the disk before the next: a log with a gap in it would be refused.
+    for (const { path } of removed) {
+      await this.#disk.remove(path);
+      await this.#disk.syncDirectory(this.#directory);
+    }
+  }
+
+  /** How many of the oldest segments hold nothing above `through`. */
+  #removable(through: number, keepSegments: number): number {
+    let count = 0;
+    for (const { sequence } of this.#segments.slice(1)) {
+      if (this.#segments.length - count <= Math.max(keepSegments, 1)) break;
+      // Without an entry (or a snapshot) in what is left, nothing would say where the log begins.
+      const first = this.#index.firstIn(sequence);
+      const isBehindStart = sequence <= this.#startSegment;
+      if (!isBehindStart && (first === undefined || first > through + 1 || first > this.#durable)) break;
+      count++;
+    }
+    return count;
   }
 
   async close(): Promise<void> {
@@ -309,15 +389,19 @@ class Log implements Wal {
   async #commit(group: readonly Waiting[]): Promise<void> {
     const bound = group.reduce((sum, { bytes }) => sum + bytes, CRC_FRAME_BYTES);
     if (this.#tail.offset + bound > this.#options.segmentBytes && this.#tail.offset > this.#tail.headEnd) {
-      await this.#cut();
+      await this.#roll();
     }
     const { segment, file, offset, synced, marked } = this.#tail;
     const writer = this.#writer;
     writer.start();
     if (synced && !marked && bound > CRC_FRAME_BYTES) writer.seed();
     for (const { batch } of group) {
+      const { snapshot } = batch;
+      if (snapshot !== undefined) {
+        await this.#reader.between(() => this.#index.restart(snapshot.index, snapshot.term));
+      }
       const replaced = batch.entries[0]?.index ?? this.#durable + 1;
-      this.#durable = Math.min(this.#durable, replaced - 1);
+      this.#durable = snapshot === undefined ? Math.min(this.#durable, replaced - 1) : snapshot.index;
       writeBatch(writer, batch, this.#index, segment.sequence, offset);
       this.#hardState = batch.hardState ?? this.#hardState;
     }
@@ -325,8 +409,9 @@ class Log implements Wal {
       await file.write(writer.bytes, offset);
       this.#tail = { ...this.#tail, offset: offset + writer.length, synced: false, marked: false };
     }
-    if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();
+    if (group.some(({ batch }) => needsSync(batch))) await this.#sync();
     this.#durable = this.#index.last;
+    if (group.some(({ batch }) => batch.snapshot !== undefined)) this.#startSegment = segment.sequence;
     if (this.#tail.offset > this.#prepareFrom) this.#prepare();
   }
 
@@ -340,7 +425,7 @@ class Log implements Wal {
     this.#tail = { ...this.#tail, synced: true };
   }
 
-  async #cut(): Promise<void> {
+  async #roll(): Promise<void> {
     await this.#sync();
     const file = await this.#nextSegment();
     const writer = this.#writer;
@@ -407,8 +492,13 @@ async function prepareSegment(disk: Disk, directory: string, bytes: number): Pro
   }
 }
 
-/** Entries first: with only a part of it on the disk, a batch must not have committed what is not there. */
+function needsSync({ mustSync, entries, snapshot }: WalBatch): boolean {
+  return mustSync || entries.length > 0 || snapshot !== undefined;
+}
+
+/** The hard state last: with only a part of it on the disk, a batch must not have committed what is not there. */
 function writeBatch(writer: RecordWriter, batch: WalBatch, index: WalIndex, segment: number, offset: number): void {
+  if (batch.snapshot !== undefined) writer.snapshot(encode(walpb.Snapshot, walpb.Snapshot.create(batch.snapshot)));
   for (const entry of batch.entries) {
     index.append(entry.index, entry.term, { segment, offset: offset + writer.length, crc: writer.crc });
     writer.entry(entry);
@@ -418,27 +508,37 @@ function writeBatch(writer: RecordWriter, batch: WalBatch, index: WalIndex, segm
 
 function batchBound(batch: WalBatch): number {
   let bytes = batch.hardState === undefined ? 0 : HARD_STATE_FRAME_BOUND;
+  if (batch.snapshot !== undefined) bytes += SNAPSHOT_FRAME_BOUND;
   for (const entry of batch.entries) bytes += entryFrameBound(entry);
   return bytes;
 }
 
-/** What replay would refuse is refused before it is written. The hard state after the batch. */
-function checkBatch(batch: WalBatch, before: HardState, first: number, last: number): HardState {
-  const { entries, hardState } = batch;
-  let end = last;
-  let term = 0;
+/** What replay would refuse is refused before it is written. The hard state and the last index after the batch. */
+function checkBatch(
+  batch: WalBatch,
+  before: HardState,
+  first: number,
+  last: number,
+): { readonly hardState: HardState; readonly last: number } {
+  const { entries, hardState, snapshot } = batch;
+  assert(
+    snapshot === undefined || snapshot.index > before.commit,
+    `a snapshot at ${snapshot?.index} of a log that is committed to ${before.commit}`,
+  );
+  let end = snapshot?.index ?? last;
+  let term = snapshot?.term ?? 0;
   for (const [i, entry] of entries.entries()) {
-    const fault = entryFault(entry) ?? placeFault(entry.index, first, end, before.commit);
+    const fault = entryFault(entry) ?? placeFault(entry.index, (snapshot?.index ?? first - 1) + 1, end, before.commit);
     assert(fault === undefined, `${fault}`);
-    assert(i === 0 || entry.index === end + 1, `entry ${entry.index} behind entry ${end}`);
+    assert((i === 0 && snapshot === undefined) || entry.index === end + 1, `entry ${entry.index} behind entry ${end}`);
     assert(entry.term >= term, `term ${entry.term} of entry ${entry.index} after term ${term}`);
     end = entry.index;
     term = entry.term;
   }
-  if (hardState === undefined) return before;
+  if (hardState === undefined) return { hardState: before, last: end };
   const fault = hardStateFault(before, hardState, end);
   assert(fault === undefined, `${fault}`);
-  return hardState;
+  return { hardState, last: end };
 }
 
 const NO_HARD_STATE: HardState = { term: 0, vote: 0n, commit: 0 };

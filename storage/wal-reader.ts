@@ -1,5 +1,6 @@
 import { decode } from "../proto/codec.ts";
 import * as raftpb from "../proto/generated/raftpb.ts";
+import { assert } from "../raft/assert.ts";
 import type { Entry, EntryType } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { WalIndex } from "./wal-index.ts";
@@ -25,11 +26,35 @@ export class WalReader {
     this.#segment = segment;
   }
 
-  /** As many of from..through as maxBytes of data allow, at least one. */
-  read(from: number, through: number, maxBytes: number): Promise<readonly Entry[]> {
-    const result = this.#reading.then(() => this.#read(from, through, maxBytes));
+  /**
+   * As many of from..through as maxBytes of data allow, at least one, and the term of the entry before; undefined when
+   * that is no longer, or was never, known here.
+   */
+  read(
+    from: number,
+    through: number,
+    maxBytes: number,
+  ): Promise<{ readonly prevTerm: number; readonly entries: readonly Entry[] } | undefined> {
+    return this.between(async () => {
+      if (from < this.#index.firstReadable || from > this.#index.last) return undefined;
+      const prevTerm = this.#index.termAt(from - 1);
+      assert(prevTerm !== undefined, `no term for entry ${from - 1}`);
+      return { prevTerm, entries: await this.#read(from, through, maxBytes) };
+    });
+  }
+
+  /** Does this while nothing is read. */
+  between<T>(work: () => T | Promise<T>): Promise<T> {
+    const result = this.#reading.then(work);
     this.#reading = result.catch(() => undefined);
     return result;
+  }
+
+  /** Lets go of the file of a segment that is to be removed; within `between`. */
+  async forget(sequence: number): Promise<void> {
+    const file = this.#files.get(sequence);
+    this.#files.delete(sequence);
+    await file?.close();
   }
 
   async close(): Promise<void> {

@@ -139,6 +139,7 @@ export function entryFrameBound(entry: Entry): number {
 }
 
 export const HARD_STATE_FRAME_BOUND = 64;
+export const SNAPSHOT_FRAME_BOUND = 64;
 
 /** Frames one after another in one buffer, with the rolling checksum. The buffer is used again after `start`. */
 export class RecordWriter {

@@ -13,7 +13,7 @@ import * as raftpb from "../proto/generated/raftpb.ts";
 import * as walpb from "../proto/generated/walpb.ts";
 import type { Entry, EntryType, HardState } from "../raft/types.ts";
 import type { DiskFile } from "./disk.ts";
-import type { WalMetadata } from "./wal.ts";
+import type { LogPoint, WalMetadata } from "./wal.ts";
 import { WalIndex } from "./wal-index.ts";
 import { CRC, ENTRY, type Frame, HARD_STATE, METADATA, parseFrame, SNAPSHOT } from "./wal-record.ts";
 import { entryFault, hardStateFault, placeFault } from "./wal-rules.ts";
@@ -27,13 +27,16 @@ export interface LogContent {
   readonly metadata: WalMetadata;
   readonly metadataBytes: Buffer;
   readonly hardState: HardState;
-  readonly start: { readonly index: number; readonly term: number };
+  readonly start: LogPoint;
   readonly index: WalIndex;
-  readonly before: { readonly index: number; readonly term: number };
+  /** The term is unknown where a log was cut. */
+  readonly before: { readonly index: number; readonly term: number | undefined };
   readonly entries: readonly Entry[];
 }
 
 export interface SegmentEnd {
+  /** The segment of the newest snapshot record so far. */
+  readonly startSegment: number;
   /** Where the next record goes, and the rolling checksum there. */
   readonly offset: number;
   readonly crc: number;
@@ -51,7 +54,8 @@ export class Replay {
   #metadataBytes: Buffer | undefined;
   #metadata: WalMetadata = { nodeID: 0n, clusterID: 0n };
   #hardState: HardState = { term: 0, vote: 0n, commit: 0 };
-  #start = { index: 0, term: 0 };
+  #start: LogPoint = { index: 0, term: 0 };
+  #startSegment = 0;
   #index: WalIndex | undefined;
   #entries: Entry[] = [];
   /** Rolling checksum; undefined until the first file says where it goes on from. */
@@ -59,6 +63,11 @@ export class Replay {
 
   constructor(keepAfter: number) {
     this.#keepAfter = keepAfter;
+  }
+
+  /** The newest snapshot record. */
+  get start(): LogPoint {
+    return this.#start;
   }
 
   content(): LogContent | undefined {
@@ -76,7 +85,7 @@ export class Replay {
       hardState,
       start: this.#start,
       index,
-      before: { index: beforeIndex, term: index.termAt(beforeIndex) ?? 0 },
+      before: { index: beforeIndex, term: index.termAt(beforeIndex) },
       entries: this.#entries,
     };
   }
@@ -102,14 +111,14 @@ export class Replay {
       if (frame.kind !== "record" || checksum(bytes, frame, crc) !== frame.crc) {
         const contentEnd = await endOfContent(file, offset, size);
         const clean = contentEnd === offset && record >= 2;
-        if (clean) return { offset, crc, marked: lastType === CRC && record > 2, tornBytes: 0, mends };
+        if (clean) return this.#end(offset, crc, lastType === CRC && record > 2, 0, mends);
         if (!isLast || record < 2) throw damaged(name.path, offset, record, describe(bytes, frame, crc));
         const tail = await loadTail(file, offset, contentEnd, size, crc, marked);
         const mended = mendRecord(tail);
         if (mended === undefined) {
           const reason = judgeTail(tail);
           if (reason !== undefined) throw damaged(name.path, offset, record, reason);
-          return { offset, crc, marked: lastType === CRC && record > 2, tornBytes: contentEnd - offset, mends };
+          return this.#end(offset, crc, lastType === CRC && record > 2, contentEnd - offset, mends);
         }
         const { start, end } = mended.replaced;
         mends.push({ offset: offset + start, bytes: mended.bytes.subarray(start, end) });
@@ -126,6 +135,10 @@ export class Replay {
       offset += frame.end - (bytes === window.bytes ? at : 0);
       record++;
     }
+  }
+
+  #end(offset: number, crc: number, marked: boolean, tornBytes: number, mends: SegmentEnd["mends"]): SegmentEnd {
+    return { startSegment: this.#startSegment, offset, crc, marked, tornBytes, mends };
   }
 
   /** What is wrong with the record, if anything; its checksum is right. */
@@ -151,7 +164,7 @@ export class Replay {
         case HARD_STATE:
           return this.#acceptHardState(decode(raftpb.HardState, data), data.length);
         case SNAPSHOT:
-          return this.#acceptSnapshot(decode(walpb.Snapshot, data));
+          return this.#acceptSnapshot(decode(walpb.Snapshot, data), name.sequence);
         default:
           return `a record of type ${frame.type}`;
       }
@@ -177,8 +190,13 @@ export class Replay {
     const wrong = entryFault(entry);
     if (wrong !== undefined) return wrong;
     const { term, index } = entry;
-    // The first segments of a log may be gone; then the first entry says where it begins.
+    // The first segments of a log may be gone; then the first entry says where it begins, and so does one that replaces
+    // it and goes further back, as long as nothing of that was committed.
     this.#index ??= place.segment === 0 ? new WalIndex(0, 0) : new WalIndex(index - 1, undefined);
+    if (this.#isBeginningUnknown(index)) {
+      this.#index = new WalIndex(index - 1, undefined);
+      this.#entries = [];
+    }
     const log = this.#index;
     const misplaced = placeFault(index, log.first, log.last, this.#hardState.commit);
     if (misplaced !== undefined) return misplaced;
@@ -195,6 +213,11 @@ export class Replay {
     return undefined;
   }
 
+  #isBeginningUnknown(index: number): boolean {
+    const log = this.#index;
+    return log !== undefined && log.firstReadable > log.first && index < log.first && index > this.#hardState.commit;
+  }
+
   #acceptHardState(state: raftpb.HardState, bytes: number): string | undefined {
     if (bytes > raftpb.sizeHardState(state)) return "a hard state with more than its fields";
     const wrong = hardStateFault(this.#hardState, state, this.#index?.last);
@@ -204,10 +227,11 @@ export class Replay {
   }
 
   /** A snapshot of this log's own entries, or one received in place of entries that this member never had. */
-  #acceptSnapshot(snapshot: walpb.Snapshot): string | undefined {
+  #acceptSnapshot(snapshot: walpb.Snapshot, segment: number): string | undefined {
     const { index, term } = snapshot;
     if (index < this.#start.index) return `a snapshot at ${index} after one at ${this.#start.index}`;
     this.#start = { index, term };
+    this.#startSegment = segment;
     const log = this.#index;
     const known = log?.termAt(index);
     if (log === undefined || index > log.last || (known !== undefined && known !== term)) {

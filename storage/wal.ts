@@ -1,4 +1,4 @@
-import type { Entry, HardState, Snapshot } from "../raft/types.ts";
+import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk } from "./disk.ts";
 
 /**
@@ -9,7 +9,15 @@ export interface WalMetadata {
   readonly clusterID: bigint;
 }
 
+/** A point of the log: an entry's index and its term. */
+export interface LogPoint {
+  readonly index: number;
+  readonly term: number;
+}
+
 export interface WalBatch {
+  /** The state machine's state at this point came from another member: the log starts anew behind it. */
+  readonly snapshot?: LogPoint;
   readonly hardState: HardState | undefined;
   readonly entries: readonly Entry[];
   readonly mustSync: boolean;
@@ -28,9 +36,11 @@ export interface Wal {
   /** First and last index that `read` can give; last = first - 1 while the log is empty. */
   readonly firstIndex: number;
   readonly lastIndex: number;
+  /** Files of the log. */
+  readonly segmentCount: number;
   /**
-   * One write and, when mustSync or entries are present, one fdatasync. Resolves when durable. Calls may overlap; they
-   * are carried out in order, and those that wait while a sync is in flight share the next one.
+   * One write and, when mustSync, entries or a snapshot are present, one fdatasync. Resolves when durable. Calls may
+   * overlap; they are carried out in order, and those that wait while a sync is in flight share the next one.
    * Rejects once and for good: after a failed write or sync every later append rejects with the same error.
    */
   append(batch: WalBatch): Promise<void>;
@@ -43,16 +53,22 @@ export interface Wal {
     through: number,
     maxBytes: number,
   ): Promise<{ readonly prevTerm: number; readonly entries: readonly Entry[] } | undefined>;
+  /**
+   * Gives files back to the disk, oldest first, as long as more than `keepSegments` are left and all that a file holds
+   * is at or below `through`, which the state store must hold on the disk: it is what the log starts from then. Not while
+   * another cut runs. Rejects when the disk fails.
+   */
+  cut(through: number, keepSegments: number): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface WalReplay {
   readonly wal: Wal;
   readonly hardState: HardState;
-  /** Newest snapshot record: where the log starts ({0,0} for a whole log). */
-  readonly start: Pick<Snapshot["metadata"], "index" | "term">;
+  /** The newest snapshot that another member sent; {0,0}: none. */
+  readonly start: LogPoint;
   /** Index and term before `entries`. */
-  readonly before: { readonly index: number; readonly term: number };
+  readonly before: LogPoint;
   /** Entries after `keepAfter.index`, contiguous. */
   readonly entries: readonly Entry[];
   /** Bytes of a torn last write that were cut off; 0 when the log ended cleanly. */
@@ -84,6 +100,6 @@ export type OpenWal = (
    * The last entry that the state store has applied ({0,0}: none). Entries with a higher index come back in memory; the
    * others stay on disk. A log that ends before it, begins behind it, or has another entry there is refused.
    */
-  keepAfter: { readonly index: number; readonly term: number },
+  keepAfter: LogPoint,
   options: WalOptions,
 ) => Promise<WalReplay | undefined>;

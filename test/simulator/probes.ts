@@ -34,8 +34,12 @@ export function observeWal(
     get lastIndex() {
       return wal.lastIndex;
     },
+    get segmentCount() {
+      return wal.segmentCount;
+    },
     append: (batch) => {
-      const { hardState } = batch;
+      const { hardState, snapshot } = batch;
+      if (snapshot !== undefined) history.probe({ member, life, kind: "installed", ...snapshot });
       const entries = batch.entries.map(logEntryOf);
       for (const { index, isChange } of entries) if (isChange === true) roster.wrote(index);
       history.probe({
@@ -55,6 +59,7 @@ export function observeWal(
       });
     },
     read: (from, through, maxBytes) => wal.read(from, through, maxBytes),
+    cut: (through, keepSegments) => wal.cut(through, keepSegments),
     close: () => wal.close(),
   };
 }

@@ -158,6 +158,7 @@ function weight(kind: DiskOperation["kind"]): number {
     case "create":
     case "rename":
     case "remove":
+    case "removeTree":
       return 0.1;
     case "list":
     case "open":

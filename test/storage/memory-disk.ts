@@ -150,6 +150,13 @@ export class MemoryDisk implements Disk {
     parent.unsynced.push({ removed: posix.basename(path), set: undefined });
   }
 
+  async removeTree(path: string): Promise<void> {
+    await this.#enter("removeTree", path);
+    const parent = this.#parent(path);
+    if (!parent.names.delete(posix.basename(path))) return;
+    parent.unsynced.push({ removed: posix.basename(path), set: undefined });
+  }
+
   async syncDirectory(path: string): Promise<void> {
     await this.#enter("syncDirectory", path);
     const node = this.#find(path);
