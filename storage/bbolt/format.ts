@@ -110,7 +110,6 @@ export function metaPage(id: 0 | 1, meta: Meta): Buffer {
 
 /** The meta in the first META_PAGE_BYTES of a page, or why it is none. */
 export function readMeta(page: Buffer): Meta | string {
-  if (page.length < META_PAGE_BYTES) return "is cut short";
   const at = HEADER_BYTES;
   const magic = page.readUInt32LE(at);
   if (magic !== MAGIC) return `begins with ${hex(magic)}, not with bbolt's ${hex(MAGIC)}`;

@@ -68,7 +68,7 @@ export function leafSpans(
   return spans;
 }
 
-/** `keyOf` gives the bytes of an element's key. */
+/** `bytes`: the whole page. */
 export function leafKeys(spans: readonly Span[], bytes: Buffer, page: number): readonly string[] {
   const keys = spans.map(({ keyAt, keyBytes }) => bytes.toString("latin1", keyAt, keyAt + keyBytes));
   checkAscending(keys, page);

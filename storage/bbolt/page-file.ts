@@ -13,7 +13,7 @@ const MAX_BLOCKS = 8;
 
 /**
  * Reads through a few large blocks, because the pages of a walk mostly lie behind each other. Several reads may run at a
- * time. What a read answers is the caller's own: it does not keep a block alive.
+ * time. Every read rejects with BoltError when the file ends before.
  */
 export class PageFile {
   readonly size: number;
@@ -26,20 +26,30 @@ export class PageFile {
     this.size = size;
   }
 
-  /** Rejects with BoltError when the file ends before. */
+  /** To be looked at and forgotten: it may keep a whole block alive. */
+  async view(position: number, bytes: number): Promise<Buffer> {
+    const offset = position % BLOCK_BYTES;
+    if (offset + bytes > BLOCK_BYTES) return this.read(position, bytes);
+    const block = await this.#block(Math.floor(position / BLOCK_BYTES));
+    if (offset + bytes > block.length) throw this.#ended(position);
+    return block.subarray(offset, offset + bytes);
+  }
+
+  /** To be kept. */
   async read(position: number, bytes: number): Promise<Buffer> {
     const into = Buffer.allocUnsafeSlow(bytes);
-    if (bytes >= BLOCK_BYTES) {
-      await this.#fill(into, position);
-      return into;
-    }
-    for (let done = 0; done < bytes; ) {
-      const block = Math.floor((position + done) / BLOCK_BYTES);
-      const copied = (await this.#block(block)).copy(into, done, position + done - block * BLOCK_BYTES);
-      if (copied === 0) throw this.#ended(position + done);
+    if (bytes >= BLOCK_BYTES) await this.#fill(into, position);
+    else await this.#assemble(into, position);
+    return into;
+  }
+
+  async #assemble(into: Buffer, position: number): Promise<void> {
+    for (let done = 0; done < into.length; ) {
+      const at = position + done;
+      const copied = (await this.#block(Math.floor(at / BLOCK_BYTES))).copy(into, done, at % BLOCK_BYTES);
+      if (copied === 0) throw this.#ended(at);
       done += copied;
     }
-    return into;
   }
 
   #block(number: number): Promise<Buffer> {

@@ -14,9 +14,8 @@ export interface BoltReader {
   /** Names of the buckets, ascending, as latin1 strings. */
   readonly buckets: readonly string[];
   /**
-   * As BackendSnapshot.range; a bucket that the file does not have has no rows. Values may share memory with each other:
-   * who keeps a few of many copies them. Rejects with BoltError when it comes across damage, and with what the file's
-   * reads reject with.
+   * As BackendSnapshot.range; a bucket that the file does not have has no rows. Values of neighbours share memory.
+   * Rejects with BoltError when it comes across damage, and with what the file's reads reject with.
    */
   range(
     bucket: string,
@@ -28,7 +27,7 @@ export interface BoltReader {
 
 /**
  * Reads the metas and the names of the buckets; rows are read (and their pages checked) as ranges ask for them. Memory
- * is bounded (a few MiB, and the largest value) whatever the file says. Rejects with BoltError if it is damaged.
+ * is bounded (some MiB, and the largest value) whatever the file says. Rejects with BoltError if it is damaged.
  */
 export async function openBolt(file: BoltFile): Promise<BoltReader> {
   const trees = await openTrees(file);
@@ -42,18 +41,20 @@ export async function openBolt(file: BoltFile): Promise<BoltReader> {
       const root = roots.get(bucket);
       if (root === undefined) return rows;
       let bytes = 0;
-      const isEnough = (): boolean => rows.length === limit || bytes > RANGE_BYTES;
       let next: string | undefined = from;
-      while (next !== undefined && (to === undefined || next < to) && !isEnough()) {
+      while (next !== undefined && (to === undefined || next < to) && rows.length < limit && bytes < RANGE_BYTES) {
         const { leaf, bounds } = await trees.leafFor(root, next, "rows");
-        for (let i = lowerBound(leaf.keys, next); i < leaf.keys.length; i++) {
-          const key = leaf.keys[i] as string;
-          if (isEnough() || (to !== undefined && key >= to)) return rows;
-          const value = await trees.value(leaf, i);
-          bytes += key.length + value.length;
-          rows.push([key, value]);
+        const first = lowerBound(leaf.keys, next);
+        const end = to === undefined ? leaf.keys.length : lowerBound(leaf.keys, to);
+        const until = Math.min(end, first + limit - rows.length);
+        let at = first;
+        while (at < until && bytes < RANGE_BYTES) {
+          const values = await trees.values(leaf, at, until);
+          // What the answer keeps in memory, which may be more than the values.
+          bytes += (values[0] as Buffer).buffer.byteLength;
+          for (const value of values) rows.push([leaf.keys[at++] as string, value]);
         }
-        next = bounds.high;
+        next = leaf.keys[at] ?? bounds.high;
       }
       return rows;
     },

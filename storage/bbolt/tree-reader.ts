@@ -25,6 +25,7 @@ import {
   leafKeys,
   leafSpans,
   type Node,
+  type Span,
 } from "./node.ts";
 import { type BoltFile, PageFile } from "./page-file.ts";
 
@@ -33,7 +34,7 @@ import { type BoltFile, PageFile } from "./page-file.ts";
  * values make a page large: neither a branch nor the keys of a leaf come near.
  */
 const WHOLE_BYTES = 1024 * 1024;
-/** A branch has two children or more, so no file has more levels. */
+/** A branch has two children or more, so no file has more levels; a ring of branches with one child each has. */
 const MAX_DEPTH = 64;
 const MAX_CACHED_BRANCHES = 32;
 /** etcd has about ten. */
@@ -103,10 +104,22 @@ export class TreeReader {
     return node;
   }
 
-  async value({ id, bytes, spans }: Leaf, position: number): Promise<Buffer> {
-    const { valueAt, valueBytes } = spans[position] as Leaf["spans"][number];
-    if (bytes !== undefined) return bytes.subarray(valueAt, valueAt + valueBytes);
-    return this.#file.read(id * this.meta.pageBytes + valueAt, valueBytes);
+  /**
+   * Values of the leaf's rows from..until - 1 (at least one), to be kept: they hold on to the bytes between the first and
+   * the last, and to no more. Of a large leaf only some, at least one.
+   */
+  async values({ id, bytes, spans }: Leaf, from: number, until: number): Promise<readonly Buffer[]> {
+    const first = spans[from] as Span;
+    if (bytes === undefined) {
+      return [await this.#file.read(id * this.meta.pageBytes + first.valueAt, first.valueBytes)];
+    }
+    const last = spans[until - 1] as Span;
+    const kept = Buffer.allocUnsafeSlow(last.valueAt + last.valueBytes - first.valueAt);
+    bytes.copy(kept, 0, first.valueAt);
+    return spans.slice(from, until).map(({ valueAt, valueBytes }) => {
+      const start = valueAt - first.valueAt;
+      return kept.subarray(start, start + valueBytes);
+    });
   }
 
   /** Name and root of every bucket, by name. */
@@ -139,9 +152,9 @@ export class TreeReader {
     return header;
   }
 
-  /** Of a page and those it runs over into, from `at`. */
+  /** Of a page and those it runs over into, from `at`; not to be kept. */
   bytes(id: number, at: number, bytes: number): Promise<Buffer> {
-    return this.#file.read(id * this.meta.pageBytes + at, bytes);
+    return this.#file.view(id * this.meta.pageBytes + at, bytes);
   }
 
   #isInFile(id: number): boolean {
@@ -149,19 +162,19 @@ export class TreeReader {
   }
 
   async #bucketRoot(leaf: Leaf, position: number): Promise<Root> {
-    const { valueBytes } = leaf.spans[position] as Leaf["spans"][number];
+    const { valueBytes } = leaf.spans[position] as Span;
     const what = `says of bucket ${JSON.stringify(leaf.keys[position])} that`;
     // An inline bucket takes a quarter of a page at most.
     if (valueBytes < BUCKET_BYTES || valueBytes > this.meta.pageBytes) {
       throw damaged(leaf.id, `${what} it is of ${valueBytes} bytes`);
     }
-    const value = await this.value(leaf, position);
+    const [value] = (await this.values(leaf, position, position + 1)) as readonly [Buffer];
     const root = readUint64(value, 0);
     if (root !== 0) {
       if (!this.#isInFile(root)) throw damaged(leaf.id, `${what} its root is page ${root}, which is not in the file`);
       return root;
     }
-    const page = Buffer.from(value.subarray(BUCKET_BYTES));
+    const page = value.subarray(BUCKET_BYTES);
     if (page.length < HEADER_BYTES) throw damaged(leaf.id, `${what} it is inline, without room for a page`);
     const { flags, count, overflow } = readHeader(page, 0);
     if (flags !== LEAF_PAGE || overflow !== 0) throw damaged(leaf.id, `${what} it is inline, in what is no leaf page`);
@@ -257,8 +270,8 @@ const POSSIBLE_PAGE_BYTES: readonly number[] = Array.from(
 );
 
 async function metaAt(file: PageFile, position: number): Promise<Meta | string> {
-  const bytes = Math.max(0, Math.min(META_PAGE_BYTES, file.size - position));
-  return readMeta(await file.read(position, bytes));
+  if (position + META_PAGE_BYTES > file.size) return "is cut short";
+  return readMeta(await file.view(position, META_PAGE_BYTES));
 }
 
 function leafOf(bytes: Buffer, count: number, pages: number, content: LeafContent, page: number): Leaf {

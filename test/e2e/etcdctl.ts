@@ -3,6 +3,9 @@ import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_proces
 /** True when the stock etcdctl is on PATH; `npm test` puts it there where it can. */
 export const hasEtcdctl = spawnSync("etcdctl", ["version"], { stdio: "ignore" }).status === 0;
 
+/** True when the stock etcdutl is on PATH, which comes with etcdctl. */
+export const hasEtcdutl = spawnSync("etcdutl", ["version"], { stdio: "ignore" }).status === 0;
+
 /** The stock server, for what is compared with it. */
 export const etcdBinary =
   spawnSync("etcd", ["--version"], { stdio: "ignore" }).status === 0 ? "etcd" : process.env["ETCD_BIN"];

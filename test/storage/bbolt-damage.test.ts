@@ -373,6 +373,44 @@ describe("files that are none", () => {
   });
 });
 
+test("little rows on large pages do not make an answer large", async () => {
+  // 1 MiB each, with two rows far apart.
+  const sparse = (id: number): Buffer => {
+    const page = leafPage(id, [row(`${id}a`), row(`${id}b`)], { overflow: 255 });
+    // The second row, of 8 bytes as the first, goes to the end.
+    page.copy(page, page.length - 8, element(2) + 8, element(2) + 16);
+    page.writeUInt32LE(page.length - 8 - element(1), element(1) + 4);
+    return page;
+  };
+  const ids = Array.from({ length: 9 }, (_, i) => 1_000 + 256 * i);
+  const children = ids.map((id): [string, number] => [`${id}a`, id]);
+  const file = fileOf({
+    highWater: 1_000 + 256 * 9,
+    meta: { freelist: undefined },
+    pages: {
+      3: bucketsPage(3, { key: 4 }),
+      4: branchPage(4, children),
+      ...Object.fromEntries(ids.map((id) => [id, sparse(id)])),
+    },
+  });
+  expect((await checkBolt(boltFile(file))).rows.get("key")).toBe(18);
+  const reader = await openBolt(boltFile(file));
+  expect((await rowsOf(reader, "key")).length).toBe(18);
+  expect((await reader.range("key", "", undefined, 1_000)).length).toBeLessThan(6);
+});
+
+test("a large leaf of many little rows is walked in one go", async () => {
+  const rows = Array.from({ length: 40_000 }, (_, i) => row(String(100_000 + i)));
+  const pages = Math.ceil((16 + rows.length * 25) / 4096) + 20;
+  const file = fileOf({
+    highWater: 4 + pages,
+    meta: { freelist: undefined },
+    pages: { 3: bucketsPage(3, { key: 4 }), 4: leafPage(4, rows, { overflow: pages - 1 }) },
+  });
+  const reader = await openBolt(boltFile(file));
+  expect((await reader.range("key", "", undefined, 100_000)).length).toBe(rows.length);
+});
+
 describe("whatever a byte is changed to", () => {
   /** Trees of one leaf, of a branch, and with a row over several pages. */
   async function subject(): Promise<Buffer> {

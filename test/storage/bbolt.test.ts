@@ -2,7 +2,14 @@ import { describe, expect, test } from "vitest";
 import { AssertionError } from "../../raft/assert.ts";
 import type { RowSource } from "../../storage/backend.ts";
 import { checkBolt } from "../../storage/bbolt/check.ts";
-import { BoltError } from "../../storage/bbolt/format.ts";
+import {
+  BoltError,
+  BRANCH_PAGE,
+  ELEMENT_BYTES,
+  HEADER_BYTES,
+  readHeader,
+  readUint64,
+} from "../../storage/bbolt/format.ts";
 import { openBolt } from "../../storage/bbolt/reader.ts";
 import { planBolt, writeBolt } from "../../storage/bbolt/writer.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
@@ -33,10 +40,21 @@ async function roundTrip(content: Content, most?: number): Promise<{ file: Buffe
   const { pages, freePages, rows } = await checkBolt(boltFile(file));
   expect(pages * 4096).toBe(file.length);
   expect(freePages).toBe(0);
+  for (let id = 4; id < pages; id++) {
+    const branch = childrenOf(file, id);
+    if (branch !== undefined) expect(branch.length, `children of page ${id}`).toBeGreaterThan(1);
+  }
   expect(Object.fromEntries(rows)).toEqual(
     Object.fromEntries(BUCKETS.map((bucket) => [bucket, content[bucket]?.length ?? 0])),
   );
   return { file, pages };
+}
+
+/** Undefined if the page is no branch. */
+function childrenOf(file: Buffer, id: number): number[] | undefined {
+  const { id: found, flags, count } = readHeader(file, id * 4096);
+  if (found !== id || flags !== BRANCH_PAGE) return undefined;
+  return Array.from({ length: count }, (_, i) => readUint64(file, id * 4096 + HEADER_BYTES + i * ELEMENT_BYTES + 8));
 }
 
 /** Bytes that differ everywhere, so that shifted ones are noticed. */
@@ -116,12 +134,8 @@ describe("what is written is read", () => {
     const { file, pages } = await roundTrip({ key: rows });
     let deepest = 0;
     const depth = (id: number): number => {
-      const at = id * 4096;
-      if (file.readUInt16LE(at + 8) !== 1) return 0;
-      const children = Array.from({ length: file.readUInt16LE(at + 10) }, (_, i) =>
-        file.readUInt32LE(at + 16 + i * 16 + 8),
-      );
-      expect(children.length).toBeGreaterThan(1);
+      const children = childrenOf(file, id);
+      if (children === undefined) return 0;
       const depths = new Set(children.map(depth));
       expect(depths.size).toBe(1);
       return 1 + (depths.values().next().value as number);
