@@ -11,7 +11,9 @@ import { Peer } from "./peer.ts";
 import type { PeerListener } from "./peer-listener.ts";
 import { listenForPeers } from "./peer-listener.ts";
 import { Pipeline } from "./pipeline.ts";
+import { releaseFile } from "./snapshot-sender.ts";
 import type {
+  OutgoingSnapshot,
   PeerAddress,
   PeerCallbacks,
   PeerIdentity,
@@ -20,7 +22,7 @@ import type {
   PeerTraffic,
   PeerTransport,
 } from "./transport.ts";
-import { PeerCallError } from "./transport.ts";
+import { PeerCallError, SnapshotRefusedError } from "./transport.ts";
 import { UrlPicker } from "./url-picker.ts";
 
 export interface PeerTransportOptions {
@@ -86,6 +88,10 @@ class HttpPeerTransport implements PeerTransport {
         acceptStream: (from, type, response) => this.#peers.get(from)?.acceptStream(type, response),
         meet: (from, urls) => this.#meet(from, urls),
         receive: (message) => this.#receive(message),
+        receiveSnapshot: async (message, file) => {
+          if (this.#closed) throw new SnapshotRefusedError(503, "the member is stopping");
+          await this.#callbacks.onSnapshot(message, file);
+        },
         handle: this.#callbacks.handle,
       },
     });
@@ -99,7 +105,8 @@ class HttpPeerTransport implements PeerTransport {
     if (this.#closed) return;
     for (const message of withNewestAcks(messages)) {
       if (message.type === "MsgSnap") {
-        this.#refuseSnapshot(message.to);
+        this.#context.logger.error({ to: formatId(message.to) }, "a snapshot among messages: it is not sent");
+        this.#reportLost(message.to);
         continue;
       }
       const peer = this.#peers.get(message.to);
@@ -109,6 +116,13 @@ class HttpPeerTransport implements PeerTransport {
       const { logger } = this.#context;
       logger.debug({ type: message.type, to: formatId(message.to) }, "dropped a message to an unknown member");
     }
+  }
+
+  async sendSnapshot(to: NodeId, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<void> {
+    const peer = this.#peers.get(to);
+    if (peer !== undefined) return peer.sendSnapshot(snapshot, signal);
+    releaseFile(snapshot.file);
+    throw new PeerCallError(`member ${formatId(to)} is not known`, false);
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
@@ -188,13 +202,6 @@ class HttpPeerTransport implements PeerTransport {
       "the member has been permanently removed from the cluster",
     );
     this.#callbacks.onRemoved();
-  }
-
-  #refuseSnapshot(to: NodeId): void {
-    this.#context.logger.warn({ to: formatId(to) }, "sending snapshots is not implemented");
-    queueMicrotask(() => {
-      if (!this.#closed) this.#callbacks.onSnapshotStatus(to, false);
-    });
   }
 
   #meet(from: NodeId, urls: readonly string[]): void {

@@ -19,7 +19,7 @@ export interface PeerLimits {
   readonly pipelineInFlight: number;
   /** Longest message that we take, on any lane, as etcd has it. Memory is taken as bytes arrive, not as announced. */
   readonly messageBytes: number;
-  /** Request bodies that are being received, all connections together. */
+  /** Request bodies that are being received, all connections together; a snapshot's is not held, and not among them. */
   readonly receivingBytes: number;
   /** Body of a request to the server's own peer paths. */
   readonly handlerBodyBytes: number;
@@ -27,14 +27,23 @@ export interface PeerLimits {
   readonly responseBytes: number;
   /** From connecting to the end of the request's header: a slow header is an attack or a dead peer. */
   readonly headerTimeoutMs: number;
-  /** From connecting to the end of the request's body. */
+  /** From the request's header to the end of its body, or to the end of the message in front of a snapshot's file. */
   readonly bodyTimeoutMs: number;
+  /** A refusal waits this long for its reader before the connection is closed on what it still sends. */
+  readonly lingerMs: number;
   /** An idle keep-alive connection to us. */
   readonly idleTimeoutMs: number;
   /** Per listener. A member holds about a dozen to each other member. */
   readonly connections: number;
   /** Senders that we do not know as members yet and remember for answers. */
   readonly remotes: number;
+  /** The message in front of a snapshot's file, as etcd has it. */
+  readonly snapshotMessageBytes: number;
+  /**
+   * A snapshot of which no byte moves for this long is given up by either side. How long it takes in all is a matter of
+   * its size; so is what the receiver does before it answers, for which it is waited while it is otherwise heard of.
+   */
+  readonly snapshotIdleMs: number;
 }
 
 const MIB = 1024 * 1024;
@@ -56,7 +65,10 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   responseBytes: 64 * MIB,
   headerTimeoutMs: 10_000,
   bodyTimeoutMs: 300_000,
+  lingerMs: 500,
   idleTimeoutMs: 65_000,
   connections: 1_024,
   remotes: 32,
+  snapshotMessageBytes: 64 * MIB,
+  snapshotIdleMs: 30_000,
 };

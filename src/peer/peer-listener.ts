@@ -1,6 +1,7 @@
 import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import { DecodeError } from "../../proto/codec.ts";
+import { unreachable } from "../../raft/assert.ts";
 import type { Message, NodeId } from "../../raft/types.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
@@ -11,7 +12,8 @@ import type { PeerLimits } from "./limits.ts";
 import { decodeMessage, isForwarded } from "./message-codec.ts";
 import { QuietLog } from "./quiet-log.ts";
 import { BodyReceiver } from "./request-body.ts";
-import type { PeerHttpAnswer, PeerHttpHandler, PeerIdentity } from "./transport.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import type { PeerHttpAnswer, PeerHttpHandler, PeerIdentity, SnapshotMessage } from "./transport.ts";
 
 export interface ListenerHooks {
   isRemoved(id: NodeId): boolean;
@@ -22,6 +24,8 @@ export interface ListenerHooks {
   meet(from: NodeId, urls: readonly string[]): void;
   /** From the pipeline: addressed to us. */
   receive(message: Message): void;
+  /** Rejects when the snapshot is not taken. */
+  receiveSnapshot(message: SnapshotMessage, file: AsyncIterable<Buffer>): Promise<void>;
   handle: PeerHttpHandler;
 }
 
@@ -63,7 +67,8 @@ function listen({ limits, logger }: ListenerOptions, url: string, router: Router
   const { host, port } = target(url);
   const server = http.createServer({
     headersTimeout: limits.headerTimeoutMs,
-    requestTimeout: Math.max(limits.bodyTimeoutMs, limits.headerTimeoutMs),
+    // Bodies have limits of their own: that of a snapshot may take any time.
+    requestTimeout: 0,
     keepAliveTimeout: limits.idleTimeoutMs,
     connectionsCheckingInterval: Math.ceil(limits.headerTimeoutMs / 4),
     noDelay: true,
@@ -111,6 +116,7 @@ class Router {
   readonly #logger: Logger;
   readonly #quietLog: QuietLog;
   readonly #bodies: BodyReceiver;
+  readonly #snapshots: SnapshotReceiver;
 
   constructor(options: ListenerOptions) {
     this.#env = options.env;
@@ -119,7 +125,14 @@ class Router {
     this.#hooks = options.hooks;
     this.#logger = options.logger;
     this.#quietLog = new QuietLog(options.env, options.logger);
-    this.#bodies = new BodyReceiver(options.limits.receivingBytes);
+    const { env, limits, identity, hooks } = options;
+    this.#bodies = new BodyReceiver(env, limits.receivingBytes, limits.bodyTimeoutMs);
+    this.#snapshots = new SnapshotReceiver({
+      env,
+      limits,
+      memberId: identity.memberId,
+      take: (message, file) => hooks.receiveSnapshot(message, file),
+    });
   }
 
   route(request: http.IncomingMessage, response: http.ServerResponse): void {
@@ -128,7 +141,7 @@ class Router {
     response.setHeader("X-Etcd-Cluster-ID", formatId(this.#identity.clusterId));
     const path = (request.url ?? "").split("?", 1)[0] as string;
     if (path === "/raft") void this.#pipeline(request, response);
-    else if (path === "/raft/snapshot") this.#snapshot(request, response);
+    else if (path === "/raft/snapshot") void this.#snapshot(request, response);
     else if (path === "/raft/probing") this.#probing(request, response);
     else if (path.startsWith(STREAM_PREFIX)) this.#stream(request, response, path.slice(STREAM_PREFIX.length));
     else void this.#other(request, response, path);
@@ -136,7 +149,7 @@ class Router {
 
   #stream(request: http.IncomingMessage, response: http.ServerResponse, rest: string): void {
     if (request.method !== "GET") {
-      methodNotAllowed(request, response, "GET");
+      this.#methodNotAllowed(request, response, "GET");
       return;
     }
     response.setHeader("X-Server-Version", this.#identity.serverVersion);
@@ -194,7 +207,7 @@ class Router {
       this.#refuse(request, response, misfit.status, misfit.text);
       return;
     }
-    answer(request, response, { status: 204, body: "" });
+    this.#answer(request, response, { status: 204, body: "" });
     this.#hooks.receive(message);
   }
 
@@ -208,15 +221,34 @@ class Router {
     return undefined;
   }
 
-  #snapshot(request: http.IncomingMessage, response: http.ServerResponse): void {
-    if (this.#poster(request, response) === undefined) return;
-    this.#refuse(request, response, 501, "receiving snapshots is not implemented");
+  async #snapshot(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const from = this.#poster(request, response);
+    if (from === undefined) return;
+    const outcome = await this.#snapshots.receive(from, request);
+    switch (outcome.kind) {
+      case "taken":
+        this.#answer(request, response, { status: 204, body: "" });
+        return;
+      case "refused": {
+        const { status, text, detail } = outcome;
+        const fields = { from: formatId(from), status, text, ...(detail === undefined ? {} : { detail }) };
+        this.#quietLog.warn(fields, "refused a peer's snapshot");
+        this.#answer(request, response, { status, body: `${text}\n` });
+        return;
+      }
+      case "brokeOff":
+        this.#quietLog.warn({ from: formatId(from), error: outcome.reason }, "a peer's snapshot broke off");
+        request.destroy();
+        return;
+      default:
+        unreachable(outcome);
+    }
   }
 
   /** The checks that all POSTs of raft have in common; undefined: refused. */
   #poster(request: http.IncomingMessage, response: http.ServerResponse): NodeId | undefined {
     if (request.method !== "POST") {
-      methodNotAllowed(request, response, "POST");
+      this.#methodNotAllowed(request, response, "POST");
       return undefined;
     }
     const mismatch = senderMismatch(this.#identity, request.headers);
@@ -229,6 +261,11 @@ class Router {
       this.#refuse(request, response, 400, "invalid from");
       return undefined;
     }
+    const to = header(request.headers, "x-raft-to");
+    if (to !== undefined && to !== formatId(this.#identity.memberId)) {
+      this.#refuse(request, response, 412, "to field mismatch");
+      return undefined;
+    }
     if (this.#hooks.isRemoved(from)) {
       this.#refuse(request, response, 403, "cannot process message from removed member");
       return undefined;
@@ -239,7 +276,7 @@ class Router {
 
   #probing(request: http.IncomingMessage, response: http.ServerResponse): void {
     const now = new Date(this.#env.wallClock()).toISOString();
-    answer(request, response, { status: 200, body: `${JSON.stringify({ OK: true, Now: now })}\n` });
+    this.#answer(request, response, { status: 200, body: `${JSON.stringify({ OK: true, Now: now })}\n` });
   }
 
   async #other(request: http.IncomingMessage, response: http.ServerResponse, path: string): Promise<void> {
@@ -247,10 +284,10 @@ class Router {
     if (body === undefined) return;
     try {
       const answered = await this.#hooks.handle(request.method ?? "", path, body, request.headers);
-      answer(request, response, answered ?? { status: 404, body: "404 page not found\n" });
+      this.#answer(request, response, answered ?? { status: 404, body: "404 page not found\n" });
     } catch (error) {
       this.#logger.error({ path, error: describe(error) }, "failed to serve a peer request");
-      answer(request, response, { status: 500, body: "Internal Server Error\n" });
+      this.#answer(request, response, { status: 500, body: "Internal Server Error\n" });
     }
   }
 
@@ -263,6 +300,7 @@ class Router {
     const result = await this.#bodies.receive(request, maxBytes);
     if (result.kind === "body") return result.bytes;
     if (result.kind === "tooLarge") this.#refuse(request, response, 413, "Request Entity Too Large");
+    if (result.kind === "late") this.#refuse(request, response, 408, "Request Timeout");
     if (result.kind === "busy") this.#refuse(request, response, 503, "too many bytes are being received");
     return undefined;
   }
@@ -284,23 +322,33 @@ class Router {
       },
       `refused a peer's request: ${text}`,
     );
-    answer(request, response, { status, body: text === "" ? "" : `${text}\n` });
+    this.#answer(request, response, { status, body: text === "" ? "" : `${text}\n` });
   }
-}
 
-function methodNotAllowed(request: http.IncomingMessage, response: http.ServerResponse, allowed: string): void {
-  answer(request, response, { status: 405, headers: { Allow: allowed }, body: "Method Not Allowed\n" });
-}
-
-function answer(request: http.IncomingMessage, response: http.ServerResponse, what: PeerHttpAnswer): void {
-  if (response.destroyed || response.headersSent) return;
-  // What is left of a body that nobody wants is not waited for.
-  if (!request.complete) response.setHeader("Connection", "close");
-  const length = Buffer.byteLength(what.body);
-  if (length > 0) {
-    response.setHeader("Content-Type", what.contentType ?? TEXT);
-    response.setHeader("X-Content-Type-Options", "nosniff");
+  #methodNotAllowed(request: http.IncomingMessage, response: http.ServerResponse, allowed: string): void {
+    this.#answer(request, response, { status: 405, headers: { Allow: allowed }, body: "Method Not Allowed\n" });
   }
-  response.writeHead(what.status, what.headers);
-  response.end(what.body);
+
+  #answer(request: http.IncomingMessage, response: http.ServerResponse, what: PeerHttpAnswer): void {
+    if (response.destroyed || response.headersSent) return;
+    const length = Buffer.byteLength(what.body);
+    if (length > 0) {
+      response.setHeader("Content-Type", what.contentType ?? TEXT);
+      response.setHeader("X-Content-Type-Options", "nosniff");
+    }
+    if (request.complete) {
+      response.writeHead(what.status, what.headers);
+      response.end(what.body);
+      return;
+    }
+    // What is left of a body that nobody wants is not waited for. But a connection that is closed on bytes that nobody has
+    // read is reset, and takes the answer with it that the other side has not read: so there is some time for that.
+    response.setHeader("Connection", "close");
+    if (what.status !== 204) response.setHeader("Content-Length", length);
+    response.writeHead(what.status, what.headers);
+    response.flushHeaders();
+    if (length > 0) response.write(what.body);
+    const closing = this.#env.setTimer(() => response.end(), this.#limits.lingerMs);
+    response.on("close", () => closing.cancel());
+  }
 }

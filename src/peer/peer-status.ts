@@ -7,15 +7,23 @@ export class PeerStatus {
   readonly #logger: Logger;
   readonly #peerId: string;
   #activeSince: number | undefined;
+  /** When it became inactive last; before that, when it was first heard of. */
+  #inactiveAt: number;
 
   constructor(env: Env, logger: Logger, peerId: string) {
     this.#env = env;
     this.#logger = logger;
     this.#peerId = peerId;
+    this.#inactiveAt = env.now();
   }
 
   get activeSince(): number | undefined {
     return this.#activeSince;
+  }
+
+  /** undefined while it is active. */
+  get inactiveSince(): number | undefined {
+    return this.#activeSince === undefined ? this.#inactiveAt : undefined;
   }
 
   succeeded(): void {
@@ -30,6 +38,7 @@ export class PeerStatus {
       return;
     }
     this.#activeSince = undefined;
+    this.#inactiveAt = this.#env.now();
     this.#logger.warn(
       { "peer-id": this.#peerId, channel, error },
       "peer became inactive (message send to peer failed)",

@@ -14,9 +14,11 @@ import type { NameLookup } from "./name-lookup.ts";
 import { PeerStatus } from "./peer-status.ts";
 import { Pipeline } from "./pipeline.ts";
 import { QuietLog } from "./quiet-log.ts";
+import { releaseFile, SnapshotSender } from "./snapshot-sender.ts";
 import { StreamDialer } from "./stream-dialer.ts";
 import { StreamWriter } from "./stream-writer.ts";
-import type { PeerIdentity, PeerTraffic } from "./transport.ts";
+import type { OutgoingSnapshot, PeerIdentity, PeerTraffic } from "./transport.ts";
+import { PeerCallError } from "./transport.ts";
 import { UrlPicker } from "./url-picker.ts";
 
 /** What all peers of a transport share. */
@@ -34,9 +36,11 @@ export interface PeerContext {
   removed(): void;
 }
 
+const ABORTED = "the call was aborted";
+
 const STREAM_TYPES: readonly StreamType[] = ["message", "msgapp"];
 
-/** One remote member: two streams that we dial and read, two that it dials and we write, and the pipeline. */
+/** One remote member: two streams that we dial and read, two that it dials and we write, the pipeline, and a snapshot. */
 export class Peer {
   readonly #context: PeerContext;
   readonly #id: NodeId;
@@ -46,6 +50,7 @@ export class Peer {
   readonly #dialers: readonly StreamDialer[];
   readonly #writers = new Map<StreamType, StreamWriter>();
   readonly #pipeline: Pipeline;
+  #snapshot: SnapshotSender | undefined;
   #probeTimer: Timer;
   #roundTripMs: number | undefined;
   #sentBytes = 0;
@@ -105,6 +110,35 @@ export class Peer {
     return queued;
   }
 
+  /** Whether the peer lives is for the streams to tell: a snapshot can fail for many reasons of its own. */
+  async sendSnapshot(snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<void> {
+    const unwanted = this.#snapshot !== undefined ? "a snapshot is on its way" : signal.aborted ? ABORTED : undefined;
+    if (unwanted !== undefined) {
+      releaseFile(snapshot.file);
+      throw new PeerCallError(unwanted, false);
+    }
+    const sender = new SnapshotSender({ ...this.#context, urls: this.#urls, status: this.#status }, snapshot);
+    const aborted = (): void => sender.cancel(ABORTED);
+    signal.addEventListener("abort", aborted);
+    this.#snapshot = sender;
+    try {
+      const { status, text, sentBytes } = await sender.send();
+      this.#sentBytes += sentBytes;
+      if (status !== 204) {
+        // As on the other lanes; etcd answers 403 also to what is meant for another id than its own.
+        if (status === 410 || (status === 403 && !text.includes("mismatch"))) this.#context.removed();
+        throw new PeerCallError(`refused with ${status}${text === "" ? "" : `: ${text}`}`, true);
+      }
+      if (!this.#closed) this.#status.succeeded();
+    } catch (error) {
+      this.#sentFailures++;
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", aborted);
+      this.#snapshot = undefined;
+    }
+  }
+
   /** The peer dialled us; what it dialled before is dead or will be. */
   acceptStream(type: StreamType, response: ServerResponse): void {
     const { env, limits, logger } = this.#context;
@@ -145,6 +179,7 @@ export class Peer {
     this.#probeTimer.cancel();
     for (const dialer of this.#dialers) dialer.close();
     for (const writer of this.#writers.values()) writer.finish();
+    this.#snapshot?.cancel("the member is no peer any more");
   }
 
   close(): void {
@@ -154,6 +189,7 @@ export class Peer {
     for (const writer of this.#writers.values()) writer.close();
     this.#writers.clear();
     this.#pipeline.close();
+    this.#snapshot?.cancel("the peer transport is closed");
   }
 
   #sendFailed(channel: string, reason: string): void {

@@ -1,19 +1,25 @@
 import type { IncomingMessage } from "node:http";
+import type { Env } from "../env.ts";
 
 export type BodyResult =
   | { readonly kind: "body"; readonly bytes: Buffer }
   | { readonly kind: "tooLarge" }
+  | { readonly kind: "late" }
   /** Too many bytes of other bodies are being received. */
   | { readonly kind: "busy" }
   /** The sender is gone; there is nobody to answer. */
   | { readonly kind: "brokeOff" };
 
-/** Receives request bodies within a bound for each and one for all of them together. */
+/** Receives request bodies within bounds of size and time for each, and one of size for all of them together. */
 export class BodyReceiver {
+  readonly #env: Env;
   readonly #maxReceivingBytes: number;
+  readonly #timeoutMs: number;
   #receivingBytes = 0;
 
-  constructor(maxReceivingBytes: number) {
+  constructor(env: Env, maxReceivingBytes: number, timeoutMs: number) {
+    this.#env = env;
+    this.#timeoutMs = timeoutMs;
     this.#maxReceivingBytes = maxReceivingBytes;
   }
 
@@ -23,7 +29,12 @@ export class BodyReceiver {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let size = 0;
+      const timer = this.#env.setTimer(() => {
+        request.pause();
+        settle({ kind: "late" });
+      }, this.#timeoutMs);
       const settle = (result: BodyResult): void => {
+        timer.cancel();
         this.#receivingBytes -= size;
         size = 0;
         request.off("data", take);

@@ -55,6 +55,17 @@ export type PeerHttpHandler = (
   headers: HttpHeaders,
 ) => Promise<PeerHttpAnswer | undefined>;
 
+export type SnapshotMessage = Message & { readonly type: "MsgSnap" };
+
+export interface OutgoingSnapshot {
+  readonly message: SnapshotMessage;
+  /**
+   * The database as it is on disk. Pulled as the receiver takes it, whatever the size of its pieces, which must not change
+   * after they were given; `return` is called (and not waited for) in every way out.
+   */
+  readonly file: AsyncIterable<Uint8Array>;
+}
+
 /** Never called from inside a method of the transport, nor after close() was called. */
 export interface PeerCallbacks {
   /** Addressed to this member, well-formed, from a member that speaks for itself. Bytes are views of an own buffer. */
@@ -63,7 +74,14 @@ export interface PeerCallbacks {
   onUnreachable(id: NodeId): void;
   /** Its connections are closed and nobody listens at its addresses: the process has ended. May be said repeatedly. */
   onGone(id: NodeId): void;
-  onSnapshotStatus(id: NodeId, ok: boolean): void;
+  /**
+   * A snapshot for this member, checked as messages are. `file` can be read once; reading throws when the rest does not
+   * come, so what ends is whole. A piece is valid for as long as it is held, and holds a socket's buffer for as long.
+   *
+   * One at a time: the next is not begun before the promise settles. Resolved: the snapshot is taken, and the sender is
+   * told so. Rejected with SnapshotRefusedError: the sender hears status and text; with anything else: 500.
+   */
+  onSnapshot(message: SnapshotMessage, file: AsyncIterable<Buffer>): Promise<void>;
   /** A peer answered that this member was removed from the cluster. */
   onRemoved(): void;
   /** Was this member removed from the cluster for good? Asked for every sender. */
@@ -80,8 +98,17 @@ export interface PeerTraffic {
 }
 
 export interface PeerTransport {
-  /** Never blocks, never throws; a bounded queue per peer and lane, drops (and reports unreachable) when full. */
+  /**
+   * Never blocks, never throws; a bounded queue per peer and lane, drops (and reports unreachable) when full. Snapshots do
+   * not go here.
+   */
   send(messages: readonly Message[]): void;
+  /**
+   * Resolves when the receiver has taken the snapshot. Rejects with PeerCallError otherwise: it could not be reached,
+   * refused (with its words), fell silent, is no peer any more, `file` failed, or the signal was aborted. One at a time to
+   * a peer; another is rejected. Another URL is tried only as long as nothing was read from `file`.
+   */
+  sendSnapshot(to: NodeId, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<void>;
   /** The whole list of other members (own id is skipped): adds, updates, removes. */
   setPeers(peers: readonly PeerAddress[]): void;
   /** env.now() of the first success after a failure; undefined while unreachable or unknown. */
@@ -107,5 +134,17 @@ export class PeerCallError extends Error {
   constructor(message: string, connected: boolean, cause?: unknown) {
     super(message, { cause });
     this.connected = connected;
+  }
+}
+
+/** How a server declines a snapshot that it is offered. */
+export class SnapshotRefusedError extends Error {
+  override readonly name = "SnapshotRefusedError";
+  /** An HTTP status of 400 or more: not 403 or 410, which tell a sender that it was removed. */
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
   }
 }

@@ -10,6 +10,7 @@ import { type Config, limits, requestTimeoutMs } from "../config.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { PeerCallbacks, PeerHttpHandler, PeerIdentity, PeerTransport } from "../peer/transport.ts";
+import { SnapshotRefusedError } from "../peer/transport.ts";
 import type { Applied, Command } from "../state/machine.ts";
 import { ETCD_API_VERSION } from "../version.ts";
 import { createWatchHub } from "../watch/watch-hub.ts";
@@ -184,7 +185,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     },
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
-    onSnapshotStatus: (id, ok) => inbox({ kind: "snapshotReport", to: id, ok }),
+    onSnapshot: () => Promise.reject(new SnapshotRefusedError(503, "this member takes no snapshots yet")),
     onRemoved: () => departure.leave("refused"),
     isRemoved: (id) => machine.cluster.isRemoved(id),
     handle: (method, path, body, headers) => routes(method, path, body, headers),

@@ -1,10 +1,12 @@
 /** Against a real etcd (ETCD_BIN, or `etcd` on the PATH): its answers are ours, and a learner of ours follows it. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Entry, Message } from "../../raft/types.ts";
+import type { SnapshotMessage } from "../../src/peer/transport.ts";
+import { SnapshotRefusedError } from "../../src/peer/transport.ts";
 import type { Member } from "./harness.ts";
 import { call, closeMembers, freePort, openMember, sleep, until } from "./harness.ts";
 import { strangersRefusals } from "./refusals.ts";
@@ -25,6 +27,11 @@ function isExecutable(path: string): boolean {
 
 const binary = findEtcd();
 if (binary === undefined) console.warn("SKIPPED: no etcd found; set ETCD_BIN to test the peer protocol against it");
+
+function catchUpFlag(path: string): string {
+  const version = execFileSync(path, ["--version"], { encoding: "utf8" });
+  return `${version.startsWith("etcd Version: 3.5.") ? "experimental-" : ""}snapshot-catchup-entries`;
+}
 
 /** Just enough of a follower to be sent the log. */
 function follow(member: () => Member, log: Entry[]): (message: Message) => void {
@@ -74,6 +81,9 @@ describe.skipIf(binary === undefined)("a real etcd", () => {
       "advertise-client-urls": clientUrl,
       "initial-cluster": `real=${peerUrl}`,
       "log-level": "error",
+      // Few enough that a test gets there, and more than the ones before it need.
+      "snapshot-count": "200",
+      [catchUpFlag(binary as string)]: "10",
     };
     const words = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     etcd = spawn(binary as string, words, { stdio: "ignore" });
@@ -160,5 +170,72 @@ describe.skipIf(binary === undefined)("a real etcd", () => {
 
     await gateway("cluster/member/remove", { ID: added.member.ID });
     await until(() => self().removals.length > 0, "the news of its removal");
+  });
+
+  it("sends a snapshot to a learner of ours that is behind its log", async () => {
+    for (let i = 0; i < 220; i++) {
+      await gateway("kv/put", { key: Buffer.from(`more-${i}`).toString("base64"), value: "eA==" });
+    }
+    const port = await freePort();
+    const added = (await gateway("cluster/member/add", {
+      peerURLs: [`http://127.0.0.1:${port}`],
+      isLearner: true,
+    })) as {
+      member: { ID: string };
+    };
+    const id = BigInt(added.member.ID);
+    const snapshots: { readonly message: SnapshotMessage; readonly file: Buffer }[] = [];
+    let member: Member | undefined;
+    const self = (): Member => member as Member;
+    let offered = 0;
+    const followed = follow(self, []);
+    const appends: Message[] = [];
+    member = await openMember(id, {
+      port,
+      identity: { clusterId: cluster, serverVersion: version },
+      onMessage: (message) => {
+        if (snapshots.length === 0 || message.type === "MsgHeartbeat") followed(message);
+        else if (message.type === "MsgApp") appends.push(message);
+      },
+      onSnapshot: async (message, file) => {
+        if (++offered === 1) throw new SnapshotRefusedError(503, "try again");
+        const pieces: Buffer[] = [];
+        for await (const piece of file) pieces.push(piece);
+        snapshots.push({ message, file: Buffer.concat(pieces) });
+      },
+    });
+    member.transport.setPeers([{ id: leader, urls: [`http://127.0.0.1:${peerPort}`] }]);
+    await until(() => snapshots.length === 1, "the snapshot");
+
+    const [{ message, file } = { message: undefined, file: Buffer.alloc(0) }] = snapshots;
+    const { index, term, confState } = (message as SnapshotMessage).snapshot.metadata;
+    expect([message?.from, message?.to]).toEqual([leader, id]);
+    expect(index).toBeGreaterThan(200);
+    expect(term).toBeGreaterThan(0);
+    expect(confState).toEqual({ voters: [leader], learners: [id] });
+    const store = JSON.parse(Buffer.from((message as SnapshotMessage).snapshot.data).toString()) as object;
+    expect(store).toMatchObject({ Root: { Path: "/" } });
+    // A bbolt database: the magic number of its first meta page, and whole pages.
+    expect(file.readUInt32LE(16)).toBe(0xed0cdaed);
+    expect([file.length > 0, file.length % 4096]).toEqual([true, 0]);
+    expect(file.includes("more-219")).toBe(true);
+
+    const reply = { from: id, to: leader, term: (message as SnapshotMessage).term };
+    const ack: Message = { ...reply, type: "MsgAppResp", index, reject: false, rejectHint: 0, logTerm: 0 };
+    self().transport.send([ack]);
+    await gateway("kv/put", { key: "eA==", value: "eA==" });
+    await until(() => appends.length > 0, "the log goes on behind it");
+    expect(appends[0]).toMatchObject({ index });
+
+    // It takes ours as well; a leader has no use for it, and says that it has it.
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < file.length; at += 10_000) yield file.subarray(at, at + 10_000);
+    }
+    const back = { ...(message as SnapshotMessage), from: id, to: leader };
+    await self().transport.sendSnapshot(leader, { message: back, file: pieces() }, new AbortController().signal);
+    await gateway("cluster/member/remove", { ID: added.member.ID });
+    await expect(
+      self().transport.sendSnapshot(leader, { message: back, file: pieces() }, new AbortController().signal),
+    ).rejects.toThrow("cannot process message from removed member");
   });
 });

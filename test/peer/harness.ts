@@ -5,7 +5,8 @@ import type { Logger } from "../../src/log.ts";
 import { createNodeEnv } from "../../src/node-env.ts";
 import { openPeerTransport } from "../../src/peer/http-transport.ts";
 import type { PeerLimits } from "../../src/peer/limits.ts";
-import type { PeerHttpHandler, PeerIdentity, PeerTransport } from "../../src/peer/transport.ts";
+import type { PeerCallbacks, PeerHttpHandler, PeerIdentity, PeerTransport } from "../../src/peer/transport.ts";
+import { SnapshotRefusedError } from "../../src/peer/transport.ts";
 
 export const CLUSTER = 0xcdf818194e3a8c32n;
 export const VERSION = "3.6.14";
@@ -53,7 +54,6 @@ export interface Member {
   readonly received: Message[];
   readonly unreachable: NodeId[];
   readonly gone: NodeId[];
-  readonly snapshots: { readonly id: NodeId; readonly ok: boolean }[];
   readonly removedIds: Set<NodeId>;
   readonly removals: number[];
   readonly lines: LogLine[];
@@ -67,6 +67,7 @@ export interface MemberOptions {
   readonly identity?: Partial<PeerIdentity>;
   readonly handle?: PeerHttpHandler;
   readonly onMessage?: (message: Message) => void;
+  readonly onSnapshot?: PeerCallbacks["onSnapshot"];
 }
 
 const open: Member[] = [];
@@ -77,7 +78,6 @@ export async function openMember(id: NodeId, options: MemberOptions = {}): Promi
   const received: Message[] = [];
   const unreachable: NodeId[] = [];
   const gone: NodeId[] = [];
-  const snapshots: { id: NodeId; ok: boolean }[] = [];
   const removedIds = new Set<NodeId>();
   const removals: number[] = [];
   const port = options.port ?? (await freePort());
@@ -92,7 +92,7 @@ export async function openMember(id: NodeId, options: MemberOptions = {}): Promi
       onMessage: options.onMessage ?? ((message) => void received.push(message)),
       onUnreachable: (peer) => void unreachable.push(peer),
       onGone: (peer) => void gone.push(peer),
-      onSnapshotStatus: (peer, ok) => void snapshots.push({ id: peer, ok }),
+      onSnapshot: options.onSnapshot ?? (async () => Promise.reject(new SnapshotRefusedError(503, "not in this test"))),
       onRemoved: () => void removals.push(env.now()),
       isRemoved: (peer) => removedIds.has(peer),
       handle: options.handle ?? (async () => undefined),
@@ -106,7 +106,6 @@ export async function openMember(id: NodeId, options: MemberOptions = {}): Promi
     received,
     unreachable,
     gone,
-    snapshots,
     removedIds,
     removals,
     lines,

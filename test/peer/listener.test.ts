@@ -128,13 +128,6 @@ describe("a member's peer listener", () => {
     expect(member.received).toEqual([]);
   });
 
-  it("says plainly that it takes no snapshots", async () => {
-    await listen();
-    const answer = await call(member.port, "POST", "/raft/snapshot", good, Buffer.alloc(100));
-    expect([answer.status, answer.text]).toEqual([501, "receiving snapshots is not implemented\n"]);
-    expect(answer.headers["connection"]).toBe("close");
-  });
-
   it("answers probes with its clock", async () => {
     await listen();
     const answer = await call(member.port, "GET", "/raft/probing");

@@ -193,13 +193,17 @@ describe("what cannot be sent", () => {
     expect(a.unreachable).toEqual([]);
   });
 
-  it("includes snapshots, for now, with a report of failure", async () => {
-    const [a] = await pair();
+  it("includes a snapshot among messages: it has a way of its own", async () => {
+    const [a, b] = await pair();
     const metadata = { index: 1, term: 1, confState: { voters: [1n], learners: [] } };
-    a.transport.send([{ type: "MsgSnap", from: 1n, to: 2n, term: 1, snapshot: { metadata, data: Buffer.alloc(0) } }]);
-    expect(a.snapshots).toEqual([]);
-    await until(() => a.snapshots.length === 1, "the report");
-    expect(a.snapshots).toEqual([{ id: 2n, ok: false }]);
+    a.transport.send([
+      { type: "MsgSnap", from: 1n, to: 2n, term: 1, snapshot: { metadata, data: Buffer.alloc(0) } },
+      heartbeat(1n, 2n, 1),
+    ]);
+    expect(a.unreachable).toEqual([]);
+    await until(() => a.unreachable.length === 1 && b.received.length === 1, "the report, and the other message");
+    expect(a.unreachable).toEqual([2n]);
+    expect(b.received).toEqual([heartbeat(1n, 2n, 1)]);
   });
 });
 

@@ -41,6 +41,7 @@ beforeEach(async () => {
   const { config } = parsed;
   const transport: PeerTransport = {
     send: () => undefined,
+    sendSnapshot: () => Promise.reject(new Error("there is nobody else")),
     setPeers: () => undefined,
     activeSince: () => undefined,
     roundTripMs: () => undefined,

@@ -198,6 +198,7 @@ export class Network {
       send: (messages) => {
         for (const message of messages) this.#send(station, message);
       },
+      sendSnapshot: () => Promise.reject(new PeerCallError("the simulated network carries no snapshots yet", false)),
       setPeers: (peers) => {
         if (station.isClosed) return;
         station.peers = new Map(
@@ -260,12 +261,7 @@ export class Network {
   #send(station: Station, message: Message): void {
     const { world, counts, random } = this.#deps;
     if (station.isClosed || station.owner.dead) return;
-    if (message.type === "MsgSnap") {
-      world.schedule(station.owner, 0, "no snapshots", () => {
-        if (!station.isClosed) station.callbacks.onSnapshotStatus(message.to, false);
-      });
-      return;
-    }
+    if (message.type === "MsgSnap") throw new Error("a snapshot among messages");
     const to = this.#hostOf(station, message.to);
     if (to === undefined) return;
     this.#deps.onSend(station.host, message);
