@@ -126,6 +126,11 @@ export function commitIndex(raft: Raft): number {
   return raft.log.commit;
 }
 
+/** The last index before what is in memory. */
+export function windowStart(raft: Raft): number {
+  return raft.log.before.index;
+}
+
 /** What the log holds above the state machine: it may come to be applied, or be replaced. */
 export function unapplied(raft: Raft): readonly Entry[] {
   const { log } = raft;

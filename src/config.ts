@@ -29,6 +29,9 @@ export interface Config {
   readonly maxRequestBytes: number;
   readonly maxConcurrentStreams: number;
   readonly windowEntries: number;
+  /** Files of the log that are kept for followers that were away; 0: all. */
+  readonly keepSegments: number;
+  readonly walSegmentBytes: number;
   readonly compactionBatchKeys: number;
   readonly compactionPauseMs: number;
   readonly progressNotifyMs: number;
@@ -41,8 +44,6 @@ export interface Config {
 
 /** Limits that no flag moves, each with its reason. */
 export const limits = {
-  /** etcd's segment size: few enough files, cheap to zero ahead. */
-  walSegmentBytes: 64_000_000,
   /** One MsgApp: etcd's figure; one message should not hold a peer's stream for long. */
   raftMessageBytes: 1 << 20,
   /** MsgApps under way to one follower. Four keep a pipeline full on a LAN; more only hides a slow follower. */
@@ -71,6 +72,10 @@ export const limits = {
   /** Staged and not flushed: beyond the first a flush starts at once, beyond the second apply waits for it. */
   flushAtBytes: 8 << 20,
   stagedBytes: 128 << 20,
+  /** Each reads the whole state; the next has to wait for a follower's next sign of life. */
+  outgoingSnapshots: 2,
+  /** What the log has behind a snapshot that was taken is kept this long, for its receiver to start from it and say so. */
+  snapshotHoldMs: 60_000,
   /** HashKV calls that wait for their turn: one is worked on at a time. */
   pendingHashes: 64,
   /** L-8 */
@@ -314,6 +319,8 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
     maxRequestBytes: int("max-request-bytes", 1, 256 << 20),
     maxConcurrentStreams: int("max-concurrent-streams", 1, 4_294_967_295),
     windowEntries: int("snapshot-catchup-entries", 1, 10_000_000),
+    keepSegments: int("max-wals", 0, 1_000_000),
+    walSegmentBytes: int("wal-segment-bytes", 4_096, 1 << 30),
     compactionBatchKeys: int("compaction-batch-limit", 1, 1_000_000),
     compactionPauseMs: ms("compaction-sleep-interval"),
     progressNotifyMs: Math.max(100, ms("watch-progress-notify-interval")),

@@ -34,6 +34,8 @@ export const flags: readonly Flag[] = [
   flag("max-request-bytes", "int", "1572864", "bytes of one request at most"),
   flag("max-concurrent-streams", "int", "4294967295", "concurrent gRPC streams per connection at most"),
   flag("snapshot-catchup-entries", "int", "5000", "applied log entries kept in memory for slow followers"),
+  flag("max-wals", "int", "5", "files of the log that are kept for members that were away (0: all)"),
+  flag("wal-segment-bytes", "int", "64000000", "size of one file of the log (a flag of Quorate's own)"),
   flag("compaction-batch-limit", "int", "1000", "keys cleaned in one slice of a compaction"),
   flag("compaction-sleep-interval", "durationMs", "10ms", "pause between two slices of a compaction"),
   flag("watch-progress-notify-interval", "durationMs", "10m", "how often idle watchers with progress_notify hear"),
@@ -51,7 +53,7 @@ export const ignoredFlags: ReadonlySet<string> = new Set(
     "enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name " +
     "distributed-tracing-instance-id distributed-tracing-sampling-rate cluster-active-size cluster-remove-delay " +
     "cluster-sync-interval force max-result-buffer max-retry-attempts peer-heartbeat-interval peer-election-timeout " +
-    "retry-interval snapshot backend-batch-limit max-wals max-snapshots enable-pprof metrics enable-grpc-gateway " +
+    "retry-interval snapshot backend-batch-limit snapshot-count max-snapshots enable-pprof metrics enable-grpc-gateway " +
     "raft-read-timeout raft-write-timeout downgrade-check-time bootstrap-defrag-threshold-megabytes"
   ).split(" "),
 );
@@ -59,7 +61,7 @@ export const ignoredFlags: ReadonlySet<string> = new Set(
 /** Known to etcd and promised for a later release: setting one is refused, since ignoring it would break a promise. */
 export const laterFlags: ReadonlySet<string> = new Set(
   (
-    "listen-client-http-urls quota-backend-bytes snapshot-count auto-compaction-mode " +
+    "listen-client-http-urls quota-backend-bytes auto-compaction-mode " +
     "auto-compaction-retention cert-file key-file client-cert-auth trusted-ca-file peer-cert-file peer-key-file " +
     "peer-client-cert-auth peer-trusted-ca-file auth-token bcrypt-cost auth-token-ttl listen-metrics-urls " +
     "force-new-cluster client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +

@@ -29,8 +29,9 @@ import { maintenanceService } from "./services/maintenance.ts";
 import { watchService } from "./services/watch.ts";
 import { ETCD_API_VERSION, QUORATE_VERSION } from "./version.ts";
 
-/** Running calls get this long when the member stops. */
+/** Running calls get this long when the member stops, and when it starts anew from a snapshot. */
 const STOP_GRACE_MS = 5_000;
+const REPLACE_GRACE_MS = 500;
 /** A disk that hangs must not keep a stopping member for ever; everything acknowledged is synced already. */
 const STOP_LIMIT_MS = 20_000;
 const LOG_FLUSH_MS = 2_000;
@@ -72,9 +73,11 @@ function endProcess(ending: Ending): void {
   process.kill(process.pid, ending);
 }
 
-/** Starts the member and returns; `exit` ends the process later. */
+/**
+ * Starts the member and returns; `exit` ends the process later. A member that took a snapshot from its leader is stopped
+ * and started again within the process: so there is one way to come by a state, the one that every start takes.
+ */
 async function run(config: Config, log: Logger, exit: (ending: Ending) => Promise<void>): Promise<void> {
-  const env = createNodeEnv();
   for (const warning of config.warnings) log.warn({}, warning);
   log.info(
     {
@@ -98,7 +101,66 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   process.on("uncaughtException", onFatal);
   process.on("unhandledRejection", onFatal);
 
-  const openBackend = (path: string): Promise<Backend> => openLevelBackend(path, { onFailure: onFatal });
+  /** The member as it runs now; undefined between two of its lives. */
+  let life: Life | undefined;
+  let isStopping = false;
+  const stopGracefully = (ending: Ending): void => {
+    if (isStopping) return;
+    isStopping = true;
+    // Between two lives there is nothing to stop, and everything is on the disk.
+    (async () => {
+      await life?.member.handOver();
+      await life?.end(STOP_GRACE_MS);
+      if (ending === 0) log.warn({ "data-dir": config.dataDir }, "data-dir used by this member must be removed");
+      log.info({ name: config.name }, "closed etcd server");
+      ended = true;
+      await exit(ending);
+    })().catch(onFatal);
+  };
+  const startAnew = (): void => {
+    const replaced = life;
+    if (isStopping || replaced === undefined) return;
+    log.info({}, "restarting from a database snapshot");
+    life = undefined;
+    (async () => {
+      await replaced.end(REPLACE_GRACE_MS);
+      if (!isStopping) await live();
+    })().catch(onFatal);
+  };
+  const live = async (): Promise<void> => {
+    life = await startLife(config, log, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
+    await life.serve();
+  };
+
+  const stop = (signal: NodeJS.Signals): void => {
+    if (!isStopping) log.info({ signal }, "received signal; shutting down");
+    stopGracefully(signal);
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  // Only when a launcher started this member with a channel: it has gone without a word, so nobody would ever stop us.
+  process.once("disconnect", () => stop("SIGTERM"));
+  await live();
+}
+
+/** From reading its disk to the end of its work: a process has one such life, and another after each snapshot. */
+interface Life {
+  readonly member: Member;
+  /** Resolves when it serves clients, or when it ended before it could. */
+  serve(): Promise<void>;
+  /** Everything is on the disk and nothing runs any more. Calls that run get `graceMs`. Rejects when the disk hangs. */
+  end(graceMs: number): Promise<void>;
+}
+
+interface LifeEvents {
+  readonly onFatal: (reason: unknown) => void;
+  readonly onRemoved: () => void;
+  readonly onReplaced: () => void;
+}
+
+async function startLife(config: Config, log: Logger, events: LifeEvents): Promise<Life> {
+  const env = createNodeEnv();
+  const openBackend = (path: string): Promise<Backend> => openLevelBackend(path, { onFailure: events.onFatal });
   const askPeer = (url: string, path: string, timeoutMs: number): Promise<PeerResponse> =>
     peerClient.call(url, { method: "GET", path, timeoutMs });
   const peerClient = new PeerHttpClient(env, DEFAULT_PEER_LIMITS.responseBytes, new NameLookup(env));
@@ -107,10 +169,11 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
   const member: Member = await startMember(config, booted, {
     env,
     log,
+    disk: nodeDisk,
+    openBackend: (path) => openLevelBackend(path),
     createTransport: (identity, callbacks) =>
       openPeerTransport({ env, logger: log, identity, listenUrls: config.listenPeerUrls, callbacks }),
-    onFatal,
-    onRemoved: () => stopGracefully(0),
+    ...events,
   });
   log.info(
     {
@@ -123,47 +186,35 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
 
   const stopping = new AbortController();
   let listener: ClientListener | undefined;
-  let isStopping = false;
-  const stopGracefully = (ending: Ending): void => {
-    if (isStopping) return;
-    isStopping = true;
-    (async () => {
-      await member.handOver();
+  return {
+    member,
+    async serve() {
+      try {
+        await member.ready;
+      } catch (error) {
+        // An end before readiness is told by whoever caused it.
+        if (stopping.signal.aborted) return;
+        throw error;
+      }
+      if (stopping.signal.aborted) return;
+      const opened = await serveClients(config, member, log, stopping.signal);
+      if (stopping.signal.aborted) return await opened.close(0);
+      listener = opened;
+      log.info({}, "ready to serve client requests");
+      for (const { host, port } of listener.addresses) {
+        log.info(
+          { traffic: "grpc+http", address: `${host}:${port}` },
+          "serving client traffic insecurely; this is strongly discouraged!",
+        );
+      }
+    },
+    async end(graceMs) {
       stopping.abort();
-      await listener?.close(STOP_GRACE_MS);
+      await listener?.close(graceMs);
       const inTime = await Promise.race([member.stop().then(() => true), delay(STOP_LIMIT_MS, false, { ref: false })]);
       if (!inTime) throw new Error(`the disk did not finish its work within ${STOP_LIMIT_MS} ms of the stop`);
-      if (ending === 0) log.warn({ "data-dir": config.dataDir }, "data-dir used by this member must be removed");
-      log.info({ name: config.name }, "closed etcd server");
-      ended = true;
-      await exit(ending);
-    })().catch(onFatal);
+    },
   };
-  const stop = (signal: NodeJS.Signals): void => {
-    if (!isStopping) log.info({ signal }, "received signal; shutting down");
-    stopGracefully(signal);
-  };
-  process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGINT", () => stop("SIGINT"));
-  // Only when a launcher started this member with a channel: it has gone without a word, so nobody would ever stop us.
-  process.once("disconnect", () => stop("SIGTERM"));
-
-  try {
-    await member.ready;
-  } catch (error) {
-    // A stop before readiness has its own end.
-    if (isStopping) return;
-    throw error;
-  }
-  if (isStopping) return;
-  listener = await serveClients(config, member, log, stopping.signal);
-  log.info({}, "ready to serve client requests");
-  for (const { host, port } of listener.addresses) {
-    log.info(
-      { traffic: "grpc+http", address: `${host}:${port}` },
-      "serving client traffic insecurely; this is strongly discouraged!",
-    );
-  }
 }
 
 async function serveClients(

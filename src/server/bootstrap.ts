@@ -7,15 +7,16 @@ import { restoreMvcc } from "../../storage/mvcc-walk.ts";
 import { BUCKETS, successor } from "../../storage/schema.ts";
 import { type MemberRecord, memberJson, StoredJsonError } from "../../storage/stored-json.ts";
 import type { Wal, WalOptions } from "../../storage/wal.ts";
-import { createWal, openWal } from "../../storage/wal-log.ts";
+import { createWal, openWal, readWalStart } from "../../storage/wal-log.ts";
 import { segmentsAmong } from "../../storage/wal-segment.ts";
-import { type Config, ConfigError, checkInitialCluster, limits } from "../config.ts";
+import { type Config, ConfigError, checkInitialCluster } from "../config.ts";
 import type { Logger } from "../log.ts";
 import { PeerCallError } from "../peer/transport.ts";
 import type { StateMachine } from "../state/machine.ts";
 import { openStateMachine } from "../state/restore.ts";
 import { clusterIdOf, memberIdOf } from "./ids.ts";
 import { type JoinDeps, joinCluster, membersIn, refuseSecondLife } from "./join.ts";
+import { settleState, stateFiles } from "./state-files.ts";
 
 /** About two seconds of reading each. */
 const PROGRESS_LOG_BYTES = 256 << 20;
@@ -53,9 +54,10 @@ export interface Booted {
  */
 export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted> {
   const { disk } = deps;
-  const memberDir = `${config.dataDir}/member`;
+  const memberDir = memberDirOf(config);
+  const { state } = stateFiles(memberDir);
   // A first start that must not be, by its configuration or by what the others say, leaves nothing behind.
-  const isFirst = !(await hasLog(disk, config)) && (await disk.list(`${memberDir}/state`)).length === 0;
+  const isFirst = !(await hasLog(disk, config)) && (await disk.list(state)).length === 0;
   const planned = isFirst ? await firstStart(config, deps) : undefined;
 
   const locks: { release(): Promise<void> }[] = [];
@@ -69,7 +71,10 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     // Another member may have been given the same --wal-dir: two that append to one log would destroy it.
     const isLogThere = await hasLog(disk, config);
     if (isLogThere) locks.push(await disk.lock(`${config.walDir}/lock`));
-    backend = await deps.openBackend(`${memberDir}/state`);
+    const walOptions = walOptionsOf(config, deps);
+    const installed = await settleState(disk, memberDir, () => readWalStart(disk, config.walDir, walOptions));
+    if (installed !== undefined) deps.log.info({ "snapshot-index": installed.index }, "applied snapshot");
+    backend = await deps.openBackend(state);
     const machine = await restoreMachine(backend, config, deps.log);
     if (!isLogThere) {
       refuseLostLog(config, machine);
@@ -84,6 +89,21 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     }
     throw error;
   }
+}
+
+/** Where everything of this member lies but its log. */
+export function memberDirOf(config: Config): string {
+  return `${config.dataDir}/member`;
+}
+
+function walOptionsOf(config: Config, deps: BootDeps): WalOptions {
+  return {
+    segmentBytes: config.walSegmentBytes,
+    onProgress: everyTime(PROGRESS_LOG_BYTES, (read, total) =>
+      deps.log.info({ "read-bytes": read, "of-bytes": total }, "reading the log"),
+    ),
+    ...(deps.onWalSync === undefined ? {} : { onSync: deps.onWalSync }),
+  };
 }
 
 async function hasLog(disk: Disk, config: Config): Promise<boolean> {
@@ -105,13 +125,7 @@ async function openOrCreateLog(
   machine: StateMachine,
   planned: Start | undefined,
 ): Promise<Omit<Booted, "unlock">> {
-  const walOptions: WalOptions = {
-    segmentBytes: limits.walSegmentBytes,
-    onProgress: everyTime(PROGRESS_LOG_BYTES, (read, total) =>
-      deps.log.info({ "read-bytes": read, "of-bytes": total }, "reading the log"),
-    ),
-    ...(deps.onWalSync === undefined ? {} : { onSync: deps.onWalSync }),
-  };
+  const walOptions = walOptionsOf(config, deps);
   const applied = { index: machine.appliedIndex, term: machine.appliedTerm };
   const replay = await openWal(deps.disk, config.walDir, applied, walOptions);
   if (replay === undefined) {
@@ -143,7 +157,8 @@ async function openOrCreateLog(
     applied: machine.appliedIndex,
     before: replay.before,
     entries: replay.entries,
-    storedFrom: replay.wal.firstIndex,
+    // Just behind a cut the term before the first entry may be unknown to the log.
+    storedFrom: Math.min(replay.wal.firstIndex, replay.before.index + 1),
   };
   return {
     memberId: replay.wal.metadata.nodeID,

@@ -2,19 +2,26 @@ import { decode } from "../../proto/codec.ts";
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import { unreachable } from "../../raft/assert.ts";
-import { commitIndex, createRaft, status as raftStatus, unapplied } from "../../raft/raft.ts";
+import { commitIndex, createRaft, status as raftStatus, unapplied, windowStart } from "../../raft/raft.ts";
 import type { ConfChange, Entry, Input, Message, NodeId, SoftState } from "../../raft/types.ts";
+import type { Backend } from "../../storage/backend.ts";
+import type { Disk } from "../../storage/disk.ts";
 import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits, requestTimeoutMs } from "../config.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
-import type { PeerCallbacks, PeerHttpHandler, PeerIdentity, PeerTransport } from "../peer/transport.ts";
-import { SnapshotRefusedError } from "../peer/transport.ts";
+import {
+  type PeerCallbacks,
+  type PeerHttpHandler,
+  type PeerIdentity,
+  type PeerTransport,
+  SnapshotRefusedError,
+} from "../peer/transport.ts";
 import type { Applied, Command } from "../state/machine.ts";
 import { ETCD_API_VERSION } from "../version.ts";
 import { createWatchHub } from "../watch/watch-hub.ts";
-import type { Booted } from "./bootstrap.ts";
+import { type Booted, memberDirOf } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
 import { Departure } from "./departure.ts";
@@ -26,6 +33,7 @@ import { KvHashes } from "./kv-hashes.ts";
 import { Leadership } from "./leadership.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { LeaseDesk } from "./lease-desk.ts";
+import { LogCutter } from "./log-cutter.ts";
 import { Membership } from "./membership.ts";
 import { Node } from "./node.ts";
 import { createPeerRoutes } from "./peer-routes.ts";
@@ -33,16 +41,26 @@ import { Proposals } from "./proposals.ts";
 import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
 import type { CallLimits, Server, ServerStatus } from "./server.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotSender } from "./snapshot-sender.ts";
 import { watchLimits } from "./watch-limits.ts";
 
 export interface MemberDeps {
   readonly env: Env;
   readonly log: Logger;
+  /** Where received snapshots go, and how a state store is made of one. Its failures are not this member's end. */
+  readonly disk: Disk;
+  readonly openBackend: (path: string) => Promise<Backend>;
   readonly createTransport: (identity: PeerIdentity, callbacks: PeerCallbacks) => Promise<PeerTransport>;
   /** The member cannot go on: the process must end, as a failure. */
   readonly onFatal: (error: unknown) => void;
   /** The member was removed from the cluster: it is to be stopped, and is to end without one. Called once. */
   readonly onRemoved: () => void;
+  /**
+   * A snapshot from the leader took the place of log and state: the member is to be stopped and started again from its
+   * disk, at once. Called once.
+   */
+  readonly onReplaced: () => void;
 }
 
 export interface Member {
@@ -185,7 +203,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     },
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
-    onSnapshot: () => Promise.reject(new SnapshotRefusedError(503, "this member takes no snapshots yet")),
+    onSnapshot: async (message, file) => {
+      // It takes the place of a log that must not be replaced before it is known to be this member's (former-life.ts).
+      if (!formerLife.admits(message.from))
+        throw new SnapshotRefusedError(503, "this member does not know yet who it is");
+      await receiver.receive(message, file);
+    },
     onRemoved: () => departure.leave("refused"),
     isRemoved: (id) => machine.cluster.isRemoved(id),
     handle: (method, path, body, headers) => routes(method, path, body, headers),
@@ -198,6 +221,34 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   };
   const transport = await deps.createTransport(identity, callbacks);
 
+  const receiver = new SnapshotReceiver({
+    disk: deps.disk,
+    log,
+    memberDir: memberDirOf(config),
+    openBackend: deps.openBackend,
+    commitIndex: () => commitIndex(raft),
+    onReceived: (message) => {
+      node.enqueue({ kind: "message", message });
+      return node.turned();
+    },
+  });
+  const sender = new SnapshotSender({
+    env,
+    log,
+    backend,
+    state: machine,
+    transport,
+    report: (to, ok) => node.enqueue({ kind: "snapshotReport", to, ok }),
+  });
+  const cutter = new LogCutter({
+    wal: booted.wal,
+    keepSegments: config.keepSegments,
+    windowStart: () => windowStart(raft),
+    floor: () => sender.floor,
+    point: () => ({ index: machine.appliedIndex, term: machine.appliedTerm, confState: machine.confState }),
+    enqueue: (input) => node.enqueue(input),
+    onFatal: fatal,
+  });
   const clusterVersion = new ClusterVersion({
     env,
     log,
@@ -272,14 +323,15 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   const isMember = (): boolean => machine.cluster.member(memberId) !== undefined;
 
+  const turnCallersAway = (): void => {
+    proposals.stop();
+    reads.stop();
+  };
   const departure = new Departure({
     env,
     electionMs: config.electionMs,
     isStopping: () => stopping,
-    turnCallersAway: () => {
-      proposals.stop();
-      reads.stop();
-    },
+    turnCallersAway,
     onGone: deps.onRemoved,
   });
 
@@ -360,6 +412,13 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       onAppliedIndex: (index) => reads.applied(index),
       onReads: (points) => reads.points(points),
       onSoftState,
+      onFlushed: (index) => cutter.flushed(index),
+      sendSnapshot: (message) => sender.send(message),
+      onReplaced: () => {
+        if (stopping) return;
+        turnCallersAway();
+        deps.onReplaced();
+      },
       onFatal: fatal,
     },
     { heartbeatMs: config.heartbeatMs, backendFlushMs: config.backendFlushMs, windowEntries: config.windowEntries },
@@ -421,6 +480,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   setPeers();
   if (machine.cluster.isRemoved(memberId)) departure.leave("applied");
   node.start();
+  cutter.start();
   formerLife.start();
   compactor.resume();
   const isStopping = (): boolean => stopping;
@@ -462,9 +522,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     reads.stop();
     clock.stop();
     clusterVersion.stop();
-    await Promise.all([hashes.stop(), compactor.stop()]);
+    await Promise.all([hashes.stop(), compactor.stop(), sender.stop()]);
     await node.stop();
     await transport.close();
+    await Promise.all([receiver.stop(), cutter.stop()]);
     await booted.wal.close();
     await backend.close();
     await booted.unlock();

@@ -1,8 +1,18 @@
 import { assert } from "../../raft/assert.ts";
 import { canPropose, type Raft, step, takeReady } from "../../raft/raft.ts";
-import type { Entry, Input, LogRead, Message, Persist, ReadPoint, Ready, SoftState } from "../../raft/types.ts";
+import type {
+  Entry,
+  Input,
+  LogRead,
+  Message,
+  Persist,
+  ReadPoint,
+  Ready,
+  Snapshot,
+  SoftState,
+} from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
-import type { Wal } from "../../storage/wal.ts";
+import type { LogPoint, Wal } from "../../storage/wal.ts";
 import { errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
@@ -30,6 +40,15 @@ export interface NodeDeps {
   readonly onAppliedIndex: (index: number) => void;
   readonly onReads: (points: readonly ReadPoint[]) => void;
   readonly onSoftState: (state: SoftState) => void;
+  /** The state machine was at this index when it was flushed: up to there it is on the disk. */
+  readonly onFlushed: (index: number) => void;
+  /** A snapshot that a leader sends: not for the message lanes, for it takes the whole state along. */
+  readonly sendSnapshot: (message: Message & { readonly type: "MsgSnap" }) => void;
+  /**
+   * The log on the disk now starts from a snapshot, and the state machine here is of no use any more. The node does
+   * nothing from here on; the member is to be started anew from its disk.
+   */
+  readonly onReplaced: () => void;
   /** This member can no longer keep its promises (its disk failed, or it has a bug): the process must end. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -56,7 +75,10 @@ export class Node {
   #flushing: Promise<void> | undefined;
   #appends = new Set<Promise<void>>();
   #logReads = new Set<Promise<void>>();
-  #state: "new" | "running" | "stopping" | "stopped" | "failed" = "new";
+  #isInstalling = false;
+  /** Called at the end of the turn. */
+  #turned: ((isInstalling: boolean) => void)[] = [];
+  #state: "new" | "running" | "stopping" | "stopped" | "replaced" | "failed" = "new";
 
   constructor(deps: NodeDeps, options: NodeOptions) {
     this.#deps = deps;
@@ -82,6 +104,15 @@ export class Node {
     this.wake();
   }
 
+  /** Resolves when everything that was enqueued so far was stepped, with whether the log is to start from a snapshot. */
+  turned(): Promise<boolean> {
+    return new Promise((resolve) => {
+      if (this.#state !== "running") return resolve(this.#isInstalling);
+      this.#turned.push(resolve);
+      this.wake();
+    });
+  }
+
   /** Makes sure that a turn comes: after enqueue, or when proposals are held. */
   wake(): void {
     if (this.#scheduled || (this.#state !== "running" && this.#state !== "stopping")) return;
@@ -97,20 +128,24 @@ export class Node {
    * nothing is flushed any more: it may have struck in the middle of an entry.
    */
   async stop(): Promise<void> {
-    if (this.#state !== "running") return;
-    this.#state = "stopping";
+    if (this.#state === "running") this.#state = "stopping";
+    else if (this.#state !== "replaced") return;
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
     while (this.#appends.size > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
       await Promise.all([...this.#appends, ...this.#logReads, this.#flushing]);
     }
-    if (this.#hasFailed()) return;
+    if (this.#hasFailed() || this.#isReplaced()) return;
     this.#state = "stopped";
     if (this.#deps.backend.stagedBytes > 0) await this.#deps.backend.flush();
   }
 
   #hasFailed(): boolean {
     return this.#state === "failed";
+  }
+
+  #isReplaced(): boolean {
+    return this.#state === "replaced";
   }
 
   #tick(): void {
@@ -121,7 +156,7 @@ export class Node {
   }
 
   #guard(work: () => void): void {
-    if (this.#state === "failed" || this.#state === "stopped") return;
+    if (this.#state !== "running" && this.#state !== "stopping") return;
     try {
       work();
     } catch (error) {
@@ -146,6 +181,7 @@ export class Node {
     this.#submitProposals();
     this.#applySome();
     this.#drainReady();
+    for (const resolve of this.#turned.splice(0)) resolve(this.#isInstalling);
   }
 
   /** Held proposals enter raft only while they can be placed: behind a known leader and below the byte limit. */
@@ -170,21 +206,31 @@ export class Node {
       this.#soft = ready.softState;
       this.#deps.onSoftState(ready.softState);
     }
-    if (ready.messages.length > 0) this.#deps.send(ready.messages);
+    this.#send(ready.messages);
     if (ready.persist !== undefined) this.#persist(ready.persist);
     for (const entry of ready.committed) this.#toApply.push(entry);
     if (ready.reads.length > 0) this.#deps.onReads(ready.reads);
     for (const request of ready.logReads) this.#readLog(request);
   }
 
+  #send(messages: readonly Message[]): void {
+    if (messages.length === 0) return;
+    const snapshots = messages.filter((message) => message.type === "MsgSnap");
+    for (const message of snapshots) this.#deps.sendSnapshot(message);
+    const others = snapshots.length === 0 ? messages : messages.filter((message) => message.type !== "MsgSnap");
+    if (others.length > 0) this.#deps.send(others);
+  }
+
   #persist(persist: Persist): void {
-    assert(persist.snapshot === undefined, "a snapshot arrived, but snapshots do not travel between members yet");
+    const { hardState, entries, mustSync, snapshot } = persist;
+    if (snapshot !== undefined) this.#isInstalling = true;
     const append = this.#deps.wal
-      .append({ hardState: persist.hardState, entries: persist.entries, mustSync: persist.mustSync })
+      .append({ hardState, entries, mustSync, ...(snapshot === undefined ? {} : { snapshot: pointOf(snapshot) }) })
       .then(() => {
         this.#appends.delete(append);
-        if (this.#state === "failed" || this.#state === "stopped") return;
-        if (persist.thenSend.length > 0) this.#deps.send(persist.thenSend);
+        if (this.#state !== "running" && this.#state !== "stopping") return;
+        if (snapshot !== undefined) return this.#replace();
+        this.#send(persist.thenSend);
         this.enqueue({ kind: "persisted", seq: persist.seq });
       })
       .catch((error: unknown) => {
@@ -192,6 +238,13 @@ export class Node {
         this.#fail(error);
       });
     this.#appends.add(append);
+  }
+
+  #replace(): void {
+    this.#state = "replaced";
+    this.#tickTimer?.cancel();
+    this.#flushTimer?.cancel();
+    this.#deps.onReplaced();
   }
 
   #readLog(request: LogRead): void {
@@ -262,8 +315,13 @@ export class Node {
 
   #flush(): void {
     if (this.#flushing !== undefined || (this.#state !== "running" && this.#state !== "stopping")) return;
-    this.#flushing = this.#deps.backend
+    const { machine, backend, onFlushed } = this.#deps;
+    const index = machine.appliedIndex;
+    this.#flushing = backend
       .flush()
+      .then(() => {
+        if (this.#state === "running") onFlushed(index);
+      })
       .catch((error: unknown) => this.#fail(error))
       .then(() => {
         this.#flushing = undefined;
@@ -292,4 +350,8 @@ export class Node {
   staged(): void {
     this.#scheduleFlush();
   }
+}
+
+function pointOf({ metadata: { index, term } }: Snapshot): LogPoint {
+  return { index, term };
 }

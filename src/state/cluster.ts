@@ -74,6 +74,10 @@ export class ClusterState implements Cluster {
     return this.#members.get(id);
   }
 
+  removed(): readonly bigint[] {
+    return [...this.#removed].sort((a, b) => (a < b ? -1 : 1));
+  }
+
   isRemoved(id: bigint): boolean {
     return this.#removed.has(id);
   }

@@ -86,6 +86,8 @@ export interface Cluster {
   members(): readonly ClusterMember[];
   member(id: bigint): ClusterMember | undefined;
   isRemoved(id: bigint): boolean;
+  /** Ascending. */
+  removed(): readonly bigint[];
   /** "3.6.0", or undefined until decided. */
   readonly version: string | undefined;
   /** `targetVersion` is "" unless enabled (N-15). */

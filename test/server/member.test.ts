@@ -50,8 +50,9 @@ beforeEach(async () => {
     addresses: [],
     close: async () => undefined,
   };
+  const disk = new MemoryDisk();
   const booted = await bootstrap(config, {
-    disk: new MemoryDisk(),
+    disk,
     log: silent,
     openBackend: async () => backend,
     askPeer: () => Promise.reject(new Error("there is nobody else")),
@@ -63,9 +64,12 @@ beforeEach(async () => {
     {
       env,
       log: silent,
+      disk,
+      openBackend: () => Promise.reject(new Error("nobody sends a snapshot")),
       createTransport: async () => transport,
       onFatal: (error) => faults.push(error),
       onRemoved: () => faults.push("removed"),
+      onReplaced: () => faults.push("replaced"),
     },
   );
   await env.advance(10_000);

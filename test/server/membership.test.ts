@@ -77,6 +77,7 @@ function open(): Membership {
       members: () => members,
       member: (id) => members.find((member) => member.id === id),
       isRemoved: () => false,
+      removed: () => [],
       version: "3.6.0",
       downgrade: { enabled: false, targetVersion: "" },
     },

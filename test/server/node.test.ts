@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { createRaft } from "../../raft/raft.ts";
-import type { Entry } from "../../raft/types.ts";
+import type { Entry, Message } from "../../raft/types.ts";
 import { errors } from "../../src/api/errors.ts";
 import { limits } from "../../src/config.ts";
 import { Node } from "../../src/server/node.ts";
@@ -17,6 +17,9 @@ let backend: Backend;
 let flushes: number;
 let faults: unknown[];
 let applied: number[];
+let flushed: number[];
+let snapshots: Message[];
+let replaced: number;
 let appends: { readonly batch: WalBatch; readonly done: () => void; readonly fail: (error: Error) => void }[];
 let applyEntry: (entry: Entry) => void;
 let held: Uint8Array[];
@@ -26,6 +29,9 @@ beforeEach(() => {
   env = new FakeEnv();
   faults = [];
   applied = [];
+  flushed = [];
+  snapshots = [];
+  replaced = 0;
   appends = [];
   held = [];
   flushes = 0;
@@ -65,6 +71,9 @@ beforeEach(() => {
       new Promise<void>((resolve, reject) => appends.push({ batch, done: resolve, fail: reject })),
   } as unknown as Wal;
   const machine = {
+    get appliedIndex() {
+      return applied.at(-1) ?? 0;
+    },
     apply: (entry: Entry): Applied => {
       applyEntry(entry);
       const { index } = entry;
@@ -101,6 +110,11 @@ beforeEach(() => {
       onAppliedIndex: () => undefined,
       onReads: () => undefined,
       onSoftState: () => undefined,
+      onFlushed: (index) => flushed.push(index),
+      sendSnapshot: (message) => snapshots.push(message),
+      onReplaced: () => {
+        replaced++;
+      },
       onFatal: (error) => faults.push(error),
     },
     { heartbeatMs: 100, backendFlushMs: 100, windowEntries: 100 },
@@ -199,4 +213,48 @@ test("a stop waits for the log, and flushes what was applied", async () => {
   await syncAll();
   await stopping;
   expect([stopped, faults, backend.stagedBytes]).toEqual([true, [], 0]);
+});
+
+function snapshotFrom(leader: bigint, term: number, index: number): Message {
+  const metadata = { index, term, confState: { voters: [1n, leader], learners: [] } };
+  return { type: "MsgSnap", from: leader, to: 1n, term, snapshot: { metadata, data: new Uint8Array(0) } };
+}
+
+test("a snapshot takes the member's place once its log says so, and nothing happens after that", async () => {
+  await syncAll();
+  await env.advance(200);
+  expect(flushed).toEqual([1]);
+  node.enqueue({ kind: "message", message: snapshotFrom(2n, 5, 90) });
+  const turned = node.turned();
+  await env.settle();
+  expect(await turned).toBe(true);
+  expect(appends.map(({ batch }) => batch.snapshot)).toEqual([{ index: 90, term: 5 }]);
+  expect(appends[0]?.batch.hardState).toMatchObject({ term: 5, commit: 90 });
+  expect(replaced).toBe(0);
+  const before = flushes;
+  backend.put("meta", "consistent_index", Buffer.from([2]));
+  await syncAll();
+  expect(replaced).toBe(1);
+  await env.advance(5_000);
+  await node.stop();
+  expect([applied, appends.length, flushes, replaced, faults]).toEqual([[1], 0, before, 1, []]);
+});
+
+test("a snapshot whose record cannot be written ends the member as any failed write does", async () => {
+  await syncAll();
+  node.enqueue({ kind: "message", message: snapshotFrom(2n, 5, 90) });
+  await env.settle();
+  appends.shift()?.fail(new Error("the disk is gone"));
+  await env.settle();
+  expect([replaced, faults.map(String)]).toEqual([0, ["Error: the disk is gone"]]);
+});
+
+test("a snapshot that raft has no use for leaves everything as it is, and whoever brought it hears so", async () => {
+  await syncAll();
+  node.enqueue({ kind: "message", message: snapshotFrom(2n, 1, 1) });
+  const turned = node.turned();
+  await env.settle();
+  expect(await turned).toBe(false);
+  await syncAll();
+  expect([replaced, faults]).toEqual([0, []]);
 });

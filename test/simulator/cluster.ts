@@ -83,6 +83,8 @@ function commandLine({ number, isFounder }: Machine, plan: Plan, { newest }: Ros
     "election-timeout": plan.electionMs,
     "pre-vote": String(plan.preVote),
     "snapshot-catchup-entries": plan.windowEntries,
+    "max-wals": plan.keepSegments,
+    "wal-segment-bytes": plan.segmentBytes,
     "compaction-batch-limit": plan.compactionBatch,
     "watch-progress-notify-interval": `${plan.progressNotifyMs}ms`,
     "backend-batch-interval": `${plan.flushMs}ms`,

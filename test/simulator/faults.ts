@@ -1,6 +1,5 @@
 import { unreachable } from "../../raft/assert.ts";
 import type { Message, MessageType, NodeId } from "../../raft/types.ts";
-import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { type DiskOperation, MemoryDisk } from "../storage/memory-disk.ts";
 import type { Cluster } from "./cluster.ts";
 import { type Entries, flipBit } from "./damage.ts";
@@ -705,7 +704,6 @@ export class Faults {
       case "lostDisk":
         machine.damage = "lost";
         machine.disk = new MemoryDisk();
-        machine.store = createMemoryBackend();
         history.probe({ ...probe, what: "lost" });
         this.#note(kind, `member ${number}`);
         break;

@@ -1,10 +1,9 @@
-import type { MemoryBackend } from "../../storage/memory-backend.ts";
-import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import type { Life } from "./member-life.ts";
 import type { Random } from "./random.ts";
 import type { DiskState } from "./sim-disk.ts";
 import type { Clock } from "./sim-env.ts";
+import { SimStores } from "./sim-stores.ts";
 
 /** One machine: what stays when the process on it ends. */
 export interface Machine {
@@ -15,7 +14,7 @@ export interface Machine {
   readonly diskState: DiskState;
   readonly random: Random;
   disk: MemoryDisk;
-  store: MemoryBackend;
+  readonly stores: SimStores;
   /** Lives so far. */
   lives: number;
   life: Life | undefined;
@@ -45,7 +44,7 @@ export function createMachine(
     diskState,
     random,
     disk: new MemoryDisk(),
-    store: createMemoryBackend(),
+    stores: new SimStores(),
     lives: 0,
     life: undefined,
     hasJoined: false,

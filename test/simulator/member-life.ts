@@ -12,6 +12,7 @@ import { leaseService } from "../../src/services/lease.ts";
 import { maintenanceService } from "../../src/services/maintenance.ts";
 import type { ReadSlice } from "../../src/services/sliced-reader.ts";
 import { watchService } from "../../src/services/watch.ts";
+import type { MemoryBackend, MemoryBackendOptions } from "../../storage/memory-backend.ts";
 import type { WalBatch } from "../../storage/wal.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { History } from "./history.ts";
@@ -34,6 +35,8 @@ export type Ending =
   | { readonly kind: "removed" }
   /** The member ended itself. */
   | { readonly kind: "fatal"; readonly exitCode: number; readonly error: unknown }
+  /** A snapshot took the place of log and state: it starts again at once. */
+  | { readonly kind: "replaced" }
   /** It was asked to stop, and did. */
   | { readonly kind: "stop" };
 
@@ -75,6 +78,7 @@ export class Life implements Owner {
   readonly #deps: LifeDeps;
   readonly #env: Env;
   readonly #stopping = new AbortController();
+  readonly #storeHooks: MemoryBackendOptions;
   #isStopping = false;
 
   constructor(machine: Machine, config: Config, deps: LifeDeps) {
@@ -96,7 +100,7 @@ export class Life implements Owner {
     const disk = { ...deps, owner: this, state: machine.diskState, random: random.split("disk") };
     machine.life = this;
     driveDisk(machine.disk, disk);
-    machine.store = machine.store.crash(storeHooks(disk));
+    this.#storeHooks = storeHooks(disk);
     deps.world.schedule(this, 0, "start", () => {
       this.#run().catch((error: unknown) => this.end({ kind: "fatal", exitCode: 1, error }));
     });
@@ -129,6 +133,19 @@ export class Life implements Owner {
     });
   }
 
+  /** As main.ts restarts a member within its process. */
+  #replace(member: Member): void {
+    if (this.dead || this.#isStopping) return;
+    this.#isStopping = true;
+    this.#deps.world.schedule(this, 0, "replace", () => {
+      this.#stopping.abort();
+      member.stop().then(
+        () => this.end({ kind: "replaced" }),
+        (error: unknown) => this.end({ kind: "fatal", exitCode: 1, error }),
+      );
+    });
+  }
+
   /** From here on nothing of it happens. */
   end(ending: Ending): void {
     if (this.dead) return;
@@ -144,6 +161,7 @@ export class Life implements Owner {
       case "kill":
       case "stop":
       case "removed":
+      case "replaced":
         machine.disk = machine.disk.restart();
         break;
       case "fatal":
@@ -173,12 +191,14 @@ export class Life implements Owner {
     const { network, port } = this.#deps;
     const env = this.#env;
     const log = this.#logger();
+    const openBackend = (path: string): Promise<MemoryBackend> =>
+      machine.stores.open(machine.disk, path, this.#storeHooks);
     const booted = await bootstrap(config, {
       disk: machine.disk,
       log,
-      openBackend: async () => {
+      openBackend: async (path) => {
         if (machine.damage === "state") throw new Error("the state store is damaged (simulated checksum)");
-        return machine.store;
+        return await openBackend(path);
       },
       askPeer: (url, path, timeoutMs) => network.ask(machine.number, this, url, path, timeoutMs),
       resolveHost: async (host) => host,
@@ -186,7 +206,8 @@ export class Life implements Owner {
     this.#deps.onBooted(this, booted);
     this.booted = booted;
     await this.#tellStarted(booted);
-    const member = await startMember(
+    const { disk } = machine;
+    const member: Member = await startMember(
       config,
       {
         ...booted,
@@ -196,6 +217,9 @@ export class Life implements Owner {
       {
         env,
         log,
+        disk,
+        openBackend,
+        onReplaced: () => this.#replace(member),
         createTransport: async (identity, callbacks) => network.open(machine.number, this, env, identity, callbacks),
         onFatal: (error) => this.end({ kind: "fatal", exitCode: 1, error }),
         onRemoved: () => this.stop({ kind: "removed" }),

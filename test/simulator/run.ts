@@ -51,6 +51,8 @@ const RECOVERY_MS = 30_000;
 /** Turns of an event loop between an entry and the next one that a follower with tiny limits gets. */
 const TURNS_AN_ENTRY = 10;
 const POLL_MS = 50;
+/** From the end of a life to the next within the same process. */
+const REPLACE_MS = 5;
 /** What the checker of leases gives expiry on top of the longest time-to-live. */
 const LEASE_SLACK_MS = 20_000;
 /** How long it takes somebody to start the machine of a member that was added. */
@@ -165,7 +167,8 @@ class Run {
         world.trace.note(world.now, life.name, "ends", ending.kind === "fatal" ? firstLine(ending.error) : ending.kind);
         if (ending.kind === "fatal") this.#judgeEnd(life, ending.error);
         if (ending.kind === "removed") this.#judgeRemoval(life);
-        this.#restartLater(life);
+        if (ending.kind === "replaced") this.#restartIn(life.machine, REPLACE_MS);
+        else this.#restartLater(life);
         this.#changed();
       },
     };

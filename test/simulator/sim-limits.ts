@@ -31,7 +31,7 @@ export function stallsApply({ tinyLimits, membership, storeFlushMs }: Plan): boo
 
 /** "Tiny" puts every bound where a small workload crosses it. They are the same on all members of a run. */
 export function setLimits(plan: Plan): void {
-  Object.assign(writable, PRODUCTION, { walSegmentBytes: plan.segmentBytes });
+  Object.assign(writable, PRODUCTION);
   if (stallsApply(plan)) Object.assign(writable, SLOW_APPLY);
   if (!plan.tinyLimits) return;
   Object.assign(writable, {

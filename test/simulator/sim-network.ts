@@ -4,6 +4,7 @@ import type { Message, NodeId } from "../../raft/types.ts";
 import type { Env } from "../../src/env.ts";
 import { decodeMessage, isForwarded, toWire } from "../../src/peer/message-codec.ts";
 import {
+  type OutgoingSnapshot,
   type PeerCallbacks,
   PeerCallError,
   type PeerHttpAnswer,
@@ -14,6 +15,7 @@ import {
 } from "../../src/peer/transport.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { Random } from "./random.ts";
+import { Transfer } from "./sim-transfer.ts";
 import { hashBytes } from "./trace.ts";
 import type { Owner, World } from "./world.ts";
 
@@ -56,6 +58,7 @@ interface Station {
   /** Senders that are no members as far as this one knows: they get answers. */
   readonly met: Map<NodeId, number>;
   toldRemoved: boolean;
+  takesSnapshot: boolean;
   isClosed: boolean;
 }
 
@@ -82,6 +85,8 @@ export interface NetworkDeps {
 const LAG_GROWTH = 0.6;
 const NOTICE_MS = 2;
 const CONNECT_MS = 1;
+/** Who sends a snapshot and lost its power is waited for so long. */
+const SILENT_MS = 5_000;
 /** A member that is gone is noticed by those who are connected to it. */
 const GONE_MS = 3;
 
@@ -99,6 +104,7 @@ export class Network {
   readonly #held = new Map<number, Held[]>();
   /** Directions whose messages come later and later, up to a bound; since when. */
   readonly #lags = new Map<number, { readonly since: number; readonly maxMs: number }>();
+  readonly #transfers = new Set<{ readonly from: Station; readonly to: Station; readonly transfer: Transfer }>();
   /** Called whenever lives or cuts change. */
   onChange: () => void = () => undefined;
 
@@ -190,6 +196,7 @@ export class Network {
       peers: new Map(),
       met: new Map(),
       toldRemoved: false,
+      takesSnapshot: false,
       isClosed: false,
     };
     this.#stations.set(host, station);
@@ -198,7 +205,7 @@ export class Network {
       send: (messages) => {
         for (const message of messages) this.#send(station, message);
       },
-      sendSnapshot: () => Promise.reject(new PeerCallError("the simulated network carries no snapshots yet", false)),
+      sendSnapshot: (id, snapshot, signal) => this.#sendSnapshot(station, id, snapshot, signal),
       setPeers: (peers) => {
         if (station.isClosed) return;
         station.peers = new Map(
@@ -342,6 +349,63 @@ export class Network {
     this.#deps.onTaken(station.host, message);
   }
 
+  async #sendSnapshot(
+    station: Station,
+    id: NodeId,
+    { message, file }: OutgoingSnapshot,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { world, counts } = this.#deps;
+    const to = this.#hostOf(station, id);
+    const receiver = to === undefined ? undefined : this.#stations.get(to);
+    if (receiver === undefined || receiver.isClosed || receiver.identity.memberId !== id) {
+      throw new PeerCallError("connection refused", false);
+    }
+    if (receiver.takesSnapshot) throw new PeerCallError("another snapshot is being received", true);
+    const bytes = encode(raftpb.Message, toWire(message));
+    const take = async (chunks: AsyncIterable<Buffer>): Promise<void> => {
+      const sender = station.identity.memberId;
+      if (receiver.callbacks.isRemoved(sender)) {
+        this.#tellRemoved(station);
+        throw new Error("the sender was removed");
+      }
+      const decoded = decodeMessage(bytes);
+      if (decoded.type !== "MsgSnap") throw new Error("no snapshot");
+      if (!receiver.peers.has(sender)) receiver.met.set(sender, station.host);
+      await receiver.callbacks.onSnapshot(decoded, chunks);
+    };
+    const transfer = new Transfer({
+      world,
+      sender: station.owner,
+      receiver: receiver.owner,
+      there: () => this.#connected(station.host, receiver.host),
+      back: () => this.#connected(receiver.host, station.host),
+      isOpen: () => !receiver.isClosed && !station.isClosed,
+      file,
+      signal,
+      take,
+    });
+    receiver.takesSnapshot = true;
+    const underWay = { from: station, to: receiver, transfer };
+    this.#transfers.add(underWay);
+    try {
+      await transfer.run();
+      counts.add("snapshot taken");
+    } catch (error) {
+      counts.add("snapshot failed");
+      throw error;
+    } finally {
+      this.#transfers.delete(underWay);
+      receiver.takesSnapshot = false;
+    }
+  }
+
+  /** As transit; a connection makes up for what is dropped, or breaks. */
+  #connected(from: number, to: number): number | undefined {
+    if (this.#deps.random.chance(this.weather.drop / 4)) return undefined;
+    return this.transit(from, to);
+  }
+
   #tellRemoved(station: Station): void {
     if (station.toldRemoved || station.isClosed) return;
     station.toldRemoved = true;
@@ -378,6 +442,12 @@ export class Network {
     station.isClosed = true;
     if (this.#stations.get(station.host) === station) this.#stations.delete(station.host);
     this.#changed();
+    for (const { from, to, transfer } of this.#transfers) {
+      if (from !== station) continue;
+      to.takesSnapshot = false;
+      const heardIn = isNoticed ? GONE_MS : SILENT_MS;
+      this.#deps.world.schedule(to.owner, heardIn, "snapshot broke off", () => transfer.breakOff());
+    }
     if (!isNoticed) return;
     for (const other of this.#stations.values()) {
       if (!other.peers.has(station.identity.memberId) || !this.isConnected(other.host, station.host)) continue;

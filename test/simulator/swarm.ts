@@ -132,6 +132,8 @@ export interface Plan {
   readonly faultLastsMs: number;
   readonly tinyLimits: boolean;
   readonly segmentBytes: number;
+  /** 0: the log is never cut. */
+  readonly keepSegments: number;
   readonly windowEntries: number;
   readonly flushMs: number;
   readonly compactionBatch: number;
@@ -209,7 +211,8 @@ function drawShort(seed: string): Plan {
     faultEveryMs: random.logReal(400, 15_000),
     faultLastsMs: random.logReal(500, 15_000),
     tinyLimits,
-    segmentBytes: tinyLimits ? 4_096 : random.pick([16_384, 65_536]),
+    segmentBytes: tinyLimits ? 4_096 : random.pick([4_096, 16_384, 65_536]),
+    keepSegments: random.split("segments kept").pick([0, 1, 1, 2, 3]),
     windowEntries: tinyLimits ? 5 : random.pick([50, 1_000]),
     flushMs: random.pick([1, 100, 1_000]),
     compactionBatch: random.pick([1, 10, 1_000]),

@@ -1,0 +1,151 @@
+import type { Backend, Bucket } from "../../storage/backend.ts";
+import { checkBolt } from "../../storage/bbolt/check.ts";
+import { type BoltReader, openBolt } from "../../storage/bbolt/reader.ts";
+import type { Disk, DiskFile } from "../../storage/disk.ts";
+import { BUCKETS, CONF_STATE, CONSISTENT_INDEX, decodeUint64, successor, TERM } from "../../storage/schema.ts";
+import { parseConfStateJson } from "../../storage/stored-json.ts";
+import { limits } from "../config.ts";
+import type { Logger } from "../log.ts";
+import { type SnapshotMessage, SnapshotRefusedError } from "../peer/transport.ts";
+import { hexId } from "./ids.ts";
+import { dropUntaken, nameState, stateFiles } from "./state-files.ts";
+
+export interface SnapshotReceiverDeps {
+  readonly disk: Disk;
+  readonly log: Logger;
+  readonly memberDir: string;
+  readonly openBackend: (path: string) => Promise<Backend>;
+  /** Committed here already: a snapshot up to there is of no use. */
+  readonly commitIndex: () => number;
+  /** The state is on the disk under its name: raft decides. Resolves with whether the log is about to start from it. */
+  readonly onReceived: (message: SnapshotMessage) => Promise<boolean>;
+}
+
+const COPY_ROWS = 1_000;
+
+/**
+ * Takes the state that a leader sends (contract P-11, P-12): file to disk, checked, and from it a state store beside the
+ * own one (state-files.ts). Memory is bounded by a slice of rows. A failure of any kind refuses the snapshot and leaves
+ * this member as it was; also one of its own disk, for nothing that it has promised depends on these files.
+ */
+export class SnapshotReceiver {
+  readonly #deps: SnapshotReceiverDeps;
+  #receiving: Promise<void> | undefined;
+  /** What lies there is the state of this member's next start: nothing may touch it any more. */
+  #taken = false;
+  #stopped = false;
+
+  constructor(deps: SnapshotReceiverDeps) {
+    this.#deps = deps;
+  }
+
+  /** Resolves when raft has taken the snapshot, or has no use for it. Rejects with SnapshotRefusedError. */
+  async receive(message: SnapshotMessage, file: AsyncIterable<Uint8Array>): Promise<void> {
+    const { log, commitIndex, onReceived } = this.#deps;
+    if (this.#stopped || this.#taken || this.#receiving !== undefined) throw new SnapshotRefusedError(503, "not now");
+    if (message.snapshot.metadata.index <= commitIndex()) {
+      await onReceived(message);
+      return;
+    }
+    const about = { "snapshot-index": message.snapshot.metadata.index, from: hexId(message.from) };
+    log.info(about, "receiving database snapshot");
+    const receiving = this.#receive(message, file);
+    this.#receiving = receiving.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      await receiving;
+    } catch (error) {
+      if (error instanceof SnapshotRefusedError) throw error;
+      log.warn({ ...about, error: String(error) }, "failed to save a received database snapshot");
+      throw new SnapshotRefusedError(500, "the snapshot could not be saved");
+    } finally {
+      this.#receiving = undefined;
+    }
+  }
+
+  /** Resolves when it touches the disk no more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#receiving;
+  }
+
+  async #receive(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { disk, log, memberDir, onReceived } = this.#deps;
+    await dropUntaken(disk, memberDir);
+    try {
+      const file = await disk.create(stateFiles(memberDir).part);
+      let taken: SnapshotMessage;
+      try {
+        await this.#store(file, chunks);
+        taken = await this.#build(message, file);
+      } finally {
+        await file.close();
+      }
+      if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
+      log.info({ "snapshot-index": taken.snapshot.metadata.index }, "received and saved database snapshot");
+      this.#taken = await onReceived(taken);
+    } finally {
+      // A member that stops leaves what there is to its next start: its log may know of it by then.
+      if (!this.#taken && !this.#stopped) await dropUntaken(disk, memberDir);
+    }
+  }
+
+  async #store(file: DiskFile, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
+      await file.write(chunk, bytes);
+      bytes += chunk.length;
+    }
+    await file.sync();
+  }
+
+  async #build(message: SnapshotMessage, file: DiskFile): Promise<SnapshotMessage> {
+    const { disk, memberDir, openBackend } = this.#deps;
+    await checkBolt(file);
+    const bolt = await openBolt(file);
+    const metadata = await pointOf(bolt);
+    const named = message.snapshot.metadata;
+    if (metadata.index < named.index) {
+      throw new SnapshotRefusedError(400, `the file stands at entry ${metadata.index}, before ${named.index}`);
+    }
+    const backend = await openBackend(stateFiles(memberDir).building);
+    try {
+      for (const bucket of BUCKETS) await this.#copy(bolt, bucket, backend);
+      await backend.flush();
+    } finally {
+      await backend.close();
+    }
+    await nameState(disk, memberDir, metadata);
+    return { ...message, snapshot: { metadata, data: new Uint8Array(0) } };
+  }
+
+  async #copy(bolt: BoltReader, bucket: Bucket, backend: Backend): Promise<void> {
+    for (let from = ""; ; ) {
+      if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
+      const rows = await bolt.range(bucket, from, undefined, COPY_ROWS);
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      for (const [key, value] of rows) backend.put(bucket, key, value);
+      if (backend.stagedBytes >= limits.flushAtBytes) await backend.flush();
+      from = successor(last[0]);
+    }
+  }
+}
+
+/** Where the state in the file stands. The membership of that moment goes with it, not the one that the sender named. */
+async function pointOf(bolt: BoltReader): Promise<SnapshotMessage["snapshot"]["metadata"]> {
+  const meta = new Map(await bolt.range("meta", "", undefined, 100));
+  const value = (key: string): Buffer => {
+    const found = meta.get(key);
+    if (found === undefined) throw new SnapshotRefusedError(400, `the file has no ${key}`);
+    return found;
+  };
+  return {
+    index: decodeUint64(value(CONSISTENT_INDEX)),
+    term: decodeUint64(value(TERM)),
+    confState: parseConfStateJson(value(CONF_STATE).toString("utf8")),
+  };
+}

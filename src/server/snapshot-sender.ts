@@ -1,0 +1,112 @@
+import type { ConfState, NodeId } from "../../raft/types.ts";
+import type { Backend } from "../../storage/backend.ts";
+import { planBolt, writeBolt } from "../../storage/bbolt/writer.ts";
+import { limits } from "../config.ts";
+import type { Env } from "../env.ts";
+import type { Logger } from "../log.ts";
+import type { PeerTransport, SnapshotMessage } from "../peer/transport.ts";
+import type { Cluster } from "../state/machine.ts";
+import { hexId } from "./ids.ts";
+import { v2StoreJson } from "./v2-store.ts";
+
+export interface SnapshotSenderDeps {
+  readonly env: Env;
+  readonly log: Logger;
+  readonly backend: Backend;
+  readonly state: {
+    readonly appliedIndex: number;
+    readonly appliedTerm: number;
+    readonly confState: ConfState;
+    readonly cluster: Cluster;
+  };
+  readonly transport: Pick<PeerTransport, "sendSnapshot">;
+  /** What became of it. */
+  readonly report: (to: NodeId, ok: boolean) => void;
+}
+
+/**
+ * Sends this member's state to members whose entries are no longer in the log (contract P-11).
+ *
+ * What goes out is the state at the moment of the request, however long that takes: newer than what raft named, which is
+ * as good, for the receiver's acknowledgement says where it is. The log behind it is kept until the receiver can have said
+ * so (`floor`); otherwise a follower under a heavy load would be sent one snapshot after the other.
+ */
+export class SnapshotSender {
+  readonly #deps: SnapshotSenderDeps;
+  readonly #stopping = new AbortController();
+  /** Under way, or arrived a short time ago: the index of each. */
+  readonly #held = new Set<{ readonly index: number }>();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(deps: SnapshotSenderDeps) {
+    this.#deps = deps;
+  }
+
+  /** Entries above this are still needed. */
+  get floor(): number {
+    let floor = Number.POSITIVE_INFINITY;
+    for (const { index } of this.#held) floor = Math.min(floor, index);
+    return floor;
+  }
+
+  /** Between two entries. Never throws; what becomes of it is reported, later. */
+  send(message: SnapshotMessage): void {
+    const { env, report } = this.#deps;
+    if (this.#stopping.signal.aborted) return;
+    if (this.#running.size >= limits.outgoingSnapshots) {
+      // Raft asks again with the follower's next sign of life.
+      env.nextTurn(() => report(message.to, false));
+      return;
+    }
+    const sending = this.#send(message).then(() => {
+      this.#running.delete(sending);
+    });
+    this.#running.add(sending);
+  }
+
+  /** Never rejects. */
+  async #send({ from, to, term }: SnapshotMessage): Promise<void> {
+    const { env, log, backend, state, transport, report } = this.#deps;
+    const { signal } = this.#stopping;
+    const metadata = { index: state.appliedIndex, term: state.appliedTerm, confState: state.confState };
+    const data = Buffer.from(v2StoreJson(state.cluster, metadata.index));
+    const rows = backend.snapshot();
+    const held = { index: metadata.index };
+    this.#held.add(held);
+    const startedAt = env.now();
+    const about = { "snapshot-index": metadata.index, to: hexId(to) };
+    let ok = false;
+    let file: AsyncGenerator<Uint8Array, void, undefined> | undefined;
+    try {
+      const plan = await planBolt(rows, signal);
+      file = writeBolt(plan, rows);
+      log.info({ ...about, bytes: plan.bytes }, "sending database snapshot");
+      const message: SnapshotMessage = { type: "MsgSnap", from, to, term, snapshot: { metadata, data } };
+      await transport.sendSnapshot(to, { message, file }, signal);
+      ok = true;
+      log.info(
+        { ...about, bytes: plan.bytes, took: `${Math.round(env.now() - startedAt)}ms` },
+        "sent database snapshot",
+      );
+    } catch (error) {
+      // A peer's failure, or an end of this member; of its own disk's the store tells by itself.
+      if (!signal.aborted) log.warn({ ...about, error: String(error) }, "failed to send database snapshot");
+    }
+    try {
+      // It may still be reading.
+      await file?.return();
+      await rows.close();
+    } catch (error) {
+      log.warn({ ...about, error: String(error) }, "could not end reading for a snapshot");
+    }
+    if (ok) env.setTimer(() => this.#held.delete(held), limits.snapshotHoldMs);
+    else this.#held.delete(held);
+    if (!signal.aborted) report(to, ok);
+  }
+
+  /** Resolves when it reads the store no more. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("the member stops"));
+    await Promise.all(this.#running);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * How the state that another member sent takes the place of a member's own, so that a crash at any point leaves a member
+ * that starts.
+ *
+ *   1. The file is received as `snapshot.part`, and the state is built from it in `state.new`. A crash: both are removed.
+ *   2. The state is whole and on the disk: `state.new` gets the name `state-TERM-INDEX`. A crash: nobody was told of it,
+ *      and the log knows nothing of it; it is removed.
+ *   3. Raft takes the snapshot, and the log says on the disk that it starts anew behind it. This is the decision: from here
+ *      on the state of before is of no use, for its log is gone.
+ *   4. `state` becomes `state.old`, `state-TERM-INDEX` becomes `state`, `state.old` is removed. This is always done at a
+ *      start, after a crash or, ordinarily, when the member restarts itself for it.
+ */
+import type { Disk } from "../../storage/disk.ts";
+import type { LogPoint } from "../../storage/wal.ts";
+
+const STATE = "state";
+const OLD = "state.old";
+const NEW = "state.new";
+const PART = "snapshot.part";
+
+export interface StateFiles {
+  /** The state store in use. */
+  readonly state: string;
+  /** A received file and the state that is built from it. */
+  readonly part: string;
+  readonly building: string;
+}
+
+export function stateFiles(memberDir: string): StateFiles {
+  return { state: `${memberDir}/${STATE}`, part: `${memberDir}/${PART}`, building: `${memberDir}/${NEW}` };
+}
+
+/** Step 2. */
+export async function nameState(disk: Disk, memberDir: string, point: LogPoint): Promise<void> {
+  await disk.rename(`${memberDir}/${NEW}`, `${memberDir}/${nameOf(point)}`);
+  await disk.syncDirectory(memberDir);
+}
+
+/** Removes whatever of a snapshot was not taken; nothing may be under way. */
+export async function dropUntaken(disk: Disk, memberDir: string): Promise<void> {
+  const names = await disk.list(memberDir);
+  if (names.includes(PART)) await disk.remove(`${memberDir}/${PART}`);
+  for (const name of names) {
+    if (name === NEW || pointOf(name) !== undefined) await disk.removeTree(`${memberDir}/${name}`);
+  }
+}
+
+/**
+ * At a start, before the state store is opened: step 4, if the log was decided to start from a state that lies there; and
+ * what a crash left is removed. `startOfLog` is asked for only when there is such a state, for it reads the whole log.
+ * Resolves with the point of the state that was put in place.
+ */
+export async function settleState(
+  disk: Disk,
+  memberDir: string,
+  startOfLog: () => Promise<LogPoint>,
+): Promise<LogPoint | undefined> {
+  const names = await disk.list(memberDir);
+  const received = names.filter((name) => pointOf(name) !== undefined);
+  const start = received.length === 0 ? undefined : await startOfLog();
+  const decided = start && received.find((name) => name === nameOf(start));
+  if (decided !== undefined) {
+    if (names.includes(STATE)) {
+      await disk.removeTree(`${memberDir}/${OLD}`);
+      await disk.rename(`${memberDir}/${STATE}`, `${memberDir}/${OLD}`);
+    }
+    await disk.rename(`${memberDir}/${decided}`, `${memberDir}/${STATE}`);
+    await disk.syncDirectory(memberDir);
+  }
+  await dropUntaken(disk, memberDir);
+  // Only with another one in its place is it of no use.
+  if (names.includes(OLD) || decided !== undefined) await disk.removeTree(`${memberDir}/${OLD}`);
+  return decided === undefined ? undefined : start;
+}
+
+function nameOf({ term, index }: LogPoint): string {
+  return `${STATE}-${hex16(term)}-${hex16(index)}`;
+}
+
+function pointOf(name: string): LogPoint | undefined {
+  const parts = /^state-([0-9a-f]{16})-([0-9a-f]{16})$/.exec(name);
+  if (parts === null) return undefined;
+  return { term: Number.parseInt(parts[1] as string, 16), index: Number.parseInt(parts[2] as string, 16) };
+}
+
+function hex16(value: number): string {
+  return value.toString(16).padStart(16, "0");
+}
