@@ -4,16 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Cluster, type MemberProcess, startCluster } from "./cluster.ts";
 import { hasEtcdctl } from "./etcdctl.ts";
 import { RetriedLoad, readAll } from "./load.ts";
-import { addMember } from "./reconfigure.ts";
+import { addMember, SHORT_LOG } from "./reconfigure.ts";
 import { until } from "./until.ts";
 
-/** The log is cut every few hundred puts, and hardly anything of it is kept. */
-const SHORT_LOG = [
-  "--max-wals=1",
-  "--wal-segment-bytes=65536",
-  "--snapshot-catchup-entries=20",
-  "--backend-batch-interval=20ms",
-];
 const APPLIED = "applied snapshot";
 
 async function segmentsOf(member: MemberProcess): Promise<string[]> {
