@@ -5,7 +5,7 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     name: "log-cut-beyond-what-is-flushed",
     file: "src/server/log-cutter.ts",
-    from: `Math.min(index, windowStart(), floor())`,
+    from: `Math.min(through, windowStart(), floor())`,
     to: `Math.min(windowStart(), floor())`,
     why: "What was applied and not flushed is gone with the power, and the log that had it begins behind it.",
     seenBy: ["member", "durability"],
