@@ -84,6 +84,8 @@ export const limits = {
   corruptCheckShare: 0.05,
   /** A member that has not applied so far yet is asked for its hash again. */
   hashRetryMs: 250,
+  /** The hash of a large store takes its time. */
+  hashTimeoutMs: 120_000,
   /** G-8: committed but not applied. */
   backlogEntries: 5_000,
   /** Requests that wait for their entry, and the bytes of their entries. */
@@ -310,9 +312,12 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
   if (state !== "new" && state !== "existing") {
     throw new FlagValueError("initial-cluster-state", state, "neither new nor existing");
   }
-  const quotaTold = int("quota-backend-bytes", -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) || DEFAULT_QUOTA_BYTES;
+  const quotaTold =
+    int("quota-backend-bytes", -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) || DEFAULT_QUOTA_BYTES;
   if (quotaTold > MAX_ADVISED_QUOTA_BYTES) {
-    warnings.push(`--quota-backend-bytes ${quotaTold} is above ${MAX_ADVISED_QUOTA_BYTES}, the largest that is advised`);
+    warnings.push(
+      `--quota-backend-bytes ${quotaTold} is above ${MAX_ADVISED_QUOTA_BYTES}, the largest that is advised`,
+    );
   }
   const logLevel = raw("log-level");
   if (logLevel !== "debug" && logLevel !== "info" && logLevel !== "warn" && logLevel !== "error") {
@@ -450,7 +455,9 @@ function parseAutoCompaction(mode: string, retention: string): AutoCompactionCon
     : parseDurationMs(flagOf("auto-compaction-retention"), retention);
   if (periodMs === 0) return { mode: "off" };
   if (periodMs < MIN_AUTO_COMPACTION_MS) {
-    throw new ConfigError(`--auto-compaction-retention must be at least ${MIN_AUTO_COMPACTION_MS} ms, not ${retention}`);
+    throw new ConfigError(
+      `--auto-compaction-retention must be at least ${MIN_AUTO_COMPACTION_MS} ms, not ${retention}`,
+    );
   }
   return { mode, periodMs };
 }

@@ -65,10 +65,7 @@ export const errors = {
   unknownAlarmAction: error(Code.InvalidArgument, "etcdserver: unknown alarm action"),
   downgradeWrongFormat: error(Code.InvalidArgument, "etcdserver: wrong downgrade target version format"),
   downgradeInvalidTarget: error(Code.InvalidArgument, "etcdserver: invalid downgrade target version"),
-  downgradeNoClusterVersion: error(
-    Code.FailedPrecondition,
-    "etcdserver: cluster version not found during downgrade",
-  ),
+  downgradeNoClusterVersion: error(Code.FailedPrecondition, "etcdserver: cluster version not found during downgrade"),
   downgradeInProgress: error(Code.FailedPrecondition, "etcdserver: cluster has a downgrade job in progress"),
   downgradeNotInflight: error(Code.FailedPrecondition, "etcdserver: no inflight downgrade job"),
   unknownDowngradeAction: error(Code.Unknown, "etcdserver: unknown method"),
