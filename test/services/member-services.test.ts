@@ -280,6 +280,25 @@ describe("what stands before every handler (G-12)", () => {
     expect(openWatch({ "client-api-version": "\xc3" })).toEqual([errors.invalidClientApiVersion]);
   });
 
+  it("N-13: a member whose store differs answers nothing from it, and ends its watches; the rest goes on", async () => {
+    const handler = guarded.find((candidate) => candidate.kind === "stream");
+    if (handler?.kind !== "stream") throw new Error("no stream");
+    const ended: unknown[] = [];
+    const responses = { send: () => undefined, writable: true, end: (error?: Error) => void ended.push(error) };
+    const receiver = handler.open(responses, context());
+    expect(fake.corruptCallbacks.size).toBe(1);
+    fake.isCorrupt = true;
+    for (const callback of fake.corruptCallbacks) callback();
+    expect([ended, fake.corruptCallbacks.size]).toEqual([[errors.corrupt], 0]);
+    receiver.closed();
+    expect(openWatch()).toEqual([errors.corrupt]);
+    await expect(invoke(guarded, rpcs.KVRange, {})).rejects.toBe(errors.corrupt);
+    await expect(invoke(guarded, rpcs.KVRange, { serializable: true })).rejects.toBe(errors.corrupt);
+    await invoke(guarded, rpcs.MaintenanceStatus);
+    await invoke(guarded, rpcs.MaintenanceHashKV);
+    await invoke(guarded, rpcs.ClusterMemberList);
+  });
+
   it("of several reasons the first counts: version of the cluster, learner, version of the client's API, leader", async () => {
     fake.version = undefined;
     fake.members = fake.members.map((member) => ({ ...member, isLearner: true }));
