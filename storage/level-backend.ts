@@ -4,6 +4,7 @@ import { setImmediate, setTimeout } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
+import { checkLevelFiles, type Damage } from "./level-files.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
@@ -45,9 +46,15 @@ export interface LevelBackendOptions {
 
 /** Creates the store when the directory has none. Throws BackendError. */
 export async function openLevelBackend(path: string, options: LevelBackendOptions = {}): Promise<Backend> {
+  const { log, tables } = await checkLevelFiles(path);
+  if (log !== undefined) throw new BackendError(damaged(path, misread(log)));
   const db: Level = new ClassicLevel(path, { keyEncoding: "buffer", valueEncoding: "buffer" });
   try {
     await db.open();
+    // What a crash left half written is gone now, for it is not part of the store.
+    const left = new Set(await readdir(path));
+    const table = tables.find(({ file }) => left.has(file));
+    if (table !== undefined) throw new BackendError(damaged(path, misread(table)));
     await checkFormat(db, path);
     const backend = new LevelBackend(db, path, options);
     await backend.measure();
@@ -103,6 +110,10 @@ function openError(error: unknown, path: string): unknown {
         { cause },
       );
   }
+}
+
+function misread({ file, offset }: Damage): Error {
+  return new Error(`${file} has a wrong checksum at offset ${offset}`);
 }
 
 function damaged(path: string, cause: Error): string {
