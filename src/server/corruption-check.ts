@@ -27,6 +27,9 @@ export interface CorruptionCheckDeps {
   readonly requestTimeoutMs: number;
 }
 
+/** What a timer can wait for. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
 interface Answer {
   readonly id: bigint;
   readonly hash: number;
@@ -72,20 +75,24 @@ export class CorruptionCheck {
 
   #schedule(delayMs: number, intervalMs: number, work: () => Promise<void>): void {
     const { env, log, isLeader } = this.#deps;
-    const timer = env.setTimer(() => {
-      this.#timers.delete(timer);
-      const startedAt = env.now();
-      const done = isLeader() ? work() : Promise.resolve();
-      done
-        .catch((error: unknown) => {
-          // Environment: stopping, too much to do, no leader now. The next one tries again.
-          log.warn({ error: String(error) }, "failed to compare the members' stores");
-        })
-        .finally(() => {
-          const tookMs = env.now() - startedAt;
-          if (!this.#stopped) this.#schedule(Math.max(intervalMs, tookMs / limits.corruptCheckShare), intervalMs, work);
-        });
-    }, delayMs);
+    const timer = env.setTimer(
+      () => {
+        this.#timers.delete(timer);
+        const startedAt = env.now();
+        const done = isLeader() ? work() : Promise.resolve();
+        done
+          .catch((error: unknown) => {
+            // Environment: stopping, too much to do, no leader now. The next one tries again.
+            log.warn({ error: String(error) }, "failed to compare the members' stores");
+          })
+          .finally(() => {
+            const tookMs = env.now() - startedAt;
+            if (!this.#stopped)
+              this.#schedule(Math.max(intervalMs, tookMs / limits.corruptCheckShare), intervalMs, work);
+          });
+      },
+      Math.min(delayMs, MAX_DELAY_MS),
+    );
     this.#timers.add(timer);
   }
 

@@ -111,19 +111,21 @@ export class Quota {
   }
 
   /** Once for all who find the store full; they hear of it when the alarm is there, so that they find it in the list. */
-  #raise(): Promise<void> {
-    if (this.#isOwnAlarmActive() || this.#stopped) return Promise.resolve();
+  async #raise(): Promise<void> {
+    if (this.#isOwnAlarmActive() || this.#stopped) return;
+    this.#raising ??= this.#raiseOnce().finally(() => {
+      this.#raising = undefined;
+    });
+    await this.#raising;
+  }
+
+  #raiseOnce(): Promise<void> {
     const { log, memberId, quotaBytes, knownBytes } = this.#deps;
     log.warn(
       { "local-member-id": hexId(memberId), "quota-bytes": quotaBytes, "store-bytes": knownBytes() },
       "the store has reached its quota; raising the alarm NOSPACE",
     );
-    this.#raising ??= this.#proposeAlarm(AlarmRequestAlarmAction.ACTIVATE, "failed to raise the alarm NOSPACE").finally(
-      () => {
-        this.#raising = undefined;
-      },
-    );
-    return this.#raising;
+    return this.#proposeAlarm(AlarmRequestAlarmAction.ACTIVATE, "failed to raise the alarm NOSPACE");
   }
 
   #watch(): void {

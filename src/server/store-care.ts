@@ -1,4 +1,5 @@
 import type { BackendSize } from "../../storage/backend.ts";
+import { errors } from "../api/errors.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 
@@ -29,6 +30,7 @@ const MIN_ROWS = 1_000;
 export class StoreCare {
   readonly #deps: StoreCareDeps;
   #reclaiming: Promise<void> | undefined;
+  #isAskedAgain = false;
   #stopped = false;
 
   constructor(deps: StoreCareDeps) {
@@ -43,7 +45,12 @@ export class StoreCare {
     log.info({ "current-db-size-bytes": before }, "starting defragment");
     await this.#deps.removed();
     await this.#deps.flushed();
-    await this.#deps.compact();
+    try {
+      await this.#deps.compact();
+    } catch (error) {
+      if (this.#stopped) throw errors.stopped;
+      throw error;
+    }
     log.info(
       {
         "current-db-size-bytes": this.#deps.size().total,
@@ -56,15 +63,22 @@ export class StoreCare {
 
   /** After a compaction of the history, or when the quota is reached: in the background, if it is worth it. */
   consider(): void {
-    if (this.#reclaiming !== undefined || this.#stopped || !this.#isWorthIt()) return;
+    if (this.#stopped || !this.#isWorthIt()) return;
+    if (this.#reclaiming !== undefined) {
+      this.#isAskedAgain = true;
+      return;
+    }
+    this.#isAskedAgain = false;
     this.#reclaiming = this.#reclaim().finally(() => {
       this.#reclaiming = undefined;
+      // Something was deleted that it may have missed.
+      if (this.#isAskedAgain) this.consider();
     });
   }
 
   /** Resolves when nothing of the kind runs. */
   async idle(): Promise<void> {
-    await this.#reclaiming;
+    while (this.#reclaiming !== undefined) await this.#reclaiming;
   }
 
   stop(): void {
