@@ -45,15 +45,21 @@ beforeEach(() => {
   fail = undefined;
 });
 
+function set(rows: number, mebibytes = 100, nospace = false): void {
+  deleted = rows;
+  inUse = mebibytes * MIB;
+  isNospace = nospace;
+}
+
 test.each<[string, number | undefined, () => void, boolean]>([
   ["nothing was deleted", 100 * MIB, () => undefined, false],
-  ["less than a quarter was deleted", undefined, () => (deleted = 24_999), false],
-  ["a quarter was deleted", undefined, () => (deleted = 25_000), true],
-  ["the store is small", undefined, () => [(deleted = 90_000), (inUse = 7 * MIB)], false],
-  ["half the quota is reached, and a twentieth was deleted", 200 * MIB, () => (deleted = 5_000), true],
-  ["half the quota is not reached", 201 * MIB, () => (deleted = 5_000), false],
-  ["the quota is near, and anything was deleted", 110 * MIB, () => (deleted = 1), true],
-  ["NOSPACE is raised, and anything was deleted", 1_000 * MIB, () => [(deleted = 1), (isNospace = true)], true],
+  ["less than a quarter was deleted", undefined, () => set(24_999), false],
+  ["a quarter was deleted", undefined, () => set(25_000), true],
+  ["the store is small", undefined, () => set(90_000, 7), false],
+  ["half the quota is reached, and a twentieth was deleted", 200 * MIB, () => set(5_000), true],
+  ["half the quota is not reached", 201 * MIB, () => set(5_000), false],
+  ["the quota is near, and anything was deleted", 110 * MIB, () => set(1), true],
+  ["NOSPACE is raised, and anything was deleted", 1_000 * MIB, () => set(1, 100, true), true],
 ])("space is given back by itself when it is worth it: %s", async (_what, quotaBytes, arrange, isWorthIt) => {
   arrange();
   open(quotaBytes).consider();

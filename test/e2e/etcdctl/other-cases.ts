@@ -153,7 +153,12 @@ export const maintenance: readonly Subcommand[] = [
       { words: "lease grant 60" },
       { words: "del nothing" },
       { words: "endpoint health", everywhere: true, mask: chain(times, anyOrder) },
-      { words: "endpoint status", everywhere: true, mask: chain(ownFigures, anyOrder) },
+      {
+        words: "endpoint status",
+        everywhere: true,
+        formats: ["json", "fields"],
+        mask: chain(ownFigures, anyOrder),
+      },
     ],
   },
   { name: "alarm disarm", cases: [{ words: "alarm disarm", before: raise }, { words: "alarm disarm" }] },
