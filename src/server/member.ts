@@ -25,6 +25,7 @@ import { type Booted, memberDirOf } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
 import { Departure } from "./departure.ts";
+import { downgrade } from "./downgrade.ts";
 import { advanceFirstElection } from "./first-election.ts";
 import { FormerLife } from "./former-life.ts";
 import { hexId } from "./ids.ts";
@@ -43,6 +44,7 @@ import { Reads } from "./reads.ts";
 import type { CallLimits, Server, ServerStatus } from "./server.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
+import { createUpkeep } from "./upkeep.ts";
 import { watchLimits } from "./watch-limits.ts";
 
 export interface MemberDeps {
@@ -75,8 +77,6 @@ export interface Member {
 
 const NEVER: AbortSignal = new AbortController().signal;
 const PATIENT: CallLimits = { signal: NEVER, deadline: undefined };
-/** etcd's default quota (N-1); enforced from the issue on that brings quotas. */
-const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
 /** Joins node, state machine, reads, leases, watch and peers into one running member. */
 export async function startMember(config: Config, booted: Booted, deps: MemberDeps): Promise<Member> {
@@ -143,8 +143,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   const propose = async (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> => {
     if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
+    const admission = upkeep.admission(command);
+    if (admission !== undefined) await withLimits(env, admission, callLimits);
     const { result } = await proposals.propose(command, callLimits, leaderTerm);
     if (result.kind === "error") throw result.error;
+    const acceptance = upkeep.acceptance(command);
+    if (acceptance !== undefined) await acceptance;
     return result.kind === "response" ? result.response : undefined;
   };
 
@@ -178,8 +182,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     pauseMs: config.compactionPauseMs,
     storeHash: (target, previous) => hashes.store(target, previous),
     onStaged: () => node.staged(),
-    onFinished: (revision, ms) =>
-      log.info({ "compact-revision": revision, took: `${Math.round(ms)}ms` }, "finished scheduled compaction"),
+    onFinished: (revision, ms) => {
+      log.info({ "compact-revision": revision, took: `${Math.round(ms)}ms` }, "finished scheduled compaction");
+      upkeep.storeCare.consider();
+    },
     onFatal: fatal,
   });
 
@@ -259,6 +265,22 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     pollMs: limits.versionPollMs,
     propose: (command) => propose(command, PATIENT),
   });
+  const upkeep = createUpkeep({
+    config,
+    env,
+    log,
+    memberId,
+    machine,
+    backend,
+    hashes,
+    transport,
+    isLeader: () => node.softState.role === "leader",
+    removed: () => compactor.finished(),
+    flushed: () => node.flushed(),
+    pendingBytes: () => proposals.bytes,
+    propose: (command) => propose(command, PATIENT),
+    requestTimeoutMs: timeoutMs,
+  });
   const leadership = new Leadership({
     env,
     log,
@@ -300,7 +322,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     leases: leaseDesk,
     promote: (id) => membership.promoteHere(id, { signal: NEVER, deadline: env.now() + timeoutMs }),
     readBarrier: () => reads.barrier(PATIENT),
-    hashKv: (revision) => hashes.ask(revision),
+    hashKv: (revision, isFresh) => hashes.ask(revision, isFresh),
     currentRevision: () => mvcc.currentRevision,
     versions: () => ({
       server: ETCD_API_VERSION,
@@ -373,6 +395,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       compactor.accepted(mvcc.compactRevision, compactRevision);
       compactRevision = mvcc.compactRevision;
     }
+    upkeep.applied();
     if (applied.confChange !== undefined) membershipChanged(applied.confChange);
     proposals.applied(applied);
   };
@@ -427,6 +450,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   const compactionFinished = async (): Promise<void> => {
     await compactor.finished();
     await node.flushed();
+    await upkeep.reclaimed();
   };
 
   const header = (revision: number): ResponseHeader =>
@@ -443,7 +467,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       appliedIndex: machine.appliedIndex,
       dbSizeBytes: size.total,
       dbSizeInUseBytes: size.inUse,
-      dbSizeQuotaBytes: DEFAULT_QUOTA_BYTES,
+      dbSizeQuotaBytes: config.quotaTold,
       errors: state.leader === 0n ? ["etcdserver: no leader"] : [],
     };
   };
@@ -469,6 +493,16 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
     hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),
     compactionFinished: (callLimits) => withLimits(env, compactionFinished(), callLimits),
+    defragment: (callLimits) => withLimits(env, upkeep.storeCare.defragment(), callLimits),
+    downgrade: (action, version, callLimits) =>
+      downgrade(
+        { cluster: machine.cluster, readBarrier: reads.barrier.bind(reads), propose },
+        action,
+        version,
+        callLimits,
+      ),
+    isCorrupt: () => upkeep.verdict.isCorrupt,
+    onCorrupt: (callback) => upkeep.verdict.onCorrupt(callback),
     status,
     onLeaderChange: (callback) => {
       leaderCallbacks.add(callback);
@@ -483,6 +517,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   cutter.start();
   formerLife.start();
   compactor.resume();
+  upkeep.start();
   const isStopping = (): boolean => stopping;
   if (config.initialElectionTickAdvance) {
     advanceFirstElection({
@@ -522,6 +557,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     reads.stop();
     clock.stop();
     clusterVersion.stop();
+    upkeep.stop();
     await Promise.all([hashes.stop(), compactor.stop(), sender.stop()]);
     await node.stop();
     await transport.close();

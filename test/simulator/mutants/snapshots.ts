@@ -3,19 +3,11 @@ import type { Mutant } from "./mutant.ts";
 /** Cutting the log, and a state that travels from member to member. */
 export const snapshotMutants: readonly Mutant[] = [
   {
-    name: "log-cut-beyond-what-is-flushed",
+    name: "log-cut-to-what-is-applied",
     file: "src/server/log-cutter.ts",
     from: `Math.min(through, windowStart(), floor())`,
-    to: `Math.min(windowStart(), floor())`,
+    to: `Math.max(through, windowStart(), this.#deps.point().index)`,
     why: "What was applied and not flushed is gone with the power, and the log that had it begins behind it.",
-    seenBy: ["member", "durability"],
-  },
-  {
-    name: "flushed-what-was-applied-meanwhile",
-    file: "src/server/node.ts",
-    from: `if (this.#state === "running") onFlushed(index);`,
-    to: `if (this.#state === "running") onFlushed(machine.appliedIndex);`,
-    why: "Entries applied while the flush was under way are not in it, and the log is cut as if they were.",
     seenBy: ["member", "durability"],
   },
   {
