@@ -2,7 +2,7 @@ import { decode } from "../../proto/codec.ts";
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import { unreachable } from "../../raft/assert.ts";
-import { commitIndex, createRaft, status as raftStatus, unapplied, windowStart } from "../../raft/raft.ts";
+import { commitIndex, createRaft, status as raftStatus, unapplied } from "../../raft/raft.ts";
 import type { ConfChange, Entry, Input, Message, NodeId, SoftState } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
@@ -21,7 +21,7 @@ import {
 import type { Applied, Command } from "../state/machine.ts";
 import { ETCD_API_VERSION } from "../version.ts";
 import { createWatchHub } from "../watch/watch-hub.ts";
-import { type Booted, memberDirOf } from "./bootstrap.ts";
+import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
 import { Departure } from "./departure.ts";
@@ -34,7 +34,6 @@ import { KvHashes } from "./kv-hashes.ts";
 import { Leadership } from "./leadership.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { LeaseDesk } from "./lease-desk.ts";
-import { LogCutter } from "./log-cutter.ts";
 import { Membership } from "./membership.ts";
 import { Node } from "./node.ts";
 import { createPeerRoutes } from "./peer-routes.ts";
@@ -42,8 +41,7 @@ import { Proposals } from "./proposals.ts";
 import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
 import type { CallLimits, Server, ServerStatus } from "./server.ts";
-import { SnapshotReceiver } from "./snapshot-receiver.ts";
-import { SnapshotSender } from "./snapshot-sender.ts";
+import { createSnapshots } from "./snapshots.ts";
 import { createUpkeep } from "./upkeep.ts";
 import { watchLimits } from "./watch-limits.ts";
 
@@ -199,7 +197,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     transport: () => transport,
     electionMs: config.electionMs,
     isFounding: booted.isFounding,
-    peers: founders(booted).filter((id) => id !== memberId),
+    peers: booted.isFounding ? founders(booted).filter((id) => id !== memberId) : [],
     check: (members) => refuseSecondLife(config, members, memberId),
     onRefused: fatal,
   });
@@ -213,7 +211,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       // It takes the place of a log that must not be replaced before it is known to be this member's (former-life.ts).
       if (!formerLife.admits(message.from))
         throw new SnapshotRefusedError(503, "this member does not know yet who it is");
-      await receiver.receive(message, file);
+      await snapshots.receive(message, file);
     },
     onRemoved: () => departure.leave("refused"),
     isRemoved: (id) => machine.cluster.isRemoved(id),
@@ -227,34 +225,6 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   };
   const transport = await deps.createTransport(identity, callbacks);
 
-  const receiver = new SnapshotReceiver({
-    disk: deps.disk,
-    log,
-    memberDir: memberDirOf(config),
-    openBackend: deps.openBackend,
-    commitIndex: () => commitIndex(raft),
-    onReceived: (message) => {
-      node.enqueue({ kind: "message", message });
-      return node.turned();
-    },
-  });
-  const sender = new SnapshotSender({
-    env,
-    log,
-    backend,
-    state: machine,
-    transport,
-    report: (to, ok) => node.enqueue({ kind: "snapshotReport", to, ok }),
-  });
-  const cutter = new LogCutter({
-    wal: booted.wal,
-    keepSegments: config.keepSegments,
-    windowStart: () => windowStart(raft),
-    floor: () => sender.floor,
-    point: () => ({ index: machine.appliedIndex, term: machine.appliedTerm, confState: machine.confState }),
-    enqueue: (input) => node.enqueue(input),
-    onFatal: fatal,
-  });
   const clusterVersion = new ClusterVersion({
     env,
     log,
@@ -435,8 +405,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       onAppliedIndex: (index) => reads.applied(index),
       onReads: (points) => reads.points(points),
       onSoftState,
-      onFlushed: (index) => cutter.flushed(index),
-      sendSnapshot: (message) => sender.send(message),
+      onFlushed: (index) => snapshots.flushed(index),
+      sendSnapshot: (message) => snapshots.send(message),
       onReplaced: () => {
         if (stopping) return;
         turnCallersAway();
@@ -446,6 +416,21 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     },
     { heartbeatMs: config.heartbeatMs, backendFlushMs: config.backendFlushMs, windowEntries: config.windowEntries },
   );
+
+  const snapshots = createSnapshots({
+    config,
+    env,
+    log,
+    disk: deps.disk,
+    openBackend: deps.openBackend,
+    raft,
+    machine,
+    backend,
+    wal: booted.wal,
+    transport,
+    node,
+    onFatal: fatal,
+  });
 
   const compactionFinished = async (): Promise<void> => {
     await compactor.finished();
@@ -514,7 +499,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   setPeers();
   if (machine.cluster.isRemoved(memberId)) departure.leave("applied");
   node.start();
-  cutter.start();
+  snapshots.start();
   formerLife.start();
   compactor.resume();
   upkeep.start();
@@ -558,10 +543,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     clock.stop();
     clusterVersion.stop();
     upkeep.stop();
-    await Promise.all([hashes.stop(), compactor.stop(), sender.stop()]);
+    await Promise.all([hashes.stop(), compactor.stop(), snapshots.stopSending()]);
     await node.stop();
     await transport.close();
-    await Promise.all([receiver.stop(), cutter.stop()]);
+    await snapshots.stop();
     await booted.wal.close();
     await backend.close();
     await booted.unlock();
