@@ -83,7 +83,14 @@ export const laterFlags: ReadonlySet<string> = new Set(
 );
 
 export function usage(): string {
-  const lines = ["Usage: quorate [flags]", "", "  Starts one member. Flags and ETCD_* variables are etcd's.", ""];
+  const lines = [
+    "Usage: quorate [flags]",
+    "       quorate restore FILE --data-dir DIR [flags]           (a snapshot file: quorate restore --help)",
+    "       quorate import ETCD-DATA-DIR --data-dir DIR [flags]   (a stopped etcd: quorate import --help)",
+    "",
+    "  Starts one member. Flags and ETCD_* variables are etcd's.",
+    "",
+  ];
   for (const { name, kind, fallback, help } of flags) {
     lines.push(`  --${name}${fallback === "" ? "" : ` '${fallback}'`}${kind === "bool" ? " (true|false)" : ""}`);
     lines.push(`        ${help}`);

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Backend } from "../storage/backend.ts";
 import { openLevelBackend } from "../storage/level-backend.ts";
-import { nodeDisk } from "../storage/node-disk.ts";
+import { nodeDisk, readOnlyNodeDisk } from "../storage/node-disk.ts";
+import { isCommand, runCommand } from "./commands/run.ts";
 import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
 import { type ClientListener, listenClient } from "./http/client-listener.ts";
 import { createHttpServer, httpDefaults } from "./http/http-server.ts";
@@ -38,9 +39,11 @@ const LOG_FLUSH_MS = 2_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 async function main(): Promise<void> {
+  const words = process.argv.slice(2);
+  if (isCommand(words[0])) return await command(words);
   let config: Config;
   try {
-    const parsed = parseConfig(process.argv.slice(2), process.env, (path) => readFileSync(path, "utf8"));
+    const parsed = parseConfig(words, process.env, (path) => readFileSync(path, "utf8"));
     if (parsed.kind === "help") return print(`${parsed.text}\n`);
     if (parsed.kind === "version") return print(versionText());
     config = parsed.config;
@@ -61,6 +64,29 @@ async function main(): Promise<void> {
     await log.flush(LOG_FLUSH_MS);
     process.exit(1);
   }
+}
+
+/** One that is not a member's life: it does its work and ends. */
+async function command(words: readonly string[]): Promise<void> {
+  const interrupted = new AbortController();
+  let ending: Ending = 0;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      ending = signal;
+      interrupted.abort(new Error(`interrupted (${signal})`));
+    });
+  }
+  const code = await runCommand(words, {
+    disk: nodeDisk,
+    readOnlyDisk: readOnlyNodeDisk,
+    openBackend: (path) => openLevelBackend(path),
+    now: () => performance.now(),
+    out: print,
+    err: (text) => process.stderr.write(text),
+    signal: interrupted.signal,
+  });
+  if (code === 0 || ending === 0) process.exitCode = code;
+  else endProcess(ending);
 }
 
 /** An exit code, or the signal that ended a graceful stop. */
@@ -230,7 +256,7 @@ async function serveClients(
     ...watchService(server, { ...streams, progressNotifyMs: config.progressNotifyMs }),
     ...leaseService(server, streams),
     ...clusterService(server),
-    ...maintenanceService(server),
+    ...maintenanceService(server, { ...streams, databaseStallMs: limits.databaseStallMs }),
     ...healthService(),
   ]);
   const rpc = createGrpcJsServer(handlers, {

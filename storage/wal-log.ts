@@ -15,7 +15,7 @@ import * as walpb from "../proto/generated/walpb.ts";
 import { assert } from "../raft/assert.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import type { CreateWal, LogPoint, OpenWal, Wal, WalBatch, WalMetadata, WalOptions } from "./wal.ts";
+import type { CreateWal, LogPoint, OpenWal, Wal, WalBatch, WalMetadata, WalOptions, WalReplay } from "./wal.ts";
 import { WalIndex } from "./wal-index.ts";
 import { WalReader } from "./wal-reader.ts";
 import {
@@ -37,7 +37,7 @@ const RETRY_PARTS = 16;
 
 export const createWal: CreateWal = async (disk, directory, metadata, first, options) => {
   assert(segmentsAmong(directory, await disk.list(directory)).length === 0, `there is a WAL in ${directory}`);
-  const index = new WalIndex(0, 0);
+  const index = new WalIndex(first.snapshot?.index ?? 0, first.snapshot?.term ?? 0);
   const { hardState } = checkBatch(first, NO_HARD_STATE, 1, 0);
   const path = segmentPath(directory, 0, 0);
   const metadataBytes = encode(Metadata, metadata);
@@ -48,7 +48,6 @@ export const createWal: CreateWal = async (disk, directory, metadata, first, opt
   writer.snapshot(encode(walpb.Snapshot, walpb.Snapshot.create()));
   writeBatch(writer, first, index, 0, 0);
   writer.seed();
-  assert(first.snapshot === undefined, "a new log that begins with a snapshot");
 
   // The segment gets its name last: either the whole first batch is there or no WAL is.
   await disk.makeDirectory(directory);
@@ -115,6 +114,29 @@ export const openWal: OpenWal = async (disk, directory, keepAfter, options) => {
   const wal = new Log(disk, directory, options, state, segments, end.startSegment);
   return { wal, hardState, start, before: beforeKept(content, keepAfter), entries, tornBytes: end.tornBytes };
 };
+
+/**
+ * As openWal, of a log that somebody else wrote and that stays as it is, also when its end is torn. Nobody may write to it
+ * meanwhile.
+ */
+export async function readWal(
+  disk: Disk,
+  directory: string,
+  keepAfter: LogPoint,
+  options: WalOptions,
+): Promise<Omit<WalReplay, "wal"> | undefined> {
+  const segments = segmentsAmong(directory, await disk.list(directory));
+  if (segments.length === 0) return undefined;
+  const replay = new Replay(keepAfter.index);
+  const { file, end } = await replaySegments(disk, segments, replay, options);
+  await file.close();
+  const content = replay.content();
+  assert(content !== undefined, "a replayed log without metadata");
+  const mismatch = mismatchOf(content.index, keepAfter, end.tornBytes);
+  if (mismatch !== undefined) throw foreign(directory, mismatch);
+  const { hardState, start, entries } = content;
+  return { hardState, start, before: beforeKept(content, keepAfter), entries, tornBytes: end.tornBytes };
+}
 
 /** Of a log that was cut just there, only the state store knows the term. */
 function beforeKept({ before }: LogContent, keepAfter: LogPoint): LogPoint {

@@ -87,7 +87,10 @@ export type CreateWal = (
   disk: Disk,
   directory: string,
   metadata: WalMetadata,
-  /** Durable together with the log itself: either the whole first batch is there or no WAL is. */
+  /**
+   * Durable together with the log itself: either the whole first batch is there or no WAL is. With a snapshot the log
+   * begins behind it: the state at that point was restored.
+   */
   first: WalBatch,
   options: WalOptions,
 ) => Promise<Wal>;

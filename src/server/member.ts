@@ -6,7 +6,7 @@ import { commitIndex, createRaft, status as raftStatus, unapplied } from "../../
 import type { ConfChange, Entry, Input, Message, NodeId, SoftState } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
-import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
+import { hashCompaction, hashKv, hashStore } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits, requestTimeoutMs } from "../config.ts";
 import type { Env } from "../env.ts";
@@ -24,6 +24,7 @@ import { createWatchHub } from "../watch/watch-hub.ts";
 import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
+import { Databases } from "./databases.ts";
 import { Departure } from "./departure.ts";
 import { downgrade } from "./downgrade.ts";
 import { advanceFirstElection } from "./first-election.ts";
@@ -172,7 +173,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     mvcc,
     hash: (revision, compactRevision, signal) => hashKv(backend, mvcc, revision, compactRevision, signal),
     hashCompaction: (target, previous, signal) => hashCompaction(backend, mvcc, target, previous, signal),
+    hashStore: async (signal) => {
+      const rows = backend.snapshot();
+      return await hashStore(rows, signal).finally(() => rows.close());
+    },
   });
+  const databases = new Databases(backend);
   const compactor = new Compactor({
     env,
     mvcc,
@@ -477,6 +483,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     leaseKeepAlive: async (id, callLimits) => ({ ttlSeconds: await leaseDesk.keepAlive(id, callLimits) }),
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
     hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),
+    hashStore: (callLimits) => withLimits(env, hashes.askStore(), callLimits),
+    openDatabase: (signal) => databases.open(signal),
     compactionFinished: (callLimits) => withLimits(env, compactionFinished(), callLimits),
     defragment: (callLimits) => withLimits(env, upkeep.storeCare.defragment(), callLimits),
     downgrade: (action, version, callLimits) =>
@@ -543,7 +551,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     clock.stop();
     clusterVersion.stop();
     upkeep.stop();
-    await Promise.all([hashes.stop(), compactor.stop(), snapshots.stopSending()]);
+    await Promise.all([hashes.stop(), databases.stop(), compactor.stop(), snapshots.stopSending()]);
     await node.stop();
     await transport.close();
     await snapshots.stop();
