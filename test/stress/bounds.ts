@@ -2,9 +2,12 @@
 import { limits } from "../../src/config.ts";
 import { grpcJsDefaults } from "../../src/rpc/grpc-js-server.ts";
 import type { Spread } from "./figures.ts";
+import { mib } from "./report.ts";
 
-/** Twice what a member keeps for a stream that nobody reads: once so much went past it, it cannot have all. */
-export const STALL_BYTES = 2 * (limits.watchStreamBytes + grpcJsDefaults.streamQueueBytes);
+/** What a member keeps for a stream that nobody reads. */
+const STREAM_BYTES = limits.watchStreamBytes + grpcJsDefaults.streamQueueBytes;
+/** Twice that: once so much went past it, it cannot have all. */
+export const STALL_BYTES = 2 * STREAM_BYTES;
 
 /** The heap grows before it is swept. */
 const HEAP_SLACK_BYTES = 256 << 20;
@@ -16,13 +19,50 @@ const LEASE_BYTES = 4 << 10;
  * nobody reads; none of that grows with time.
  */
 export function memoryBound(idleBytes: number, stalledStreams: number, leases: number): number {
-  const buffers = limits.windowBytes + limits.stagedBytes + stalledStreams * STALL_BYTES;
+  const buffers = limits.windowBytes + limits.stagedBytes + stalledStreams * STREAM_BYTES;
   return idleBytes + buffers + leases * LEASE_BYTES + HEAP_SLACK_BYTES;
 }
 
-/** A stream that is read has not to suffer from one that is not; how much of it is chance a busy machine decides. */
-export function suffers(alone: Spread, beside: Spread): boolean {
-  return beside.p50 > 3 * alone.p50 + 100;
+/** The log window may still be filling, and the heap has the same load as before. */
+const STEADY_SLACK_BYTES = 64 << 20;
+/** By so much the bound is surer than the slack: less that went past shows nothing of who keeps it. */
+const TELLING_FACTOR = 2;
+
+/** While one stream stalls under a load that a member has had for a while, its peak may grow by this. */
+export const STALLED_GROWTH_BYTES = STREAM_BYTES + STEADY_SLACK_BYTES;
+/** What has to go past the stalled stream for that bound to be broken by a member that keeps all of it. */
+export const TELLING_BYTES = TELLING_FACTOR * STALLED_GROWTH_BYTES;
+
+/** By member, in order. Where there is no /proc nothing is measured, and nothing judged. */
+export type Peaks = readonly (number | undefined)[];
+
+export function judgeMemory(idle: Peaks, peaks: Peaks, stalledStreams: number, leases: number): string[] {
+  return peaks.flatMap((peak, i) => {
+    const before = idle[i];
+    if (peak === undefined || before === undefined) return [];
+    const bound = memoryBound(before, stalledStreams, leases);
+    return peak > bound ? [`m${i + 1} took ${mib(peak)}, more than ${mib(bound)}`] : [];
+  });
+}
+
+export function judgeGrowth(before: Peaks, after: Peaks): string[] {
+  return after.flatMap((peak, i) => {
+    const growth = peak === undefined ? 0 : peak - (before[i] ?? peak);
+    if (growth <= STALLED_GROWTH_BYTES) return [];
+    return [`m${i + 1} grew by ${mib(growth)} beside a stalled stream, more than ${mib(STALLED_GROWTH_BYTES)}`];
+  });
+}
+
+export function unmeasured(peaks: Peaks): string[] {
+  return peaks.includes(undefined) ? ["memory not measured: there is no /proc to ask"] : [];
+}
+
+/**
+ * A stream that is read has not to suffer from one that is not; how much of it is chance a busy machine decides. The
+ * slowest hundredth may be late by what the programs that measure stood still themselves.
+ */
+export function suffers(alone: Spread, beside: Spread, ownPauseMs: number): boolean {
+  return beside.p50 > 3 * alone.p50 + 100 || beside.p99 > 3 * alone.p99 + 500 + ownPauseMs;
 }
 
 /** L-8: 500 every 500 ms; twice the time for a busy machine, and some seconds for the scan and the revokes themselves. */

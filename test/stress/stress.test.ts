@@ -7,7 +7,7 @@ const silent = (): void => undefined;
 
 describe("stress, small", () => {
   test("W-6, W-7, W-17: a stream that stalls and is overtaken by a compaction; others miss nothing", async () => {
-    const scale = { watchers: 60, putsPerSecond: 200, seconds: 3, judgesDelays: false };
+    const scale = { watchers: 60, putsPerSecond: 200, seconds: 3, judgesFigures: false };
     const { problems, figures } = await runWatch(scale, silent);
     expect(problems).toEqual([]);
     expect(figures["cancelledWatches"]).toBe(figures["stalledWatches"]);
