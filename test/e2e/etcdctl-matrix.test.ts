@@ -105,7 +105,6 @@ describe.skipIf(!canCompare)("every subcommand of etcdctl, typed to a real etcd 
   test("docs/compatibility.md says so", async () => {
     const version = (text: string): string => /\d+\.\d+\.\d+/.exec(text)?.[0] ?? text;
     const client = version((await run("etcdctl", ["version"])).stdout);
-
     checkSection(
       "etcdctl",
       `etcdctl ${client}, compared with etcd ${etcdVersion}.`,
