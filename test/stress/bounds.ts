@@ -23,15 +23,15 @@ export function memoryBound(idleBytes: number, stalledStreams: number, leases: n
   return idleBytes + buffers + leases * LEASE_BYTES + HEAP_SLACK_BYTES;
 }
 
-/** The log window may still be filling, and the heap has the same load as before. */
-const STEADY_SLACK_BYTES = 64 << 20;
-/** By so much the bound is surer than the slack: less that went past shows nothing of who keeps it. */
-const TELLING_FACTOR = 2;
-
-/** While one stream stalls under a load that a member has had for a while, its peak may grow by this. */
-export const STALLED_GROWTH_BYTES = STREAM_BYTES + STEADY_SLACK_BYTES;
-/** What has to go past the stalled stream for that bound to be broken by a member that keeps all of it. */
-export const TELLING_BYTES = TELLING_FACTOR * STALLED_GROWTH_BYTES;
+/** Members under the same load do not grow alike to the byte. */
+const UNLIKE_BYTES = 48 << 20;
+/** Who has a stalled stream may grow by this more than those who have none: their logs and heaps grow with the load, too. */
+export const STALLED_GROWTH_BYTES = STREAM_BYTES + UNLIKE_BYTES;
+/**
+ * What has to go past the stalled stream for that bound to be surely broken by a member that keeps all of it. Its watches
+ * share the bytes of an event: in memory it was half of what they would send.
+ */
+export const TELLING_BYTES = 4 * STALLED_GROWTH_BYTES;
 
 /** By member, in order. Where there is no /proc nothing is measured, and nothing judged. */
 export type Peaks = readonly (number | undefined)[];
@@ -45,12 +45,20 @@ export function judgeMemory(idle: Peaks, peaks: Peaks, stalledStreams: number, l
   });
 }
 
-export function judgeGrowth(before: Peaks, after: Peaks): string[] {
-  return after.flatMap((peak, i) => {
-    const growth = peak === undefined ? 0 : peak - (before[i] ?? peak);
-    if (growth <= STALLED_GROWTH_BYTES) return [];
-    return [`m${i + 1} grew by ${mib(growth)} beside a stalled stream, more than ${mib(STALLED_GROWTH_BYTES)}`];
+/** `stalledAt`: the position of the member that has the stalled stream. */
+export function judgeGrowth(before: Peaks, after: Peaks, stalledAt: number): string[] {
+  const growths = after.flatMap((peak, i) => {
+    const first = before[i];
+    return peak === undefined || first === undefined ? [] : [peak - first];
   });
+  const own = growths[stalledAt];
+  if (own === undefined || growths.length < after.length || growths.length < 2) return [];
+  const others = Math.max(...growths.filter((_, i) => i !== stalledAt));
+  if (own - others <= STALLED_GROWTH_BYTES) return [];
+  return [
+    `m${stalledAt + 1} grew by ${mib(own)} beside a stalled stream, the others by ${mib(others)} at most; ` +
+      `${mib(STALLED_GROWTH_BYTES)} more are allowed`,
+  ];
 }
 
 export function unmeasured(peaks: Peaks): string[] {

@@ -120,7 +120,7 @@ class WatchRun {
     await this.#goesPast(stalledAt, this.#scale.judgesFigures ? TELLING_BYTES : STALL_BYTES);
     const compactRevision = (await steady.ask("state")).revision;
     const peaksStalled = peaks();
-    this.#problems.push(...judgeGrowth(peaksAlone, peaksStalled));
+    this.#problems.push(...judgeGrowth(peaksAlone, peaksStalled, members.indexOf(leader)));
     const pastBytes = (compactRevision - stalledAt) * this.#stalledWatches * EVENT_BYTES;
 
     await steady.ask("phase", "after");
@@ -128,7 +128,7 @@ class WatchRun {
     await cluster.client(leader).unary(rpcs.KVCompact, { revision: compactRevision }, { timeoutMs: 30_000 });
     const overtaken = await this.#goesOn(OVERTAKEN);
     for (const end of overtaken) this.#judgeOvertaken(end, compactRevision);
-    const keptBytes = overtaken.reduce((sum, { revision }) => sum + (revision - stalledAt) * EVENT_BYTES, 0);
+    const keptBytes = overtaken.reduce((sum, { revision }) => sum + Math.max(0, revision - stalledAt) * EVENT_BYTES, 0);
 
     await this.#openStalled(LATE, leader.endpoint);
     const lateAt = await this.#revision();
