@@ -1,5 +1,5 @@
 /**
- * Every command-line flag of etcd 3.6 (contract O-1..O-3) and what Quorate does with it. The table is the one place
+ * Every command-line flag of etcd 3.6 and what Quorate does with it. The table is the one place
  * that knows them: parsing, environment, config file, usage text and refusals are all read off it.
  */
 export type FlagKind = "text" | "bool" | "int" | "durationMs" | "urls";

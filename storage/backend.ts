@@ -1,5 +1,5 @@
 /**
- * The state store: etcd's buckets as ordered maps from bytes to bytes (contract N-8).
+ * The state store: etcd's buckets as ordered maps from bytes to bytes (N-8).
  *
  * Writes are staged in memory and are visible to every read at once. `flush` makes all that was staged when it was
  * called durable in ONE atomic batch, off the event loop; the driver calls it between entries only, so what is on disk

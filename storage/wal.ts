@@ -2,7 +2,7 @@ import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk } from "./disk.ts";
 
 /**
- * The write-ahead log: what this member promised. Format: contract P-40 (etcd's records in preallocated segments).
+ * The write-ahead log: what this member promised. Format: P-40 (etcd's records in preallocated segments).
  */
 export interface WalMetadata {
   readonly nodeID: bigint;

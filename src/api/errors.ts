@@ -1,5 +1,5 @@
 /**
- * Every error a client can meet (contract errors.tsv). Texts are API: clients match them.
+ * Every error a client can meet, as etcd words it. Texts are API: clients match them.
  */
 export const Code = {
   OK: 0,

@@ -34,7 +34,7 @@ const PROTOBUF = "application/protobuf";
 
 const PROMOTE = "/members/promote/";
 
-/** What members ask each other beside raft (contract P-33, P-36..P-38). Bad input is an answer, never a throw. */
+/** What members ask each other beside raft (etcd's peer protocol, P-33, P-36..P-38). Bad input is an answer, never a throw. */
 export function createPeerRoutes(deps: PeerRouteDeps): PeerHttpHandler {
   return async (method, path, body) => {
     switch (path) {

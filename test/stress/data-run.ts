@@ -258,16 +258,15 @@ function report(scale: DataScale, ours: Side, theirs: Side, problems: readonly s
   row("write it (leader)", ({ load }) => step(load));
   row("snapshot save (member)", ({ save }) => step(save));
   row("  its file", ({ fileBytes }) => mib(fileBytes));
-  row("restore by the other's tool", ({ restore }) => step(restore));
+  // Each side's step was the work of the other one's tool.
+  rows.push(["restore the other's file (tool)", `${step(theirs.restore).padEnd(24)}${step(ours.restore)}`]);
   row("catch up by snapshot (follower)", ({ catchUp }) => step(catchUp));
   row("  the leader meanwhile", ({ catchUp }) => mib(catchUp.peakOfOther));
   return {
     title: `Data in and out: ${count(scale.mebibytes)} MiB in values of ${count(scale.valueBytes)} bytes`,
     rows,
     problems,
-    notes: [
-      "each with the most memory that the process named took; the restore of a column is done by the other's tool",
-    ],
+    notes: ["each with the most memory that the process named took"],
     figures: { ...scale, quorate: ours, etcd: theirs },
   };
 }

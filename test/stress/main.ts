@@ -21,8 +21,11 @@ const USAGE = `usage: npm run stress -- [watch|leases|data] [options]
   --value-bytes N       of each value (10240)
   --json                the figures as JSON
 Exit code 1: something was lost, came twice or out of order, grew without
-bound, or a lease ended early or stayed too long.
+bound, or a lease ended early or stayed too long. 2: wrong words, or a signal.
 `;
+const BROKEN = 1;
+const UNKNOWN = 2;
+
 const PROGRESS_WIDTH = 79;
 /** Where lines stay, only some of them. */
 const LINE_EVERY_MS = 5_000;
@@ -36,7 +39,7 @@ function say(line: string): void {
   if (interrupted !== undefined) throw new Error(`ended by ${interrupted}`);
   const text = line.slice(0, PROGRESS_WIDTH);
   if (process.stderr.isTTY) process.stderr.write(`\r${text.padEnd(PROGRESS_WIDTH)}`);
-  else if (line !== "" && now() - saidAt >= LINE_EVERY_MS) {
+  else if (now() - saidAt >= LINE_EVERY_MS) {
     saidAt = now();
     process.stderr.write(`${text}\n`);
   }
@@ -72,11 +75,11 @@ async function main(words: readonly string[]): Promise<number> {
       watchers: numberOf(values.watchers),
       putsPerSecond,
       seconds: numberOf(values.seconds),
-      judgesDelays: true,
+      judgesFigures: true,
     };
     reports.push(await told(runWatch(scale, say), values.json));
   }
-  if (wanted.includes("leases")) {
+  if (wanted.includes("leases") && interrupted === undefined) {
     const scale = { leases: numberOf(values.leases), putsPerSecond: numberOf(rate ?? "500"), shortTtlSeconds: 15 };
     reports.push(await told(runLeases(scale, say), values.json));
   }
@@ -85,13 +88,13 @@ async function main(words: readonly string[]): Promise<number> {
     reports.push(await told(runData(scale, say), values.json));
   }
   if (values.json) process.stdout.write(`${JSON.stringify(reports, undefined, 2)}\n`);
-  return reports.some(({ problems }) => problems.length > 0) ? 1 : 0;
+  if (interrupted !== undefined) return UNKNOWN;
+  return reports.some(({ problems }) => problems.length > 0) ? BROKEN : 0;
 }
 
 async function told(run: Promise<Report>, isJson: boolean): Promise<Report> {
   const report = await run;
-  say("");
-  if (process.stderr.isTTY) process.stderr.write("\r");
+  if (process.stderr.isTTY) process.stderr.write(`\r${"".padEnd(PROGRESS_WIDTH)}\r`);
   if (!isJson) process.stdout.write(`${describe(report)}\n\n`);
   return report;
 }
@@ -107,5 +110,5 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   process.stderr.write(`\n${error instanceof Error ? error.message : error}\n`);
-  process.exitCode = 1;
+  process.exitCode = UNKNOWN;
 }

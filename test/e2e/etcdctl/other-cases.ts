@@ -56,7 +56,7 @@ export const recipes: readonly Subcommand[] = [
   },
 ];
 
-const members = chain((text, side) => side.hidePlace(text), chosenIds, initialCluster, anyOrder);
+const members = chain<Side>((text, side) => side.hidePlace(text), chosenIds, initialCluster, anyOrder);
 const addVoter = (side: Side): Promise<void> => side.add(false);
 const add = (side: Side): Promise<void> => side.add();
 const forgetAdded = (side: Side): Promise<void> => side.forgetAdded();
