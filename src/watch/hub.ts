@@ -18,8 +18,6 @@ export interface WatchHub {
   catchUp(): boolean;
   /** Progress notifications are due (W-12): for every synced watcher that asked and had no event since the last call. */
   notifyProgress(): void;
-  /** The whole state was replaced (a snapshot was installed): all watchers re-read from their next revision (W-18). */
-  resync(): void;
   readonly watcherCount: number;
   readonly unsyncedCount: number;
 }

@@ -1,19 +1,24 @@
-/** npm run stress -- [watch|leases] [--watchers N] [--puts-per-second N] [--seconds S] [--leases N] [--json] */
+/** npm run stress -- [watch|leases|data] [options]: see USAGE. */
 import { parseArgs } from "node:util";
 import { now } from "./clock.ts";
+import { runData } from "./data-run.ts";
 import { runLeases } from "./lease-run.ts";
 import { describe, type Report } from "./report.ts";
 import { runWatch } from "./watch-run.ts";
 
-const USAGE = `usage: npm run stress -- [watch|leases] [options]
+const USAGE = `usage: npm run stress -- [watch|leases|data] [options]
   watch                 watchers under a steady load, a stream that stalls, a
                         compaction that overtakes it
   leases                very many leases, very many that end together, and a
                         leader that is lost meanwhile; both without a word
+  data                  backup, restore and catching up with much data, beside
+                        a real etcd (etcd, etcdctl, etcdutl on PATH)
   --watchers N          (1000)
   --puts-per-second N   (2000 for watch, 500 beside the leases)
   --seconds S           of watching (45)
   --leases N            alive together; a fifth of them ends together (100000)
+  --mebibytes N         of data (1024)
+  --value-bytes N       of each value (10240)
   --json                the figures as JSON
 Exit code 1: something was lost, came twice or out of order, grew without
 bound, or a lease ended early or stayed too long.
@@ -46,6 +51,8 @@ async function main(words: readonly string[]): Promise<number> {
       "puts-per-second": { type: "string" },
       seconds: { type: "string", default: "45" },
       leases: { type: "string", default: "100000" },
+      mebibytes: { type: "string", default: "1024" },
+      "value-bytes": { type: "string", default: "10240" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -55,7 +62,7 @@ async function main(words: readonly string[]): Promise<number> {
     return 0;
   }
   const wanted = positionals.length === 0 ? ["watch", "leases"] : positionals;
-  const unknown = wanted.find((word) => word !== "watch" && word !== "leases");
+  const unknown = wanted.find((word) => !["watch", "leases", "data"].includes(word));
   if (unknown !== undefined) throw new Error(`what is ${unknown}?\n${USAGE}`);
   const rate = values["puts-per-second"];
   const reports: Report[] = [];
@@ -72,6 +79,10 @@ async function main(words: readonly string[]): Promise<number> {
   if (wanted.includes("leases")) {
     const scale = { leases: numberOf(values.leases), putsPerSecond: numberOf(rate ?? "500"), shortTtlSeconds: 15 };
     reports.push(await told(runLeases(scale, say), values.json));
+  }
+  if (wanted.includes("data")) {
+    const scale = { mebibytes: numberOf(values.mebibytes), valueBytes: numberOf(values["value-bytes"]) };
+    reports.push(await told(runData(scale, say), values.json));
   }
   if (values.json) process.stdout.write(`${JSON.stringify(reports, undefined, 2)}\n`);
   return reports.some(({ problems }) => problems.length > 0) ? 1 : 0;
