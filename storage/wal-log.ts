@@ -52,10 +52,15 @@ export const createWal: CreateWal = async (disk, directory, metadata, first, opt
   // The segment gets its name last: either the whole first batch is there or no WAL is.
   await disk.makeDirectory(directory);
   const file = await prepareSegment(disk, directory, options.segmentBytes);
-  await file.write(writer.bytes, 0);
-  await file.sync();
-  await disk.rename(posix.join(directory, PREPARED_NAME), path);
-  await disk.syncDirectory(directory);
+  try {
+    await file.write(writer.bytes, 0);
+    await file.sync();
+    await disk.rename(posix.join(directory, PREPARED_NAME), path);
+    await disk.syncDirectory(directory);
+  } catch (error) {
+    await Promise.allSettled([file.close()]);
+    throw error;
+  }
 
   const segment = { sequence: 0, index: 0, path };
   const tail: Tail = {
