@@ -240,7 +240,10 @@ export function resultOf(made: Made, config: Config): string[] {
     `${config.dataDir}: revision ${revision}, ${count(keys, "key")}, ${count(leases, "lease")}; ` +
       `member ${hexId(memberId)} (${config.name}) of ${members} in cluster ${hexId(clusterId)}`,
   ];
-  if (alarms > 0) lines.push(`warning: ${count(alarms, "alarm")} came along, which may forbid writes: etcdctl alarm disarm takes them back`);
+  if (alarms > 0)
+    lines.push(
+      `warning: ${count(alarms, "alarm")} came along, which may forbid writes: etcdctl alarm disarm takes them back`,
+    );
   if (isAuthEnabled) {
     lines.push(
       "warning: authentication was enabled; users and roles are kept, but this version of Quorate does not check them: " +
