@@ -562,6 +562,34 @@ describe("connections", () => {
     expect((await call(client, KVRange, rangeKey("k"))).count).toBe(1);
   });
 
+  it("G-10: any number of pings while an answer is on its way, as clients send that measure their bandwidth", async () => {
+    const { port } = await open([
+      stream(WatchWatch, (responses) => ({
+        request: () => responses.send(WatchWatch.response.create({ cancelReason: "x".repeat(1_000_000) })),
+        halfClosed: () => undefined,
+        drained: () => undefined,
+        closed: () => undefined,
+      })),
+    ]);
+    const http2 = await import("node:http2");
+    const session = http2.connect(`http://127.0.0.1:${port}`);
+    const failed: unknown[] = [];
+    session.on("error", (error) => failed.push(error)).on("goaway", (code) => failed.push(code));
+    const headers = { ":method": "POST", ":path": WatchWatch.path, "content-type": "application/grpc" };
+    const request = session.request(headers);
+    request.write(Buffer.alloc(5));
+    // The rest of it waits until this side reads.
+    await new Promise((resolve) => request.once("readable", resolve));
+    for (let i = 0; i < 8; i++) await new Promise((resolve) => session.ping(resolve));
+    expect(failed).toEqual([]);
+    let bytes = 0;
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    await until(() => bytes > 1_000_000);
+    session.destroy();
+  });
+
   it("G-10: pings its clients: every two hours, given 20 s to answer, unless told otherwise", async () => {
     expect(grpcJsDefaults).toMatchObject({
       keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
