@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSnapshot, Bucket } from "./backend.ts";
+import { checkLevelFiles, LevelDamagedError } from "./level-check.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
@@ -39,8 +40,13 @@ export interface LevelBackendOptions {
   readonly onFailure?: (error: BackendError) => void;
 }
 
-/** Creates the store when the directory has none. Throws BackendError. */
+/** Creates the store when the directory has none. Reads and checks all of it first. Throws BackendError. */
 export async function openLevelBackend(path: string, options: LevelBackendOptions = {}): Promise<Backend> {
+  try {
+    await checkLevelFiles(path);
+  } catch (error) {
+    throw openError(error, path);
+  }
   const db: Level = new ClassicLevel(path, { keyEncoding: "buffer", valueEncoding: "buffer" });
   try {
     await db.open();
@@ -84,6 +90,7 @@ async function checkFormat(db: Level, path: string): Promise<void> {
 function openError(error: unknown, path: string): unknown {
   if (error instanceof BackendError) return error;
   const cause = rootCause(error);
+  if (cause instanceof LevelDamagedError) return new BackendError(damaged(path, cause), { cause });
   switch (codeOf(cause)) {
     case "LEVEL_LOCKED":
       return new BackendError(
@@ -103,8 +110,9 @@ function openError(error: unknown, path: string): unknown {
 
 function damaged(path: string, cause: Error): string {
   return (
-    `the state store ${path} is damaged (${cause.message}): move this directory away and start the member again; it is ` +
-    "made anew from the log, which holds everything"
+    `the state store ${path} is damaged (${cause.message}): it was left as it is. The log is another thing, and if that ` +
+    "is sound this member can get its state anew from one that runs: " +
+    "quorate rebuild --data-dir DATA-DIR --endpoints CLIENT-URL[,CLIENT-URL]"
   );
 }
 
