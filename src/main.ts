@@ -127,8 +127,12 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
       if (!isStopping) await live();
     })().catch(onFatal);
   };
+  let isFirst = true;
   const live = async (): Promise<void> => {
-    life = await startLife(config, log, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
+    // What is forced is forced once: who starts anew from a snapshot has a leader, and others beside it.
+    const own = isFirst ? config : { ...config, forceNewCluster: false };
+    isFirst = false;
+    life = await startLife(own, log, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
     await life.serve();
   };
 

@@ -145,7 +145,14 @@ export async function readWalStart(disk: Disk, directory: string, options: WalOp
 function mismatchOf(index: WalIndex, applied: LogPoint, tornBytes: number): string | undefined {
   const torn = tornBytes > 0 ? `, followed by ${tornBytes} bytes of a write that cannot be read` : "";
   if (index.last < applied.index) return `it ends at entry ${index.last}${torn}`;
-  if (index.first > applied.index + 1) return `it begins at entry ${index.first}`;
+  if (index.first > applied.index + 1) {
+    const store = applied.index === 0 ? "is missing or new" : `ends at entry ${applied.index}`;
+    return (
+      `it begins at entry ${index.first}, and the state store ${store}. What came before was cut off the log, because a ` +
+      "state store had it on the disk: give that one back, or get the state from another member that runs " +
+      "(quorate rebuild --data-dir DATA-DIR --endpoints CLIENT-URL[,CLIENT-URL])"
+    );
+  }
   const term = index.termAt(applied.index);
   if (term === undefined || term === applied.term) return undefined;
   return `its entry ${applied.index} is of term ${term}, that of the state store of term ${applied.term}`;
