@@ -79,6 +79,10 @@ export const limits = {
   snapshotHoldMs: 60_000,
   /** HashKV calls that wait for their turn: one is worked on at a time. */
   pendingHashes: 64,
+  /** Maintenance.Snapshot calls under way: each reads the whole store twice, and keeps what it reads from being given back. */
+  openDatabases: 2,
+  /** A client that takes nothing of its snapshot for this long loses it. */
+  databaseStallMs: 60_000,
   /** L-8 */
   leaseScanMs: 500,
   leaseExpiriesPerScan: 500,

@@ -234,7 +234,7 @@ async function serveClients(
     ...watchService(server, { ...streams, progressNotifyMs: config.progressNotifyMs }),
     ...leaseService(server, streams),
     ...clusterService(server),
-    ...maintenanceService(server),
+    ...maintenanceService(server, { ...streams, databaseStallMs: limits.databaseStallMs }),
     ...healthService(),
   ]);
   const rpc = createGrpcJsServer(handlers, {

@@ -15,13 +15,15 @@ export interface KvHashesDeps {
   readonly hash: (revision: number, compactRevision: number, signal: AbortSignal) => Promise<number>;
   /** The hash that a compaction leaves behind (N-5); asked for before anything of it is removed. */
   readonly hashCompaction: (target: number, previous: number, signal: AbortSignal) => Promise<number>;
+  /** Hash (N-6) of the whole store as of the call. */
+  readonly hashStore: (signal: AbortSignal) => Promise<number>;
 }
 
 /** N-5 keeps this many. */
 export const STORED_HASHES = 10;
 
 /**
- * Hashes of the key space: those that compactions left (N-5), and new ones on request (N-4).
+ * Hashes of the key space: those that compactions left (N-5), and new ones on request (N-4); and of the whole store (N-6).
  *
  * A hash walks the whole store, so one is worked on at a time, callers of the same question share it, and the queue is
  * bounded: clients that ask often slow each other, not the member.
@@ -33,6 +35,8 @@ export class KvHashes {
   /** By revision. */
   readonly #running = new Map<number, Promise<KvHash>>();
   #last: Promise<unknown> = Promise.resolve();
+  /** A walk over the whole store that has not begun: whoever asks now is answered by it, too. */
+  #nextOfStore: Promise<number> | undefined;
 
   constructor(deps: KvHashesDeps) {
     this.#deps = deps;
@@ -70,6 +74,15 @@ export class KvHashes {
       this.#running.delete(revision);
     }
     return await this.ask(0);
+  }
+
+  /** Of the store at some moment between the call and its answer. Rejects with ApiError: stopped. */
+  askStore(): Promise<number> {
+    this.#nextOfStore ??= this.#inTurn((signal) => {
+      this.#nextOfStore = undefined;
+      return this.#deps.hashStore(signal);
+    });
+    return this.#nextOfStore;
   }
 
   /** Before the first removal of a compaction. */

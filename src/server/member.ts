@@ -6,7 +6,7 @@ import { commitIndex, createRaft, status as raftStatus, unapplied, windowStart }
 import type { ConfChange, Entry, Input, Message, NodeId, SoftState } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
-import { hashCompaction, hashKv } from "../../storage/mvcc-walk.ts";
+import { hashCompaction, hashKv, hashStore } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits, requestTimeoutMs } from "../config.ts";
 import type { Env } from "../env.ts";
@@ -25,6 +25,7 @@ import { Admission } from "./admission.ts";
 import { type Booted, memberDirOf } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
+import { Databases } from "./databases.ts";
 import { Departure } from "./departure.ts";
 import { advanceFirstElection } from "./first-election.ts";
 import { FormerLife } from "./former-life.ts";
@@ -171,7 +172,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     mvcc,
     hash: (revision, compactRevision, signal) => hashKv(backend, mvcc, revision, compactRevision, signal),
     hashCompaction: (target, previous, signal) => hashCompaction(backend, mvcc, target, previous, signal),
+    hashStore: async (signal) => {
+      const rows = backend.snapshot();
+      return await hashStore(rows, signal).finally(() => rows.close());
+    },
   });
+  const databases = new Databases(backend);
   const compactor = new Compactor({
     env,
     mvcc,
@@ -481,6 +487,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     leaseKeepAlive: async (id, callLimits) => ({ ttlSeconds: await leaseDesk.keepAlive(id, callLimits) }),
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
     hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),
+    hashStore: (callLimits) => withLimits(env, hashes.askStore(), callLimits),
+    openDatabase: (signal) => databases.open(signal),
     compactionFinished: (callLimits) => withLimits(env, compactionFinished(), callLimits),
     status,
     onLeaderChange: (callback) => {
@@ -535,7 +543,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     reads.stop();
     clock.stop();
     clusterVersion.stop();
-    await Promise.all([hashes.stop(), compactor.stop(), sender.stop()]);
+    await Promise.all([hashes.stop(), databases.stop(), compactor.stop(), sender.stop()]);
     await node.stop();
     await transport.close();
     await Promise.all([receiver.stop(), cutter.stop()]);

@@ -2,6 +2,7 @@ import type { Member, MemberAddResponse, ResponseHeader } from "../../proto/gene
 import type { SoftState } from "../../raft/types.ts";
 import type { ApplyResult, Command, StateMachine } from "../state/machine.ts";
 import type { WatchHub } from "../watch/hub.ts";
+import type { DatabaseFile } from "./databases.ts";
 import type { KvHash } from "./kv-hashes.ts";
 
 /** What a call brings along: when to give up. */
@@ -55,6 +56,10 @@ export interface Server {
 
   /** HashKV (N-4, N-5); 0 = current. */
   hashKv(revision: number, limits: CallLimits): Promise<KvHash>;
+  /** Hash of all that is stored (N-6). */
+  hashStore(limits: CallLimits): Promise<number>;
+  /** The store as of the call, as a database file; to be closed. Takes its time: the whole store is read before. */
+  openDatabase(signal: AbortSignal): Promise<DatabaseFile>;
   /** Resolves when what the compaction that is under way removes is gone from the disk (C-3). */
   compactionFinished(limits: CallLimits): Promise<void>;
 

@@ -7,12 +7,27 @@ import {
 import { rpcs } from "../../proto/generated/services.ts";
 import { notImplemented } from "../api/errors.ts";
 import { validateAlarm } from "../api/validate.ts";
-import { type AnyHandler, unary } from "../rpc/rpc.ts";
+import type { Env } from "../env.ts";
+import { type AnyHandler, stream, unary } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
 import { ETCD_API_VERSION, STORAGE_VERSION } from "../version.ts";
+import { createLeaderGuard } from "./leader-guard.ts";
+import { sendDatabase } from "./snapshot.ts";
+import { createStreamCalls } from "./stream-call.ts";
 
-export function maintenanceService(server: Server): AnyHandler[] {
+export interface MaintenanceServiceOptions {
+  readonly env: Env;
+  readonly electionMs: number;
+  /** Aborted when the member begins to stop. */
+  readonly stopping: AbortSignal;
+  /** A client that takes nothing of its snapshot for this long loses it. */
+  readonly databaseStallMs: number;
+}
+
+export function maintenanceService(server: Server, options: MaintenanceServiceOptions): AnyHandler[] {
   const { mvcc, cluster, alarms } = server.state;
+  const calls = createStreamCalls(createLeaderGuard(server, options.env, options.electionMs), options.stopping);
+  const storageVersion = (): string => (cluster.version === undefined ? "" : STORAGE_VERSION);
   return [
     unary(rpcs.MaintenanceStatus, async () => {
       const status = server.status();
@@ -27,7 +42,7 @@ export function maintenanceService(server: Server): AnyHandler[] {
         errors: [...status.errors, ...alarms.list(AlarmType.NONE).map(alarmText)],
         dbSizeInUse: status.dbSizeInUseBytes,
         isLearner: status.isLearner,
-        storageVersion: cluster.version === undefined ? "" : STORAGE_VERSION,
+        storageVersion: storageVersion(),
         dbSizeQuota: status.dbSizeQuotaBytes,
         downgradeInfo: cluster.downgrade,
       };
@@ -37,6 +52,17 @@ export function maintenanceService(server: Server): AnyHandler[] {
       const { hash, compactRevision, hashRevision } = await server.hashKv(revision, context);
       return { header: server.header(mvcc.currentRevision), hash, compactRevision, hashRevision };
     }),
+
+    unary(rpcs.MaintenanceHash, async (_request, context) => {
+      const hash = await server.hashStore(context);
+      return { header: server.header(mvcc.currentRevision), hash };
+    }),
+
+    stream(rpcs.MaintenanceSnapshot, (responses, context) =>
+      calls.open(responses, context, (end) =>
+        sendDatabase(server, responses, { version: storageVersion, end, ...options }),
+      ),
+    ),
 
     // H-4: its answer has no header.
     unary(rpcs.MaintenanceMoveLeader, async ({ targetID }, context) => {

@@ -1,4 +1,11 @@
-import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { type Codec, decode, encode } from "../../proto/codec.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import * as mvccpb from "../../proto/generated/mvccpb.ts";
@@ -95,6 +102,16 @@ export class ApiClient {
 
   hashKv(revision = 0): Promise<pb.HashKVResponse> {
     return this.unary(rpcs.MaintenanceHashKV, { revision }, { timeoutMs: 60_000 });
+  }
+
+  /** A call whose answers come as they are read: `serverStream` methods. */
+  stream<Request, Response>(rpc: Rpc<Request, Response>, request: Partial<Request>): ClientReadableStream<Response> {
+    return this.#client.makeServerStreamRequest(
+      rpc.path,
+      (message: Request) => encode(rpc.request, message),
+      (bytes: Buffer) => decode(rpc.response, bytes),
+      rpc.request.create(request),
+    );
   }
 
   watch(): ClientDuplexStream<pb.WatchRequest, pb.WatchResponse> {

@@ -39,6 +39,7 @@ beforeEach(() => {
     mvcc,
     hash: (revision, compactRevision, signal) => walk(`${revision}/${compactRevision}`, signal),
     hashCompaction: (target, previous, signal) => walk(`compaction ${target}/${previous}`, signal),
+    hashStore: (signal) => walk("store", signal),
   });
   put(10);
 });
@@ -101,6 +102,30 @@ describe("N-4: HashKV on request", () => {
     const outcomes = await Promise.all(calls);
     expect(outcomes.filter((outcome) => outcome === errors.tooManyRequests)).toHaveLength(6);
     expect(outcomes.filter((outcome) => outcome === errors.stopped)).toHaveLength(64);
+  });
+});
+
+describe("N-6: Hash of the whole store", () => {
+  test("waits for its turn; who asks before it has begun shares it, who asks later does not", async () => {
+    const kv = hashes.ask(5);
+    const early = Promise.all([hashes.askStore(), hashes.askStore()]);
+    await env.settle();
+    expect(asked).toEqual(["5/-1"]);
+    await finish(55);
+    const late = hashes.askStore();
+    await finish(1);
+    expect(await early).toEqual([1, 1]);
+    await finish(2);
+    expect([await late, (await kv).hash]).toEqual([2, 55]);
+    expect(asked).toEqual(["5/-1", "store", "store"]);
+  });
+
+  test("at a stop, those that run and those that wait hear of it", async () => {
+    const calls = [hashes.askStore().catch((error: Error) => error)];
+    await env.settle();
+    calls.push(hashes.askStore().catch((error: Error) => error));
+    await hashes.stop();
+    expect(await Promise.all(calls)).toEqual([errors.stopped, errors.stopped]);
   });
 });
 

@@ -86,6 +86,11 @@ export class FakeServer {
         this.asked.push(`hashKv ${revision}`);
         return { hash: 1_084_519_789, compactRevision: -1, hashRevision: 1 };
       },
+      hashStore: async () => {
+        this.asked.push("hashStore");
+        return 42;
+      },
+      openDatabase: notAsked,
       compactionFinished: async () => {
         this.asked.push("compactionFinished");
       },

@@ -10,8 +10,15 @@ import { guardHandlers } from "../../src/services/guard.ts";
 import { healthService } from "../../src/services/health.ts";
 import { maintenanceService } from "../../src/services/maintenance.ts";
 import { QUORATE_VERSION } from "../../src/version.ts";
+import { FakeEnv } from "../server/fake-env.ts";
 import { context, FakeServer, fullHeader, invoke, MEMBER_ID } from "./fake-server.ts";
 
+const options = {
+  env: new FakeEnv(),
+  electionMs: 1_000,
+  stopping: new AbortController().signal,
+  databaseStallMs: 60_000,
+};
 let fake: FakeServer;
 beforeEach(async () => {
   fake = await FakeServer.open();
@@ -100,13 +107,13 @@ describe("Cluster: changes", () => {
 
 describe("Maintenance", () => {
   it("N-14, H-4: MoveLeader is the server's to do, and its answer is empty", async () => {
-    const answer = await invoke(maintenanceService(fake.server), rpcs.MaintenanceMoveLeader, { targetID: 7n });
+    const answer = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceMoveLeader, { targetID: 7n });
     expect([fake.asked, answer]).toEqual([["moveLeader 7"], { header: undefined }]);
   });
 
   it("N-1, H-2: Status has every field of 3.6", async () => {
     fake.session.put("a");
-    const status = await invoke(maintenanceService(fake.server), rpcs.MaintenanceStatus);
+    const status = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceStatus);
     expect(status).toEqual({
       header: fullHeader(2),
       version: "3.6.14",
@@ -130,7 +137,7 @@ describe("Maintenance", () => {
     fake.version = undefined;
     fake.session.answer({ alarm: alarm(AlarmRequestAlarmAction.ACTIVATE, AlarmType.NOSPACE) });
     fake.session.answer({ alarm: alarm(AlarmRequestAlarmAction.ACTIVATE, AlarmType.CORRUPT, 12n) });
-    const status = await invoke(maintenanceService(fake.server), rpcs.MaintenanceStatus);
+    const status = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceStatus);
     expect(status.errors).toEqual([
       "etcdserver: no leader",
       "memberID:18364758544493064720 alarm:NOSPACE ",
@@ -141,13 +148,20 @@ describe("Maintenance", () => {
 
   it("N-4, H-2: HashKV answers with what the server computes and the current revision", async () => {
     fake.session.put("a");
-    const response = await invoke(maintenanceService(fake.server), rpcs.MaintenanceHashKV, { revision: 1 });
+    const response = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceHashKV, { revision: 1 });
     expect(response).toEqual({ header: fullHeader(2), hash: 1_084_519_789, compactRevision: -1, hashRevision: 1 });
     expect(fake.asked).toEqual(["hashKv 1"]);
   });
 
+  it("N-6, H-2: Hash answers with what the server computes and the current revision", async () => {
+    fake.session.put("a");
+    const response = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceHash);
+    expect(response).toEqual({ header: fullHeader(2), hash: 42 });
+    expect(fake.asked).toEqual(["hashStore"]);
+  });
+
   it("N-10: Alarm GET goes through the log; the others come later", async () => {
-    const maintenance = maintenanceService(fake.server);
+    const maintenance = maintenanceService(fake.server, options);
     const none = await invoke(maintenance, rpcs.MaintenanceAlarm, {});
     expect(none).toEqual({ header: fullHeader(1), alarms: [] });
     expect(fake.asked).toEqual(["propose alarm"]);

@@ -1,5 +1,5 @@
 import { unreachable } from "../../raft/assert.ts";
-import type { Config } from "../../src/config.ts";
+import { type Config, limits } from "../../src/config.ts";
 import type { Env } from "../../src/env.ts";
 import type { Logger } from "../../src/log.ts";
 import type { AnyHandler } from "../../src/rpc/rpc.ts";
@@ -302,7 +302,7 @@ export class Life implements Owner {
       ...watchService(server, { ...streams, progressNotifyMs: config.progressNotifyMs }),
       ...leaseService(server, streams),
       ...clusterService(server),
-      ...maintenanceService(server),
+      ...maintenanceService(server, { ...streams, databaseStallMs: limits.databaseStallMs }),
     ]);
     return new Map(handlers.map((handler) => [handler.rpc.path, handler]));
   }
