@@ -79,7 +79,14 @@ export const laterFlags: ReadonlySet<string> = new Set(
 );
 
 export function usage(): string {
-  const lines = ["Usage: quorate [flags]", "", "  Starts one member. Flags and ETCD_* variables are etcd's.", ""];
+  const lines = [
+    "Usage: quorate [flags]",
+    "       quorate inspect DATA-DIR...    (what stopped members have: --help)",
+    "       quorate rebuild --data-dir DIR --endpoints URLS  (a damaged state: --help)",
+    "",
+    "  Starts one member. Flags and ETCD_* variables are etcd's.",
+    "",
+  ];
   for (const { name, kind, fallback, help } of flags) {
     lines.push(`  --${name}${fallback === "" ? "" : ` '${fallback}'`}${kind === "bool" ? " (true|false)" : ""}`);
     lines.push(`        ${help}`);

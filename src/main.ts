@@ -37,7 +37,19 @@ const STOP_LIMIT_MS = 20_000;
 const LOG_FLUSH_MS = 2_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
+/** First words that are no member's life: each does its work and resolves with the exit code. */
+const commands: ReadonlyMap<string, () => Promise<(words: readonly string[]) => Promise<number>>> = new Map([
+  ["inspect", async () => (await import("./commands/inspect.ts")).inspect],
+  ["rebuild", async () => (await import("./commands/rebuild.ts")).rebuild],
+]);
+
 async function main(): Promise<void> {
+  const [word = "", ...words] = process.argv.slice(2);
+  const command = await commands.get(word)?.();
+  if (command !== undefined) {
+    process.exitCode = await command(words);
+    return;
+  }
   let config: Config;
   try {
     const parsed = parseConfig(process.argv.slice(2), process.env, (path) => readFileSync(path, "utf8"));

@@ -1,10 +1,11 @@
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSnapshot, Bucket } from "./backend.ts";
-import { checkLevelFiles, LevelDamagedError } from "./level-check.ts";
+import { checkLevelFiles, LevelDamagedError, type LevelFiles } from "./level-check.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
@@ -56,6 +57,34 @@ export async function openLevelBackend(path: string, options: LevelBackendOption
     return backend;
   } catch (error) {
     await db.close();
+    throw openError(error, path);
+  }
+}
+
+/**
+ * The store as it is on the disk, to be looked at; undefined when there is none. LevelDB changes the files of what it opens,
+ * so it gets a directory of its own: with links to the tables, which it never changes (and only those of the store's
+ * newest version: it writes over others), and copies of the rest. Throws BackendError.
+ */
+export async function openLevelShadow(path: string): Promise<Backend | undefined> {
+  let files: LevelFiles | undefined;
+  try {
+    files = await checkLevelFiles(path);
+  } catch (error) {
+    throw openError(error, path);
+  }
+  if (files === undefined) return undefined;
+  const shadow = await mkdtemp(join(tmpdir(), "quorate-shadow-"));
+  const remove = (): Promise<void> => rm(shadow, { recursive: true, force: true });
+  try {
+    for (const name of files.tables) await symlink(resolve(path, name), join(shadow, name));
+    for (const name of ["CURRENT", files.manifest, ...files.logs]) await copyFile(join(path, name), join(shadow, name));
+    const backend = await openLevelBackend(shadow);
+    const close = backend.close.bind(backend);
+    backend.close = () => close().finally(remove);
+    return backend;
+  } catch (error) {
+    await remove();
     throw openError(error, path);
   }
 }

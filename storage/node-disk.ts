@@ -66,6 +66,28 @@ export const nodeDisk: Disk = {
   },
 };
 
+const refused = (): never => {
+  throw new Error("this is only read");
+};
+
+/** The same, for what belongs to somebody else: nothing is ever changed, and no right to change it is needed. */
+export const readOnlyNodeDisk: Disk = {
+  ...nodeDisk,
+  async open(path) {
+    return named("open", path, async () => {
+      const handle = await unlessMissing(fs.open(path, "r"));
+      return handle && new NodeFile(path, handle);
+    });
+  },
+  makeDirectory: refused,
+  create: refused,
+  rename: refused,
+  remove: refused,
+  removeTree: refused,
+  syncDirectory: refused,
+  lock: refused,
+};
+
 class NodeFile implements DiskFile {
   readonly #path: string;
   readonly #handle: fs.FileHandle;

@@ -1,8 +1,9 @@
-import type { Backend, Bucket } from "../../storage/backend.ts";
+import type { Backend } from "../../storage/backend.ts";
 import { checkBolt } from "../../storage/bbolt/check.ts";
 import { type BoltReader, openBolt } from "../../storage/bbolt/reader.ts";
 import type { Disk, DiskFile } from "../../storage/disk.ts";
-import { BUCKETS, CONF_STATE, CONSISTENT_INDEX, decodeUint64, successor, TERM } from "../../storage/schema.ts";
+import { copyBucket } from "../../storage/row-slices.ts";
+import { BUCKETS, CONF_STATE, CONSISTENT_INDEX, decodeUint64, TERM } from "../../storage/schema.ts";
 import { parseConfStateJson } from "../../storage/stored-json.ts";
 import { limits } from "../config.ts";
 import type { Logger } from "../log.ts";
@@ -20,8 +21,6 @@ export interface SnapshotReceiverDeps {
   /** The state is on the disk under its name: raft decides. Resolves with whether the log is about to start from it. */
   readonly onReceived: (message: SnapshotMessage) => Promise<boolean>;
 }
-
-const COPY_ROWS = 1_000;
 
 /**
  * Takes the state that a leader sends (contract P-11, P-12): file to disk, checked, and from it a state store beside the
@@ -113,7 +112,11 @@ export class SnapshotReceiver {
     }
     const backend = await openBackend(stateFiles(memberDir).building);
     try {
-      for (const bucket of BUCKETS) await this.#copy(bolt, bucket, backend);
+      for (const bucket of BUCKETS) {
+        await copyBucket(bolt, bucket, backend, limits.flushAtBytes, () => {
+          if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
+        });
+      }
       await backend.flush();
     } finally {
       await backend.close();
@@ -121,22 +124,10 @@ export class SnapshotReceiver {
     await nameState(disk, memberDir, metadata);
     return { ...message, snapshot: { metadata, data: new Uint8Array(0) } };
   }
-
-  async #copy(bolt: BoltReader, bucket: Bucket, backend: Backend): Promise<void> {
-    for (let from = ""; ; ) {
-      if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
-      const rows = await bolt.range(bucket, from, undefined, COPY_ROWS);
-      const last = rows.at(-1);
-      if (last === undefined) return;
-      for (const [key, value] of rows) backend.put(bucket, key, value);
-      if (backend.stagedBytes >= limits.flushAtBytes) await backend.flush();
-      from = successor(last[0]);
-    }
-  }
 }
 
 /** Where the state in the file stands. The membership of that moment goes with it, not the one that the sender named. */
-async function pointOf(bolt: BoltReader): Promise<SnapshotMessage["snapshot"]["metadata"]> {
+export async function pointOf(bolt: BoltReader): Promise<SnapshotMessage["snapshot"]["metadata"]> {
   const meta = new Map(await bolt.range("meta", "", undefined, 100));
   const value = (key: string): Buffer => {
     const found = meta.get(key);
