@@ -55,7 +55,7 @@ interface Envelope {
   readonly term: number;
 }
 
-/** The peer protocol's messages, fields as in contract P-15. */
+/** The peer protocol's messages, fields as in P-15. */
 export type Message = Envelope &
   (
     | {

@@ -3,7 +3,7 @@
  * others than are there, builds when a source is newer than the build. Runs before any package is installed, so it is
  * plain JavaScript on Node's own modules.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -53,6 +53,14 @@ export function run(command, args, options = {}) {
   if (error) fail(`cannot run ${command}: ${error.message}`);
   if (signal) fail(`${command} was ended by ${signal}`);
   if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Like run, for a program that takes others down with it: a signal is handed on, and its end waited for. */
+export function runToItsEnd(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: "inherit" });
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => fail(`cannot run ${command}: ${error.message}`));
+  child.on("exit", (status) => process.exit(status ?? 2));
 }
 
 export function say(text) {

@@ -1,6 +1,6 @@
 /** `npm run oracle`: brings what test/oracle/main.ts needs, a build and on a Debian an etcd, and starts it. */
-import { ensure, ensureEtcd, run } from "./ensure.mjs";
+import { ensure, ensureEtcd, runToItsEnd } from "./ensure.mjs";
 
 ensure();
 ensureEtcd();
-run(process.execPath, ["--import", "tsx", "test/oracle/main.ts", ...process.argv.slice(2)]);
+runToItsEnd(process.execPath, ["--import", "tsx", "test/oracle/main.ts", ...process.argv.slice(2)]);

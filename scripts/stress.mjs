@@ -1,5 +1,5 @@
 /** `npm run stress`: brings the build that test/stress/main.ts starts its members from, and starts it. */
-import { ensure, run } from "./ensure.mjs";
+import { ensure, runToItsEnd } from "./ensure.mjs";
 
 ensure();
-run(process.execPath, ["--import", "tsx", "test/stress/main.ts", ...process.argv.slice(2)]);
+runToItsEnd(process.execPath, ["--import", "tsx", "test/stress/main.ts", ...process.argv.slice(2)]);

@@ -7,6 +7,11 @@ export interface PeerSpec {
   readonly urls: readonly string[];
 }
 
+export type AutoCompactionConfig =
+  | { readonly mode: "off" }
+  | { readonly mode: "periodic"; readonly periodMs: number }
+  | { readonly mode: "revision"; readonly revisions: number };
+
 /** Everything a member is told at its start. Frozen. Milliseconds and bytes unless a name says otherwise. */
 export interface Config {
   readonly name: string;
@@ -37,11 +42,27 @@ export interface Config {
   readonly compactionPauseMs: number;
   readonly progressNotifyMs: number;
   readonly backendFlushMs: number;
+  /** Undefined: no limit. */
+  readonly quotaBytes: number | undefined;
+  /** As it was given, 0 replaced by what it stands for. */
+  readonly quotaTold: number;
+  readonly autoDisarmNospace: boolean;
+  readonly autoCompaction: AutoCompactionConfig;
+  /** 0: off. */
+  readonly corruptCheckMs: number;
+  readonly compactHashCheckMs: number;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logOutput: "stderr" | "stdout";
   /** Said once the logger is there. */
   readonly warnings: readonly string[];
 }
+
+/** N-12. */
+const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
+const MAX_ADVISED_QUOTA_BYTES = 8 * 1024 ** 3;
+const HOUR_MS = 3_600_000;
+/** Each tenth of it the revision is looked at. */
+const MIN_AUTO_COMPACTION_MS = 100;
 
 /** Limits that no flag moves, each with its reason. */
 export const limits = {
@@ -58,6 +79,15 @@ export const limits = {
   windowBytes: 64 << 20,
   /** Apply works at most this long in one turn, so that heartbeats and reads get theirs. */
   applyTurnMs: 10,
+  /** A member may take back its own NOSPACE alarm below this share of its quota, and looks that often. */
+  disarmShare: 0.9,
+  disarmCheckMs: 1_000,
+  /** The comparison of all stores takes at most this share of the time, however often it is asked for. */
+  corruptCheckShare: 0.05,
+  /** A member that has not applied so far yet is asked for its hash again. */
+  hashRetryMs: 250,
+  /** The hash of a large store takes its time. */
+  hashTimeoutMs: 120_000,
   /** G-8: committed but not applied. */
   backlogEntries: 5_000,
   /** Requests that wait for their entry, and the bytes of their entries. */
@@ -292,6 +322,13 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
   if (state !== "new" && state !== "existing") {
     throw new FlagValueError("initial-cluster-state", state, "neither new nor existing");
   }
+  const quotaTold =
+    int("quota-backend-bytes", -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) || DEFAULT_QUOTA_BYTES;
+  if (quotaTold > MAX_ADVISED_QUOTA_BYTES) {
+    warnings.push(
+      `--quota-backend-bytes ${quotaTold} is above ${MAX_ADVISED_QUOTA_BYTES}, the largest that is advised`,
+    );
+  }
   const logLevel = raw("log-level");
   if (logLevel !== "debug" && logLevel !== "info" && logLevel !== "warn" && logLevel !== "error") {
     throw new ConfigError(`--log-level must be debug, info, warn or error, not '${logLevel}'`);
@@ -331,6 +368,12 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
     compactionPauseMs: ms("compaction-sleep-interval"),
     progressNotifyMs: Math.max(100, ms("watch-progress-notify-interval")),
     backendFlushMs: Math.max(1, ms("backend-batch-interval")),
+    quotaBytes: quotaTold < 0 ? undefined : quotaTold,
+    quotaTold,
+    autoDisarmNospace: bool("auto-disarm-nospace"),
+    autoCompaction: parseAutoCompaction(raw("auto-compaction-mode"), raw("auto-compaction-retention")),
+    corruptCheckMs: ms("corrupt-check-time"),
+    compactHashCheckMs: ms("compact-hash-check-time"),
     logLevel,
     logOutput,
     warnings,
@@ -377,7 +420,8 @@ function invalid(flag: Flag, value: string, why: string): ConfigError {
 }
 
 function parseInteger(flag: Flag, value: string, min: number, max: number): number {
-  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  const form = min < 0 ? /^-?\d+$/ : /^\d+$/;
+  const number = form.test(value) ? Number(value) : Number.NaN;
   if (Number.isNaN(number)) throw invalid(flag, value, "not a whole number");
   if (number < min || number > max) throw new ConfigError(`--${flag.name} must be from ${min} to ${max}, not ${value}`);
   return number;
@@ -404,6 +448,31 @@ function parseDurationMs(flag: Flag, value: string): number {
   }
   if (value === "") throw invalid(flag, value, "not a duration such as 100ms, 5s or 1h30m");
   return total;
+}
+
+/** A bare number counts hours, or revisions (C-6). */
+function parseAutoCompaction(mode: string, retention: string): AutoCompactionConfig {
+  if (mode !== "periodic" && mode !== "revision") {
+    throw new ConfigError(`unsupported compaction mode ${mode}: --auto-compaction-mode is periodic or revision`);
+  }
+  const isBare = /^\d+$/.test(retention);
+  if (isBare && !Number.isSafeInteger(Number(retention))) {
+    throw new ConfigError(`--auto-compaction-retention ${retention} is too large`);
+  }
+  if (mode === "revision") {
+    if (!isBare) throw new ConfigError(`--auto-compaction-retention counts revisions, so it cannot be ${retention}`);
+    return Number(retention) === 0 ? { mode: "off" } : { mode, revisions: Number(retention) };
+  }
+  const periodMs = isBare
+    ? Number(retention) * HOUR_MS
+    : parseDurationMs(flagOf("auto-compaction-retention"), retention);
+  if (periodMs === 0) return { mode: "off" };
+  if (periodMs < MIN_AUTO_COMPACTION_MS) {
+    throw new ConfigError(
+      `--auto-compaction-retention must be at least ${MIN_AUTO_COMPACTION_MS} ms, not ${retention}`,
+    );
+  }
+  return { mode, periodMs };
 }
 
 function parseUrls(flag: string, value: string): string[] {

@@ -1,5 +1,5 @@
 /**
- * Every command-line flag of etcd 3.6 (contract O-1..O-3) and what Quorate does with it. The table is the one place
+ * Every command-line flag of etcd 3.6 and what Quorate does with it. The table is the one place
  * that knows them: parsing, environment, config file, usage text and refusals are all read off it.
  */
 export type FlagKind = "text" | "bool" | "int" | "durationMs" | "urls";
@@ -37,6 +37,12 @@ export const flags: readonly Flag[] = [
   flag("snapshot-catchup-entries", "int", "5000", "applied log entries kept in memory for slow followers"),
   flag("max-wals", "int", "5", "files of the log that are kept for members that were away (0: all)"),
   flag("wal-segment-bytes", "int", "64000000", "size of one file of the log (a flag of Quorate's own)"),
+  flag("quota-backend-bytes", "int", "0", "bytes the state store may take; 0 is 2 GiB, negative is no limit"),
+  flag("auto-disarm-nospace", "bool", "false", "Quorate's own: take the NOSPACE alarm back when there is room again"),
+  flag("auto-compaction-mode", "text", "periodic", "'periodic' or 'revision'"),
+  flag("auto-compaction-retention", "text", "0", "history to keep: 90m, 2 (hours) or a number of revisions; 0 is all"),
+  flag("corrupt-check-time", "durationMs", "1m", "how often the leader compares the stores of all members; 0 is never"),
+  flag("compact-hash-check-time", "durationMs", "1m", "how often it compares what compactions left; 0 is never"),
   flag("compaction-batch-limit", "int", "1000", "keys cleaned in one slice of a compaction"),
   flag("compaction-sleep-interval", "durationMs", "10ms", "pause between two slices of a compaction"),
   flag("watch-progress-notify-interval", "durationMs", "10m", "how often idle watchers with progress_notify hear"),
@@ -62,14 +68,13 @@ export const ignoredFlags: ReadonlySet<string> = new Set(
 /** Known to etcd and promised for a later release: setting one is refused, since ignoring it would break a promise. */
 export const laterFlags: ReadonlySet<string> = new Set(
   (
-    "listen-client-http-urls quota-backend-bytes auto-compaction-mode " +
-    "auto-compaction-retention cert-file key-file client-cert-auth trusted-ca-file peer-cert-file peer-key-file " +
+    "listen-client-http-urls cert-file key-file client-cert-auth trusted-ca-file peer-cert-file peer-key-file " +
     "peer-client-cert-auth peer-trusted-ca-file auth-token bcrypt-cost auth-token-ttl listen-metrics-urls " +
     "client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +
     "auto-tls peer-client-cert-file peer-client-key-file peer-auto-tls peer-crl-file peer-cert-allowed-cn " +
     "peer-cert-allowed-hostname peer-skip-client-san-verification self-signed-cert-validity cipher-suites " +
     "tls-min-version tls-max-version cors host-whitelist grpc-keepalive-min-time grpc-keepalive-interval " +
-    "grpc-keepalive-timeout discovery discovery-srv discovery-srv-name compact-hash-check-time corrupt-check-time " +
+    "grpc-keepalive-timeout discovery discovery-srv discovery-srv-name " +
     "warning-apply-duration warning-unary-request-duration unsafe-no-fsync socket-reuse-port socket-reuse-address " +
     "enable-log-rotation log-rotation-config-json feature-gates discovery-endpoints discovery-token " +
     "discovery-dial-timeout discovery-request-timeout discovery-keepalive-time discovery-keepalive-timeout " +
@@ -81,8 +86,10 @@ export const laterFlags: ReadonlySet<string> = new Set(
 export function usage(): string {
   const lines = [
     "Usage: quorate [flags]",
-    "       quorate inspect DATA-DIR...    (what stopped members have: --help)",
-    "       quorate rebuild --data-dir DIR --endpoints URLS  (a damaged state: --help)",
+    "       quorate restore FILE --data-dir DIR [flags]           (a snapshot file: quorate restore --help)",
+    "       quorate import ETCD-DATA-DIR --data-dir DIR [flags]   (a stopped etcd: quorate import --help)",
+    "       quorate inspect DATA-DIR...    (what stopped members have: quorate inspect --help)",
+    "       quorate rebuild --data-dir DIR --endpoints URLS   (a damaged state store: quorate rebuild --help)",
     "",
     "  Starts one member. Flags and ETCD_* variables are etcd's.",
     "",

@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Backend } from "../storage/backend.ts";
 import { openLevelBackend } from "../storage/level-backend.ts";
-import { nodeDisk } from "../storage/node-disk.ts";
+import { nodeDisk, readOnlyNodeDisk } from "../storage/node-disk.ts";
+import { repairs } from "./commands/repair.ts";
+import { isCommand, runCommand } from "./commands/run.ts";
 import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
 import { type ClientListener, listenClient } from "./http/client-listener.ts";
 import { createHttpServer, httpDefaults } from "./http/http-server.ts";
@@ -17,6 +19,7 @@ import { DEFAULT_PEER_LIMITS } from "./peer/limits.ts";
 import { NameLookup } from "./peer/name-lookup.ts";
 import type { PeerResponse } from "./peer/transport.ts";
 import { createGrpcJsServer, grpcJsDefaults } from "./rpc/grpc-js-server.ts";
+import { grpcStateSource } from "./rpc/grpc-state-source.ts";
 import { bootstrap } from "./server/bootstrap.ts";
 import { hexId } from "./server/ids.ts";
 import { type Member, startMember } from "./server/member.ts";
@@ -37,22 +40,25 @@ const STOP_LIMIT_MS = 20_000;
 const LOG_FLUSH_MS = 2_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** First words that are no member's life: each does its work and resolves with the exit code. */
-const commands: ReadonlyMap<string, () => Promise<(words: readonly string[]) => Promise<number>>> = new Map([
-  ["inspect", async () => (await import("./commands/inspect.ts")).inspect],
-  ["rebuild", async () => (await import("./commands/rebuild.ts")).rebuild],
-]);
-
 async function main(): Promise<void> {
-  const [word = "", ...words] = process.argv.slice(2);
-  const command = await commands.get(word)?.();
-  if (command !== undefined) {
-    process.exitCode = await command(words);
+  const words = process.argv.slice(2);
+  if (isCommand(words[0])) return await command(words);
+  const repair = await repairs.get(words[0] ?? "")?.();
+  if (repair !== undefined) {
+    process.exitCode = await repair(words.slice(1), {
+      disk: nodeDisk,
+      readOnlyDisk: readOnlyNodeDisk,
+      openBackend: (path) => openLevelBackend(path),
+      openSource: grpcStateSource,
+      time: () => new Date().toISOString(),
+      out: print,
+      err: (text) => process.stderr.write(text),
+    });
     return;
   }
   let config: Config;
   try {
-    const parsed = parseConfig(process.argv.slice(2), process.env, (path) => readFileSync(path, "utf8"));
+    const parsed = parseConfig(words, process.env, (path) => readFileSync(path, "utf8"));
     if (parsed.kind === "help") return print(`${parsed.text}\n`);
     if (parsed.kind === "version") return print(versionText());
     config = parsed.config;
@@ -73,6 +79,29 @@ async function main(): Promise<void> {
     await log.flush(LOG_FLUSH_MS);
     process.exit(1);
   }
+}
+
+/** One that is not a member's life: it does its work and ends. */
+async function command(words: readonly string[]): Promise<void> {
+  const interrupted = new AbortController();
+  let ending: Ending = 0;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      ending = signal;
+      interrupted.abort(new Error(`interrupted (${signal})`));
+    });
+  }
+  const code = await runCommand(words, {
+    disk: nodeDisk,
+    readOnlyDisk: readOnlyNodeDisk,
+    openBackend: (path) => openLevelBackend(path),
+    now: () => performance.now(),
+    out: print,
+    err: (text) => process.stderr.write(text),
+    signal: interrupted.signal,
+  });
+  if (code === 0 || ending === 0) process.exitCode = code;
+  else endProcess(ending);
 }
 
 /** An exit code, or the signal that ended a graceful stop. */

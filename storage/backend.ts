@@ -1,5 +1,5 @@
 /**
- * The state store: etcd's buckets as ordered maps from bytes to bytes (contract N-8).
+ * The state store: etcd's buckets as ordered maps from bytes to bytes (N-8).
  *
  * Writes are staged in memory and are visible to every read at once. `flush` makes all that was staged when it was
  * called durable in ONE atomic batch, off the event loop; the driver calls it between entries only, so what is on disk
@@ -35,10 +35,27 @@ export interface Backend {
   /** A frozen view of everything staged or durable at the moment of the call. Close it. */
   snapshot(): BackendSnapshot;
 
-  /** Bytes the store takes on disk (Status.dbSize), and about what of it is live (dbSizeInUse). May be cached. */
-  size(): { readonly total: number; readonly inUse: number };
+  /** What the store takes, as last measured and with what was flushed since. */
+  size(): BackendSize;
+  /** The same, looked up now; `size` goes on from there. */
+  measure(): Promise<BackendSize>;
+
+  /** Rows deleted since the store was opened or `compact` last began: what there may be to gain by it. */
+  readonly deletedRows: number;
+  /**
+   * Gives back the space of what was overwritten or deleted and is flushed, beside reads and writes; resolves when `size`
+   * tells. One runs at a time: who asks meanwhile shares the next, which takes in what came since.
+   */
+  compact(): Promise<void>;
 
   close(): Promise<void>;
+}
+
+export interface BackendSize {
+  /** Bytes of all files of the store (Status.dbSize). */
+  readonly total: number;
+  /** Without files that are only waiting to be deleted (Status.dbSizeInUse): what the quota counts. */
+  readonly inUse: number;
 }
 
 export interface BackendSnapshot {

@@ -1,11 +1,12 @@
 import { copyFile, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
-import type { Backend, BackendSnapshot, Bucket } from "./backend.ts";
-import { checkLevelFiles, LevelDamagedError, type LevelFiles } from "./level-check.ts";
+import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
+import { checkLevelFiles, type Damage } from "./level-files.ts";
+import { LevelDamagedError, type LevelFiles, levelFiles } from "./level-manifest.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
@@ -27,6 +28,10 @@ const RANGE_BYTES = 1024 * 1024;
 /** The directory is measured at most this often; what was flushed since is added in between. */
 const MEASURE_INTERVAL_MS = 1_000;
 const SCRATCH_KEY_BYTES = 32;
+/** A compaction goes over the store in steps of about this much, so that a stop never waits for more than one of them. */
+const COMPACTION_STEP_BYTES = 64 * 1024 * 1024;
+/** LevelDB keeps what an open snapshot may still read: a compaction waits this long for those that are open. */
+const SNAPSHOT_WAIT_MS = 10_000;
 
 /** The store cannot be opened, read or written. `message` says what to do. */
 export class BackendError extends Error {
@@ -43,11 +48,7 @@ export interface LevelBackendOptions {
 
 /** Creates the store when the directory has none. Reads and checks all of it first. Throws BackendError. */
 export async function openLevelBackend(path: string, options: LevelBackendOptions = {}): Promise<Backend> {
-  try {
-    await checkLevelFiles(path);
-  } catch (error) {
-    throw openError(error, path);
-  }
+  await checkedFiles(path);
   const db: Level = new ClassicLevel(path, { keyEncoding: "buffer", valueEncoding: "buffer" });
   try {
     await db.open();
@@ -67,12 +68,7 @@ export async function openLevelBackend(path: string, options: LevelBackendOption
  * newest version: it writes over others), and copies of the rest. Throws BackendError.
  */
 export async function openLevelShadow(path: string): Promise<Backend | undefined> {
-  let files: LevelFiles | undefined;
-  try {
-    files = await checkLevelFiles(path);
-  } catch (error) {
-    throw openError(error, path);
-  }
+  const files = await checkedFiles(path);
   if (files === undefined) return undefined;
   const shadow = await mkdtemp(join(tmpdir(), "quorate-shadow-"));
   const remove = (): Promise<void> => rm(shadow, { recursive: true, force: true });
@@ -87,6 +83,21 @@ export async function openLevelShadow(path: string): Promise<Backend | undefined
     await remove();
     throw openError(error, path);
   }
+}
+
+/** Before LevelDB opens it: it would change a store that is damaged. Undefined when there is none. */
+async function checkedFiles(path: string): Promise<LevelFiles | undefined> {
+  let files: LevelFiles | undefined;
+  try {
+    files = await levelFiles(path);
+  } catch (error) {
+    throw openError(error, path);
+  }
+  const { log, tables } = await checkLevelFiles(path);
+  // What a crash left half written is not part of the store, and goes when that is opened.
+  const damage = log ?? tables.find(({ file }) => files?.tables.includes(file));
+  if (damage !== undefined) throw new BackendError(damaged(path, misread(damage)));
+  return files;
 }
 
 type Level = ClassicLevel<Buffer, Buffer>;
@@ -137,6 +148,10 @@ function openError(error: unknown, path: string): unknown {
   }
 }
 
+function misread({ file, offset }: Damage): Error {
+  return new Error(`${file} has a wrong checksum at offset ${offset}`);
+}
+
 function damaged(path: string, cause: Error): string {
   return (
     `the state store ${path} is damaged (${cause.message}): it was left as it is. The log is another thing, and if that ` +
@@ -173,11 +188,16 @@ class LevelBackend implements Backend {
   /** By length; a synchronous get is done with its key when it returns. */
   readonly #scratch: Buffer[] = Array.from({ length: SCRATCH_KEY_BYTES + 1 }, (_, length) => Buffer.alloc(length));
   #flush: Promise<void> | undefined;
-  #measuring: Promise<void> | undefined;
+  #measuring: Promise<BackendSize> | undefined;
   #measuredAtMs = 0;
   #total = 0;
   #inUse = 0;
   #flushedSinceMeasured = 0;
+  #deletedRows = 0;
+  readonly #snapshots = new Set<LevelSnapshot>();
+  #compaction: Promise<void> | undefined;
+  /** For those who asked while one runs. */
+  #nextCompaction: Promise<void> | undefined;
   /** Of a flush, or of what goes on behind it: no later flush is tried. */
   #failure: BackendError | undefined;
   readonly #onFailure: ((error: BackendError) => void) | undefined;
@@ -214,6 +234,7 @@ class LevelBackend implements Backend {
 
   delete(bucket: Bucket, key: string): void {
     this.#overlay.set(bucket, key, null);
+    this.#deletedRows++;
   }
 
   get stagedBytes(): number {
@@ -273,32 +294,105 @@ class LevelBackend implements Backend {
   }
 
   snapshot(): BackendSnapshot {
-    return new LevelSnapshot(this.#db, this.#overlay.freeze(), (error) => this.#fault(error));
+    const snapshot = new LevelSnapshot(
+      this.#db,
+      this.#overlay.freeze(),
+      (error) => this.#fault(error),
+      () => this.#snapshots.delete(snapshot),
+    );
+    this.#snapshots.add(snapshot);
+    return snapshot;
   }
 
   /**
-   * `total`: all files as last measured, and what was flushed since. `inUse`: table and log files; LevelDB cannot tell
-   * how much of a table is overwritten or deleted, so this falls when its compaction drops it.
+   * `inUse` are the tables and LevelDB's log. It cannot tell how much of a table is overwritten or deleted, so this falls
+   * when a compaction drops it. What was flushed since the last look counts uncompressed.
    */
-  size(): { readonly total: number; readonly inUse: number } {
+  size(): BackendSize {
+    this.#measureIfDue();
     return {
       total: this.#total + this.#flushedSinceMeasured,
       inUse: this.#inUse + this.#flushedSinceMeasured,
     };
   }
 
-  #measureIfDue(): void {
-    if (this.#measuring !== undefined || performance.now() - this.#measuredAtMs < MEASURE_INTERVAL_MS) return;
-    this.#measuring = this.measure()
-      .catch((error: unknown) => {
-        this.#failure = this.#fault(error);
-      })
-      .finally(() => {
-        this.#measuring = undefined;
-      });
+  get deletedRows(): number {
+    return this.#deletedRows;
   }
 
-  async measure(): Promise<void> {
+  compact(): Promise<void> {
+    if (this.#compaction === undefined) return this.#startCompaction();
+    this.#nextCompaction ??= this.#compaction
+      .catch(() => undefined)
+      .then(() => {
+        this.#nextCompaction = undefined;
+        return this.#startCompaction();
+      });
+    return this.#nextCompaction;
+  }
+
+  #startCompaction(): Promise<void> {
+    this.#deletedRows = 0;
+    this.#compaction = this.#compactAll()
+      .catch((error: unknown) => {
+        throw this.#fault(error);
+      })
+      .finally(() => {
+        this.#compaction = undefined;
+      });
+    return this.#compaction;
+  }
+
+  /** In LevelDB's own thread; the loop waits for nothing. */
+  async #compactAll(): Promise<void> {
+    const open = Promise.all([...this.#snapshots].map((snapshot) => snapshot.closed));
+    await Promise.race([open, setTimeout(SNAPSHOT_WAIT_MS, undefined, { ref: false })]);
+    let from: Buffer = Buffer.from([0]);
+    for (const to of await this.#compactionSteps()) {
+      if (this.#isClosed) return;
+      await this.#db.compactRange(from, to);
+      from = to;
+    }
+    if (!this.#isClosed) await this.measure();
+  }
+
+  /** Ends of the steps, ascending: revisions fill the bucket `key` about evenly. */
+  async #compactionSteps(): Promise<Buffer[]> {
+    const end = Buffer.from([BUCKETS.length + 1]);
+    const steps = Math.ceil(this.#inUse / COMPACTION_STEP_BYTES);
+    const bucket = { gte: levelKey("key", ""), lt: Buffer.from([PREFIX.key + 1]), limit: 1 };
+    const [[first], [last]] = await Promise.all([
+      this.#db.keys(bucket).all(),
+      this.#db.keys({ ...bucket, reverse: true }).all(),
+    ]);
+    if (first === undefined || last === undefined || first.length < 9 || last.length < 9) return [end];
+    const low = Number(first.readBigUInt64BE(1));
+    const width = Number(last.readBigUInt64BE(1)) - low;
+    const ends = Array.from({ length: Math.max(0, steps - 1) }, (_, i) => {
+      const key = Buffer.alloc(9, PREFIX.key);
+      key.writeBigUInt64BE(BigInt(low + Math.floor((width * (i + 1)) / steps)), 1);
+      return key;
+    });
+    return [...ends, end];
+  }
+
+  #measureIfDue(): void {
+    if (this.#isClosed || this.#measuring !== undefined) return;
+    if (performance.now() - this.#measuredAtMs < MEASURE_INTERVAL_MS) return;
+    this.measure().catch((error: unknown) => {
+      this.#failure = this.#fault(error);
+    });
+  }
+
+  async measure(): Promise<BackendSize> {
+    while (this.#measuring !== undefined) await this.#measuring;
+    this.#measuring = this.#look().finally(() => {
+      this.#measuring = undefined;
+    });
+    return this.#measuring;
+  }
+
+  async #look(): Promise<BackendSize> {
     this.#measuredAtMs = performance.now();
     const before = this.#flushedSinceMeasured;
     let total = 0;
@@ -312,12 +406,13 @@ class LevelBackend implements Backend {
     this.#total = total;
     this.#inUse = Math.min(total, tables + logs);
     this.#flushedSinceMeasured -= before;
+    return { total: this.#total + this.#flushedSinceMeasured, inUse: this.#inUse + this.#flushedSinceMeasured };
   }
 
   /** What was not flushed is left to the log. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.allSettled([this.#flush, this.#measuring]);
+    await Promise.allSettled([this.#flush, this.#measuring, this.#compaction]);
     await this.#db.close();
   }
 }
@@ -341,8 +436,15 @@ class LevelSnapshot implements BackendSnapshot {
   readonly #snapshot: ReturnType<Level["snapshot"]>;
   readonly #view: LayeredView;
   readonly #fault: (error: unknown) => BackendError;
+  readonly #onClosed: () => void;
+  readonly closed: Promise<void>;
+  #isClosed: () => void = () => undefined;
 
-  constructor(db: Level, layers: readonly Layer[], fault: (error: unknown) => BackendError) {
+  constructor(db: Level, layers: readonly Layer[], fault: (error: unknown) => BackendError, onClosed: () => void) {
+    this.#onClosed = onClosed;
+    this.closed = new Promise((resolve) => {
+      this.#isClosed = resolve;
+    });
     this.#db = db;
     this.#snapshot = db.snapshot();
     this.#view = new LayeredView(layers, (bucket, from, to, limit) => this.#durable(bucket, from, to, limit));
@@ -385,7 +487,9 @@ class LevelSnapshot implements BackendSnapshot {
     return rows;
   }
 
-  close(): Promise<void> {
-    return this.#snapshot.close();
+  async close(): Promise<void> {
+    await this.#snapshot.close();
+    this.#onClosed();
+    this.#isClosed();
   }
 }

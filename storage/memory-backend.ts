@@ -1,5 +1,5 @@
 import { assert } from "../raft/assert.ts";
-import type { Backend, BackendSnapshot, Bucket } from "./backend.ts";
+import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
 import { lowerBound } from "./mvcc/lower-bound.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
@@ -44,6 +44,7 @@ class MemoryStore implements MemoryBackend {
   readonly #durable: Durable;
   #state: "open" | "crashed" | "closed" = "open";
   #failure: Error | undefined;
+  #deletedRows = 0;
 
   constructor(options: MemoryBackendOptions, durable: Durable) {
     this.#options = options;
@@ -65,6 +66,7 @@ class MemoryStore implements MemoryBackend {
   delete(bucket: Bucket, key: string): void {
     this.#checkOpen();
     this.#overlay.set(bucket, key, null);
+    this.#deletedRows++;
   }
 
   get stagedBytes(): number {
@@ -96,10 +98,24 @@ class MemoryStore implements MemoryBackend {
     return new MemorySnapshot(new Map(this.#durable), this.#overlay.freeze());
   }
 
-  size(): { readonly total: number; readonly inUse: number } {
+  size(): BackendSize {
     let total = 0;
     for (const { bytes } of this.#durable.values()) total += bytes;
     return { total, inUse: total };
+  }
+
+  async measure(): Promise<BackendSize> {
+    return this.size();
+  }
+
+  get deletedRows(): number {
+    return this.#deletedRows;
+  }
+
+  /** What is deleted is gone at once. */
+  async compact(): Promise<void> {
+    this.#checkOpen();
+    this.#deletedRows = 0;
   }
 
   async close(): Promise<void> {

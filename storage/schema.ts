@@ -4,7 +4,7 @@ import { assert } from "../raft/assert.ts";
 import type { Bucket } from "./backend.ts";
 
 /**
- * Every key that is stored, as etcd stores it (contract N-8). Keys are latin1 strings, one char a byte; names that
+ * Every key that is stored, as etcd stores it (N-8). Keys are latin1 strings, one char a byte; names that
  * people chose (users, roles) are UTF-8 inside them. The JSON values are in stored-json.ts.
  */
 

@@ -35,7 +35,7 @@ export function parseMemberJson(json: string): MemberRecord {
   return memberOf(parseObject(json));
 }
 
-/** As members tell each other (contract P-33). */
+/** As members tell each other (P-33). */
 export function parseMembersJson(json: string): readonly MemberRecord[] {
   const list = parseJson(json);
   if (!Array.isArray(list)) throw new StoredJsonError("not a list of members");
@@ -45,7 +45,7 @@ export function parseMembersJson(json: string): readonly MemberRecord[] {
   });
 }
 
-/** For JSON that holds a member among other fields (contract P-24). */
+/** For JSON that holds a member among other fields (P-24). */
 export function memberOf(fields: Fields): MemberRecord {
   return {
     id: idOf(fields["id"], "id"),

@@ -24,6 +24,7 @@ import {
   WalDamagedError,
   type WalMetadata,
   type WalOptions,
+  type WalReplay,
 } from "./wal.ts";
 import { WalIndex } from "./wal-index.ts";
 import { WalReader } from "./wal-reader.ts";
@@ -46,7 +47,7 @@ const RETRY_PARTS = 16;
 
 export const createWal: CreateWal = async (disk, directory, metadata, first, options) => {
   assert(segmentsAmong(directory, await disk.list(directory)).length === 0, `there is a WAL in ${directory}`);
-  const index = new WalIndex(0, 0);
+  const index = new WalIndex(first.snapshot?.index ?? 0, first.snapshot?.term ?? 0);
   const { hardState } = checkBatch(first, NO_HARD_STATE, 1, 0);
   const path = segmentPath(directory, 0, 0);
   const metadataBytes = encode(Metadata, metadata);
@@ -57,15 +58,19 @@ export const createWal: CreateWal = async (disk, directory, metadata, first, opt
   writer.snapshot(encode(walpb.Snapshot, walpb.Snapshot.create()));
   writeBatch(writer, first, index, 0, 0);
   writer.seed();
-  assert(first.snapshot === undefined, "a new log that begins with a snapshot");
 
   // The segment gets its name last: either the whole first batch is there or no WAL is.
   await disk.makeDirectory(directory);
   const file = await prepareSegment(disk, directory, options.segmentBytes);
-  await file.write(writer.bytes, 0);
-  await file.sync();
-  await disk.rename(posix.join(directory, PREPARED_NAME), path);
-  await disk.syncDirectory(directory);
+  try {
+    await file.write(writer.bytes, 0);
+    await file.sync();
+    await disk.rename(posix.join(directory, PREPARED_NAME), path);
+    await disk.syncDirectory(directory);
+  } catch (error) {
+    await Promise.allSettled([file.close()]);
+    throw error;
+  }
 
   const segment = { sequence: 0, index: 0, path };
   const tail: Tail = {
@@ -124,6 +129,29 @@ export const openWal: OpenWal = async (disk, directory, keepAfter, options) => {
   const wal = new Log(disk, directory, options, state, segments, end.startSegment);
   return { wal, hardState, start, before: beforeKept(content, keepAfter), entries, tornBytes: end.tornBytes };
 };
+
+/**
+ * As openWal, of a log that somebody else wrote and that stays as it is, also when its end is torn. Nobody may write to it
+ * meanwhile.
+ */
+export async function readWal(
+  disk: Disk,
+  directory: string,
+  keepAfter: LogPoint,
+  options: WalOptions,
+): Promise<Omit<WalReplay, "wal"> | undefined> {
+  const segments = segmentsAmong(directory, await disk.list(directory));
+  if (segments.length === 0) return undefined;
+  const replay = new Replay(keepAfter.index);
+  const { file, end } = await replaySegments(disk, segments, replay, options);
+  await file.close();
+  const content = replay.content();
+  assert(content !== undefined, "a replayed log without metadata");
+  const mismatch = mismatchOf(content.index, keepAfter, end.tornBytes);
+  if (mismatch !== undefined) throw foreign(directory, mismatch);
+  const { hardState, start, entries } = content;
+  return { hardState, start, before: beforeKept(content, keepAfter), entries, tornBytes: end.tornBytes };
+}
 
 /** Of a log that was cut just there, only the state store knows the term. */
 function beforeKept({ before }: LogContent, keepAfter: LogPoint): LogPoint {

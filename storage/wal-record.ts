@@ -1,5 +1,5 @@
 /**
- * Frames of the log, as etcd writes them (contract P-40).
+ * Frames of the log, as etcd writes them (P-40).
  *
  *     8 bytes, little endian   low 56 bits: size of the record; top byte: 0x80 | padding, or 0 when there is none
  *     size bytes               walpb.Record: 08 type, 10 crc, [1a length data]

@@ -2,7 +2,7 @@ import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk } from "./disk.ts";
 
 /**
- * The write-ahead log: what this member promised. Format: contract P-40 (etcd's records in preallocated segments).
+ * The write-ahead log: what this member promised. Format: P-40 (etcd's records in preallocated segments).
  */
 export interface WalMetadata {
   readonly nodeID: bigint;
@@ -87,7 +87,10 @@ export type CreateWal = (
   disk: Disk,
   directory: string,
   metadata: WalMetadata,
-  /** Durable together with the log itself: either the whole first batch is there or no WAL is. */
+  /**
+   * Durable together with the log itself: either the whole first batch is there or no WAL is. With a snapshot the log
+   * begins behind it: the state at that point was restored.
+   */
   first: WalBatch,
   options: WalOptions,
 ) => Promise<Wal>;

@@ -77,6 +77,14 @@ describe("who may import whom (docs/architecture.md)", () => {
     expect(violations(/^src\/server\//, /^(?!src\/peer\/)|^src\/peer\/transport\.ts$/)).toEqual([]);
   });
 
+  test("3: commands see what server sees, and server; nobody but main.ts sees a command", () => {
+    const allowed =
+      /^src\/(commands|server|state|api)\/|^src\/(config|log)\.ts$|^storage\/|^raft\/(types|assert)\.ts$|^proto\/|^node:/;
+    expect(violations(/^src\/commands\//, allowed)).toEqual([]);
+    const users = all.filter(({ file, target }) => /^src\/commands\//.test(target) && !/^src\/commands\//.test(file));
+    expect([...new Set(users.map(({ file }) => file))]).toEqual(["src/main.ts"]);
+  });
+
   test("4: services never see a transport, raft or storage", () => {
     expect(
       violations(

@@ -1,5 +1,5 @@
 /**
- * Every error a client can meet (contract errors.tsv). Texts are API: clients match them.
+ * Every error a client can meet, as etcd words it. Texts are API: clients match them.
  */
 export const Code = {
   OK: 0,
@@ -63,6 +63,12 @@ export const errors = {
   notEnoughStartedMembers: error(Code.Unknown, "etcdserver: re-configuration failed due to not enough started members"),
   /** etcd crashes on it (N-10). */
   unknownAlarmAction: error(Code.InvalidArgument, "etcdserver: unknown alarm action"),
+  downgradeWrongFormat: error(Code.InvalidArgument, "etcdserver: wrong downgrade target version format"),
+  downgradeInvalidTarget: error(Code.InvalidArgument, "etcdserver: invalid downgrade target version"),
+  downgradeNoClusterVersion: error(Code.FailedPrecondition, "etcdserver: cluster version not found during downgrade"),
+  downgradeInProgress: error(Code.FailedPrecondition, "etcdserver: cluster has a downgrade job in progress"),
+  downgradeNotInflight: error(Code.FailedPrecondition, "etcdserver: no inflight downgrade job"),
+  unknownDowngradeAction: error(Code.Unknown, "etcdserver: unknown method"),
   /** An entry of the log that no version of the data format knows; it has no effect, on every member alike. */
   malformedEntry: error(Code.Internal, "etcdserver: malformed log entry"),
   /** A command of the log that this version does not execute; it has no effect. */

@@ -1,9 +1,9 @@
 import { parseArgs } from "node:util";
 import { openLevelShadow } from "../../storage/level-backend.ts";
-import { readOnlyNodeDisk } from "../../storage/node-disk.ts";
 import { lockHolder } from "../../storage/node-lock.ts";
 import { hexId } from "../server/ids.ts";
 import { type Inspected, inspectMember, judge, type Verdict } from "../server/inspection.ts";
+import type { RepairDeps } from "./repair.ts";
 
 const USAGE = `Usage: quorate inspect [--json] DATA-DIR[,WAL-DIR]...
 
@@ -17,7 +17,7 @@ const WIDTH = 80;
 const LABEL = 14;
 
 /** Resolves with the exit code: 1 when there is nothing that a member could be started with. */
-export async function inspect(words: readonly string[]): Promise<number> {
+export async function inspect(words: readonly string[], deps: RepairDeps): Promise<number> {
   let places: readonly string[];
   let json: boolean;
   try {
@@ -27,25 +27,25 @@ export async function inspect(words: readonly string[]): Promise<number> {
       allowPositionals: true,
     });
     if (values.help === true) {
-      process.stdout.write(USAGE);
+      deps.out(USAGE);
       return 0;
     }
     places = positionals;
     json = values.json === true;
     if (places.length === 0) throw new Error("which data directories?");
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    deps.err(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
     return 2;
   }
   const inspected: Inspected[] = [];
   for (const place of places) {
     const [dataDir = "", walDir = `${dataDir}/member/wal`] = place.split(",");
     inspected.push(
-      await inspectMember({ dataDir, walDir }, { disk: readOnlyNodeDisk, openStore: openLevelShadow, lockHolder }),
+      await inspectMember({ dataDir, walDir }, { disk: deps.readOnlyDisk, openStore: openLevelShadow, lockHolder }),
     );
   }
   const verdict = judge(inspected);
-  process.stdout.write(json ? `${jsonOf(inspected, verdict)}\n` : textOf(inspected, verdict));
+  deps.out(json ? `${jsonOf(inspected, verdict)}\n` : textOf(inspected, verdict));
   return verdict.best === undefined ? 1 : 0;
 }
 

@@ -1,11 +1,10 @@
 import { parseArgs } from "node:util";
-import { openLevelBackend } from "../../storage/level-backend.ts";
-import { nodeDisk } from "../../storage/node-disk.ts";
 import { WalDamagedError } from "../../storage/wal.ts";
-import { flags } from "../flags.ts";
+import { ConfigError, parseConfig } from "../config.ts";
+import { memberDirOf } from "../server/bootstrap.ts";
 import { hexId } from "../server/ids.ts";
-import { rebuildState } from "../server/rebuild.ts";
-import { grpcStateSource } from "./state-source.ts";
+import { type Rebuilt, rebuildState } from "../server/rebuild.ts";
+import type { RepairDeps } from "./repair.ts";
 
 const USAGE = `Usage: quorate rebuild --data-dir DIR --endpoints URL[,URL]
 
@@ -22,68 +21,64 @@ const USAGE = `Usage: quorate rebuild --data-dir DIR --endpoints URL[,URL]
 `;
 
 /** Resolves with the exit code. */
-export async function rebuild(words: readonly string[]): Promise<number> {
-  let given: Partial<Record<"data-dir" | "wal-dir" | "endpoints" | "wal-segment-bytes", string>>;
+export async function rebuild(words: readonly string[], deps: RepairDeps): Promise<number> {
+  let endpoints: string;
+  let flags: readonly string[];
   try {
-    const option = { type: "string" } as const;
+    const text = { type: "string" } as const;
     const { values } = parseArgs({
       args: [...words],
       options: {
-        "data-dir": option,
-        "wal-dir": option,
-        endpoints: option,
-        "wal-segment-bytes": option,
+        "data-dir": text,
+        "wal-dir": text,
+        "wal-segment-bytes": text,
+        endpoints: text,
         help: { type: "boolean", short: "h" },
       },
     });
-    if (values.help === true) return print(process.stdout, USAGE, 0);
-    given = values;
-  } catch (error) {
-    return print(process.stderr, `${error instanceof Error ? error.message : error}\n\n${USAGE}`, 2);
-  }
-  const { "data-dir": dataDir, endpoints } = given;
-  if (dataDir === undefined || endpoints === undefined) {
-    return print(process.stderr, `--data-dir and --endpoints are needed\n\n${USAGE}`, 2);
-  }
-  const memberDir = `${dataDir}/member`;
-  const segmentBytes = Number(
-    given["wal-segment-bytes"] ?? flags.find(({ name }) => name === "wal-segment-bytes")?.fallback,
-  );
-  const sources = endpoints.split(",").map((endpoint) => grpcStateSource(endpoint.trim()));
-  try {
-    const { memberId, from, point, startsAnew, aside } = await rebuildState(
-      { memberDir, walDir: given["wal-dir"] ?? `${memberDir}/wal`, walOptions: { segmentBytes } },
-      sources,
-      {
-        disk: nodeDisk,
-        openBackend: (path) => openLevelBackend(path),
-        say: (text) => process.stderr.write(`${text}\n`),
-        time: new Date().toISOString().replaceAll(/[-:]|\.\d+/g, ""),
-      },
-    );
-    const log = startsAnew ? "Its log begins anew behind that entry." : "Its log goes on behind that entry.";
-    const moved = aside === undefined ? "" : `The damaged store is now ${aside}.\n`;
-    return print(
-      process.stdout,
-      `Member ${hexId(memberId)} has the state of ${from} at entry ${point.index}, term ${point.term}.\n${log}\n${moved}` +
-        "Start it as ever.\n",
-      0,
-    );
-  } catch (error) {
-    if (error instanceof WalDamagedError) {
-      return print(
-        process.stderr,
-        `The log of this member is damaged, not only its state; rebuild heals no log. ${error.message}\n`,
-        1,
-      );
+    const { help, endpoints: asked, ...places } = values;
+    if (help === true) {
+      deps.out(USAGE);
+      return 0;
     }
-    return print(process.stderr, `Not rebuilt: ${error instanceof Error ? error.message : error}\n`, 1);
+    if (places["data-dir"] === undefined || asked === undefined)
+      throw new Error("--data-dir and --endpoints are needed");
+    endpoints = asked;
+    flags = Object.entries(places).map(([name, value]) => `--${name}=${value}`);
+  } catch (error) {
+    deps.err(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    return 2;
+  }
+  const sources = endpoints.split(",").map((endpoint) => deps.openSource(endpoint.trim()));
+  try {
+    const parsed = parseConfig(flags, {}, () => "");
+    if (parsed.kind !== "run") throw new ConfigError(`no directories in ${flags.join(" ")}`);
+    const { config } = parsed;
+    const walOptions = { segmentBytes: config.walSegmentBytes };
+    const rebuilt = await rebuildState({ memberDir: memberDirOf(config), walDir: config.walDir, walOptions }, sources, {
+      disk: deps.disk,
+      openBackend: deps.openBackend,
+      say: (text) => deps.err(`${text}\n`),
+      time: deps.time().replaceAll(/[-:]|\.\d+/g, ""),
+    });
+    deps.out(resultOf(rebuilt));
+    return 0;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const what = error instanceof WalDamagedError ? "the log is damaged, and rebuild heals no log. " : "";
+    deps.err(`Not rebuilt: ${what}${message}\n`);
+    return 1;
   } finally {
     for (const source of sources) source.close();
   }
 }
 
-function print(stream: NodeJS.WriteStream, text: string, code: number): number {
-  stream.write(text);
-  return code;
+function resultOf({ memberId, from, point, startsAnew, aside }: Rebuilt): string {
+  return [
+    `Member ${hexId(memberId)} has the state of ${from} at entry ${point.index}, term ${point.term}.`,
+    startsAnew ? "Its log begins anew behind that entry." : "Its log goes on behind that entry.",
+    ...(aside === undefined ? [] : [`The damaged store is now ${aside}.`]),
+    "Start it as ever.",
+    "",
+  ].join("\n");
 }

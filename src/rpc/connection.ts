@@ -24,7 +24,8 @@ const MAX_STRIKES = 2;
 
 /**
  * Keepalive enforcement (G-10), counted as grpc-go does: a ping sooner than allowed is a strike, any answer in between
- * forgives all of them (clients measure bandwidth with pings while data flows), the third strike ends the connection.
+ * forgives all of them (clients measure bandwidth with pings while data flows), the third strike ends the connection. Of
+ * a large answer a part flows between any two pings, until its last byte is with the socket.
  */
 export function enforcePingPolicy(
   session: ServerHttp2Session,
@@ -39,7 +40,7 @@ export function enforcePingPolicy(
     const now = env.now();
     const sinceMs = now - lastPingAt;
     lastPingAt = now;
-    if (connection.sentSincePing) {
+    if (connection.sentSincePing || connection.unsentBytes > 0) {
       connection.sentSincePing = false;
       strikes = 0;
       return;

@@ -1,11 +1,9 @@
-import { encode } from "../../proto/codec.ts";
-import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
-import { type ConfState, ENTRY_CONF_CHANGE, type Entry, type HardState, type Restored } from "../../raft/types.ts";
+import type { ConfState, Entry, HardState, Restored } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
 import { restoreMvcc } from "../../storage/mvcc-walk.ts";
 import { BUCKETS, successor } from "../../storage/schema.ts";
-import { type MemberRecord, memberJson, StoredJsonError } from "../../storage/stored-json.ts";
+import { type MemberRecord, StoredJsonError } from "../../storage/stored-json.ts";
 import type { LogPoint, Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal, readWalStart } from "../../storage/wal-log.ts";
 import { segmentsAmong } from "../../storage/wal-segment.ts";
@@ -16,10 +14,11 @@ import type { StateMachine } from "../state/machine.ts";
 import { openStateMachine } from "../state/restore.ts";
 import type { MembersAhead } from "./admission.ts";
 import { forceNewCluster } from "./force-new-cluster.ts";
-import { clusterIdOf, memberIdOf } from "./ids.ts";
+import { foundingOf } from "./founding.ts";
+import { clusterIdOf } from "./ids.ts";
 import { type JoinDeps, joinCluster, membersIn, refuseSecondLife } from "./join.ts";
 import { membersAfter } from "./members-ahead.ts";
-import { settleState, stateFiles } from "./state-files.ts";
+import { isUndecided, settleState, stateFiles } from "./state-files.ts";
 
 /** About two seconds of reading each. */
 const PROGRESS_LOG_BYTES = 256 << 20;
@@ -84,6 +83,7 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     // Another member may have been given the same --wal-dir: two that append to one log would destroy it.
     const isLogThere = await hasLog(disk, config);
     if (isLogThere) locks.push(await disk.lock(`${config.walDir}/lock`));
+    else await refuseUnfinished(disk, config);
     const walOptions = walOptionsOf(config, deps);
     const installed = await settleState(disk, memberDir, () => readWalStart(disk, config.walDir, walOptions));
     if (installed !== undefined) deps.log.info({ "snapshot-index": installed.index }, "applied snapshot");
@@ -123,6 +123,15 @@ function walOptionsOf(config: Config, deps: BootDeps): WalOptions {
 
 async function hasLog(disk: Disk, config: Config): Promise<boolean> {
   return segmentsAmong(config.walDir, await disk.list(config.walDir)).length > 0;
+}
+
+/** A member makes its log before anything of a state: this is the work of a restore that did not get to its end. */
+async function refuseUnfinished(disk: Disk, config: Config): Promise<void> {
+  if (!isUndecided(await disk.list(memberDirOf(config)))) return;
+  throw new ConfigError(
+    `${config.dataDir} holds what a restore left that was interrupted, and there is no log in ${config.walDir}: remove ` +
+      "the directory and restore it again, or give this member its log (--wal-dir); nothing was changed",
+  );
 }
 
 function refuseLostLog(config: Config, machine: StateMachine): void {
@@ -228,32 +237,10 @@ async function joinExisting(config: Config, deps: BootDeps): Promise<Start> {
 
 async function bootstrapNew(config: Config, deps: BootDeps): Promise<Start> {
   checkInitialCluster(config);
-  const members = config.initialCluster
-    .map((peer) => ({ id: memberIdOf(peer.urls, config.initialClusterToken), name: peer.name, urls: peer.urls }))
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
-  const own = members.find((member) => member.name === config.name);
-  if (own === undefined) throw new ConfigError(`--initial-cluster has no member "${config.name}"`);
-  const clusterId = clusterIdOf(members.map((member) => member.id));
-  await askForFormerLife(config, deps, own.id);
-
-  // P-30: every member starts its log with the same entries, as if they had been agreed on in term 1.
-  const entries: Entry[] = members.map((member, position) => ({
-    type: ENTRY_CONF_CHANGE,
-    term: 1,
-    index: position + 1,
-    data: encode(
-      ConfChange,
-      ConfChange.create({
-        type: ConfChangeType.ConfChangeAddNode,
-        nodeId: member.id,
-        context: Buffer.from(
-          memberJson({ id: member.id, name: member.name, peerURLs: member.urls, clientURLs: [], isLearner: false }),
-        ),
-      }),
-    ),
-  }));
+  const { memberId, memberIds, entries } = foundingOf(config);
+  await askForFormerLife(config, deps, memberId);
   const hardState = { term: 1, vote: 0n, commit: entries.length };
-  return { memberId: own.id, clusterId, log: { hardState, entries }, joined: [] };
+  return { memberId, clusterId: clusterIdOf(memberIds), log: { hardState, entries }, joined: [] };
 }
 
 /** B-1. A member that lost its disk must not start as new. If any other member knows it as one that has run, refuse. */
@@ -285,7 +272,8 @@ function everyTime(step: number, say: (done: number, total: number) => void): (d
   };
 }
 
-async function restoreMachine(backend: Backend, config: Config, log: Logger): Promise<StateMachine> {
+/** Reads the whole store. */
+export async function restoreMachine(backend: Backend, config: Config, log: Logger): Promise<StateMachine> {
   const onProgress = everyTime(PROGRESS_LOG_ROWS, (rows) => log.info({ rows }, "reading the state store"));
   const { mvcc, leased } = await restoreMvcc(backend, onProgress);
   const snapshot = backend.snapshot();

@@ -59,9 +59,18 @@ export class ClusterVersion {
   }
 
   async #decide(): Promise<void> {
-    const { cluster } = this.#deps;
+    const { cluster, log } = this.#deps;
     const versions = await Promise.all(cluster.members().map((member) => this.#versionOf(member.id)));
     if (!this.#leading) return;
+    const { enabled, targetVersion } = cluster.downgrade;
+    // N-15: all that was to be done is done.
+    if (
+      enabled &&
+      versions.every((version) => version !== undefined && compareVersions(version, targetVersion) === 0)
+    ) {
+      await this.#deps.propose({ downgradeInfoSet: { enabled: false, ver: "" } });
+      log.info({ "cluster-version": targetVersion }, "the cluster has been downgraded");
+    }
     const unknown = versions.includes(undefined);
     const lowest = versions
       .map((version) => version ?? UNDECIDED)

@@ -10,9 +10,13 @@ export function addedMemberIdOf(peerUrls: readonly string[], wallClockMs: number
   return memberIdOf(peerUrls, String(Math.floor(wallClockMs / 1000)));
 }
 
-/** M-1: a cluster is its first members. */
-export function clusterIdOf(memberIds: readonly bigint[]): bigint {
+/**
+ * M-1: a cluster is its first members. One that begins with a content (a restored one) is that, too: members restored from
+ * different files, or one that was not restored at all, then refuse each other instead of holding different things.
+ */
+export function clusterIdOf(memberIds: readonly bigint[], content?: number): bigint {
   const hash = createHash("sha1");
+  if (content !== undefined) hash.update(`restored ${content}`);
   for (const id of [...memberIds].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))) {
     const bytes = Buffer.alloc(8);
     bytes.writeBigUInt64BE(id);

@@ -42,8 +42,16 @@ export class KvHashes {
     this.#deps = deps;
   }
 
-  /** 0 = the current revision. Rejects with ApiError: future, compacted, too many requests, stopped. */
-  async ask(asked: number): Promise<KvHash> {
+  /** Of the last compactions, oldest first. */
+  get stored(): readonly KvHash[] {
+    return this.#stored;
+  }
+
+  /**
+   * 0 = the current revision; `isFresh`: by reading the store, whatever is remembered. Rejects with ApiError: future,
+   * compacted, too many requests, stopped.
+   */
+  async ask(asked: number, isFresh = false): Promise<KvHash> {
     const { mvcc } = this.#deps;
     const revision = asked === 0 ? mvcc.currentRevision : asked;
     if (revision > mvcc.currentRevision) throw errors.futureRevision;
@@ -52,7 +60,7 @@ export class KvHashes {
       return { hash: HASH_OF_NOTHING, compactRevision: mvcc.compactRevision, hashRevision: revision };
     }
     // Also of a compaction that later ones have left behind.
-    const stored = asked === 0 ? undefined : this.#stored.find((hash) => hash.hashRevision === revision);
+    const stored = asked === 0 || isFresh ? undefined : this.#stored.find((hash) => hash.hashRevision === revision);
     if (stored !== undefined) return stored;
     if (revision < mvcc.compactRevision) throw errors.compacted;
     const shared = this.#running.get(revision);

@@ -1,3 +1,4 @@
+import { unreachable } from "../../raft/assert.ts";
 import { errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
@@ -53,6 +54,8 @@ export class LeaseClock {
   #term = 0;
   #timer: Timer | undefined;
   #revoking = 0;
+  /** Each is woken when a revoke has ended. */
+  readonly #slotWaiters: (() => void)[] = [];
   #scanning = false;
   #stopped = false;
 
@@ -101,13 +104,24 @@ export class LeaseClock {
     const deadlines = this.#deadlines;
     if (deadlines === undefined) return;
     for (const fact of facts) {
-      if (fact.kind === "granted") {
-        const expiresAt = this.#deps.env.now() + fact.ttlSeconds * 1000;
-        deadlines.set(fact.id, { expiresAt, retryAt: 0, waiters: [] });
-      } else if (fact.kind === "revoked") {
-        const deadline = deadlines.get(fact.id);
-        deadlines.delete(fact.id);
-        if (deadline !== undefined) wakeAll(deadline);
+      switch (fact.kind) {
+        case "granted": {
+          const expiresAt = this.#deps.env.now() + fact.ttlSeconds * 1000;
+          deadlines.set(fact.id, { expiresAt, retryAt: 0, waiters: [] });
+          break;
+        }
+        case "revoked": {
+          const deadline = deadlines.get(fact.id);
+          deadlines.delete(fact.id);
+          if (deadline !== undefined) wakeAll(deadline);
+          break;
+        }
+        case "checkpointed":
+          // For the leaders to come: what was left when a leader proposed it. The deadline here is what it was taken from,
+          // and a renewal may have put it off since (L-10).
+          break;
+        default:
+          unreachable(fact);
       }
     }
   }
@@ -190,8 +204,6 @@ export class LeaseClock {
     }
   }
 
-  readonly #slotWaiters: (() => void)[] = [];
-
   #due(): bigint[] {
     const now = this.#deps.env.now();
     const due: bigint[] = [];
@@ -211,7 +223,7 @@ export class LeaseClock {
         // Not found: somebody else revoked it. Not leader: it is the successor's now. Else: its retry is set already (L-8).
         if (error !== errors.leaseNotFound && error !== errors.notLeader) this.#deps.onRevokeFailed(id, error);
       })
-      .then(() => {
+      .finally(() => {
         this.#revoking--;
         this.#slotWaiters.shift()?.();
       });

@@ -19,6 +19,7 @@ export interface LogCutterDeps {
 export class LogCutter {
   readonly #deps: LogCutterDeps;
   #cutting: Promise<void> | undefined;
+  #flushed = 0;
   #stopped = false;
 
   constructor(deps: LogCutterDeps) {
@@ -30,13 +31,18 @@ export class LogCutter {
     if (this.#deps.wal.firstIndex > 1) this.#tell();
   }
 
-  /** The state store holds everything up to `index` on the disk. */
+  /**
+   * The state store holds everything up to `index` on the disk. The log still keeps what the last flush holds: should that
+   * rot, the store cannot tell it from a write that a crash tore, and comes up as it was before.
+   */
   flushed(index: number): void {
+    const through = this.#flushed;
+    this.#flushed = index;
     const { wal, keepSegments, windowStart, floor, onFatal } = this.#deps;
     if (this.#stopped || this.#cutting !== undefined || keepSegments === 0 || wal.segmentCount <= keepSegments) return;
     const before = wal.firstIndex;
     this.#cutting = wal
-      .cut(Math.min(index, windowStart(), floor()), keepSegments)
+      .cut(Math.min(through, windowStart(), floor()), keepSegments)
       .then(() => {
         this.#cutting = undefined;
         if (wal.firstIndex > before && !this.#stopped) this.#tell();

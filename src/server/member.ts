@@ -2,7 +2,7 @@ import { decode } from "../../proto/codec.ts";
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import { unreachable } from "../../raft/assert.ts";
-import { commitIndex, createRaft, status as raftStatus, unapplied, windowStart } from "../../raft/raft.ts";
+import { commitIndex, createRaft, status as raftStatus, unapplied } from "../../raft/raft.ts";
 import type { ConfChange, Entry, Input, Message, NodeId, SoftState } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
@@ -22,11 +22,12 @@ import type { Applied, Command } from "../state/machine.ts";
 import { ETCD_API_VERSION } from "../version.ts";
 import { createWatchHub } from "../watch/watch-hub.ts";
 import { Admission } from "./admission.ts";
-import { type Booted, memberDirOf } from "./bootstrap.ts";
+import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
 import { Databases } from "./databases.ts";
 import { Departure } from "./departure.ts";
+import { downgrade } from "./downgrade.ts";
 import { advanceFirstElection } from "./first-election.ts";
 import { FormerLife } from "./former-life.ts";
 import { hexId } from "./ids.ts";
@@ -35,7 +36,6 @@ import { KvHashes } from "./kv-hashes.ts";
 import { Leadership } from "./leadership.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { LeaseDesk } from "./lease-desk.ts";
-import { LogCutter } from "./log-cutter.ts";
 import { Membership } from "./membership.ts";
 import { Node } from "./node.ts";
 import { createPeerRoutes } from "./peer-routes.ts";
@@ -43,8 +43,8 @@ import { Proposals } from "./proposals.ts";
 import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
 import type { CallLimits, Server, ServerStatus } from "./server.ts";
-import { SnapshotReceiver } from "./snapshot-receiver.ts";
-import { SnapshotSender } from "./snapshot-sender.ts";
+import { createSnapshots } from "./snapshots.ts";
+import { createUpkeep } from "./upkeep.ts";
 import { watchLimits } from "./watch-limits.ts";
 
 export interface MemberDeps {
@@ -77,8 +77,6 @@ export interface Member {
 
 const NEVER: AbortSignal = new AbortController().signal;
 const PATIENT: CallLimits = { signal: NEVER, deadline: undefined };
-/** etcd's default quota (N-1); enforced from the issue on that brings quotas. */
-const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
 /** Joins node, state machine, reads, leases, watch and peers into one running member. */
 export async function startMember(config: Config, booted: Booted, deps: MemberDeps): Promise<Member> {
@@ -145,8 +143,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   const propose = async (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> => {
     if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
+    const admission = upkeep.admission(command);
+    if (admission !== undefined) await withLimits(env, admission, callLimits);
     const { result } = await proposals.propose(command, callLimits, leaderTerm);
     if (result.kind === "error") throw result.error;
+    const acceptance = upkeep.acceptance(command);
+    if (acceptance !== undefined) await acceptance;
     return result.kind === "response" ? result.response : undefined;
   };
 
@@ -185,8 +187,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     pauseMs: config.compactionPauseMs,
     storeHash: (target, previous) => hashes.store(target, previous),
     onStaged: () => node.staged(),
-    onFinished: (revision, ms) =>
-      log.info({ "compact-revision": revision, took: `${Math.round(ms)}ms` }, "finished scheduled compaction"),
+    onFinished: (revision, ms) => {
+      log.info({ "compact-revision": revision, took: `${Math.round(ms)}ms` }, "finished scheduled compaction");
+      upkeep.storeCare.consider();
+    },
     onFatal: fatal,
   });
 
@@ -216,7 +220,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       // It takes the place of a log that must not be replaced before it is known to be this member's (former-life.ts).
       if (!formerLife.admits(message.from))
         throw new SnapshotRefusedError(503, "this member does not know yet who it is");
-      await receiver.receive(message, file);
+      await snapshots.receive(message, file);
     },
     onRemoved: () => departure.leave("refused"),
     isRemoved: (id) => admission.isRemoved(id),
@@ -230,34 +234,6 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   };
   const transport = await deps.createTransport(identity, callbacks);
 
-  const receiver = new SnapshotReceiver({
-    disk: deps.disk,
-    log,
-    memberDir: memberDirOf(config),
-    openBackend: deps.openBackend,
-    commitIndex: () => commitIndex(raft),
-    onReceived: (message) => {
-      node.enqueue({ kind: "message", message });
-      return node.turned();
-    },
-  });
-  const sender = new SnapshotSender({
-    env,
-    log,
-    backend,
-    state: machine,
-    transport,
-    report: (to, ok) => node.enqueue({ kind: "snapshotReport", to, ok }),
-  });
-  const cutter = new LogCutter({
-    wal: booted.wal,
-    keepSegments: config.keepSegments,
-    windowStart: () => windowStart(raft),
-    floor: () => sender.floor,
-    point: () => ({ index: machine.appliedIndex, term: machine.appliedTerm, confState: machine.confState }),
-    enqueue: (input) => node.enqueue(input),
-    onFatal: fatal,
-  });
   const clusterVersion = new ClusterVersion({
     env,
     log,
@@ -267,6 +243,22 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     transport,
     pollMs: limits.versionPollMs,
     propose: (command) => propose(command, PATIENT),
+  });
+  const upkeep = createUpkeep({
+    config,
+    env,
+    log,
+    memberId,
+    machine,
+    backend,
+    hashes,
+    transport,
+    isLeader: () => node.softState.role === "leader",
+    removed: () => compactor.finished(),
+    flushed: () => node.flushed(),
+    pendingBytes: () => proposals.bytes,
+    propose: (command) => propose(command, PATIENT),
+    requestTimeoutMs: timeoutMs,
   });
   const leadership = new Leadership({
     env,
@@ -309,7 +301,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     leases: leaseDesk,
     promote: (id) => membership.promoteHere(id, { signal: NEVER, deadline: env.now() + timeoutMs }),
     readBarrier: () => reads.barrier(PATIENT),
-    hashKv: (revision) => hashes.ask(revision),
+    hashKv: (revision, isFresh) => hashes.ask(revision, isFresh),
     currentRevision: () => mvcc.currentRevision,
     versions: () => ({
       server: ETCD_API_VERSION,
@@ -391,6 +383,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       compactor.accepted(mvcc.compactRevision, compactRevision);
       compactRevision = mvcc.compactRevision;
     }
+    upkeep.applied();
     if (applied.confChange !== undefined) membershipChanged(applied.confChange);
     proposals.applied(applied);
     if (applied.index === forcedBehind?.index) tellWhatIsLost(applied.revision);
@@ -431,8 +424,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       onAppliedIndex: (index) => reads.applied(index),
       onReads: (points) => reads.points(points),
       onSoftState,
-      onFlushed: (index) => cutter.flushed(index),
-      sendSnapshot: (message) => sender.send(message),
+      onFlushed: (index) => snapshots.flushed(index),
+      sendSnapshot: (message) => snapshots.send(message),
       onReplaced: () => {
         if (stopping) return;
         turnCallersAway();
@@ -443,9 +436,25 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     { heartbeatMs: config.heartbeatMs, backendFlushMs: config.backendFlushMs, windowEntries: config.windowEntries },
   );
 
+  const snapshots = createSnapshots({
+    config,
+    env,
+    log,
+    disk: deps.disk,
+    openBackend: deps.openBackend,
+    raft,
+    machine,
+    backend,
+    wal: booted.wal,
+    transport,
+    node,
+    onFatal: fatal,
+  });
+
   const compactionFinished = async (): Promise<void> => {
     await compactor.finished();
     await node.flushed();
+    await upkeep.reclaimed();
   };
 
   const header = (revision: number): ResponseHeader =>
@@ -462,7 +471,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       appliedIndex: machine.appliedIndex,
       dbSizeBytes: size.total,
       dbSizeInUseBytes: size.inUse,
-      dbSizeQuotaBytes: DEFAULT_QUOTA_BYTES,
+      dbSizeQuotaBytes: config.quotaTold,
       errors: state.leader === 0n ? ["etcdserver: no leader"] : [],
     };
   };
@@ -490,6 +499,16 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     hashStore: (callLimits) => withLimits(env, hashes.askStore(), callLimits),
     openDatabase: (signal) => databases.open(signal),
     compactionFinished: (callLimits) => withLimits(env, compactionFinished(), callLimits),
+    defragment: (callLimits) => withLimits(env, upkeep.storeCare.defragment(), callLimits),
+    downgrade: (action, version, callLimits) =>
+      downgrade(
+        { cluster: machine.cluster, readBarrier: reads.barrier.bind(reads), propose },
+        action,
+        version,
+        callLimits,
+      ),
+    isCorrupt: () => upkeep.verdict.isCorrupt,
+    onCorrupt: (callback) => upkeep.verdict.onCorrupt(callback),
     status,
     onLeaderChange: (callback) => {
       leaderCallbacks.add(callback);
@@ -501,9 +520,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   setPeers();
   if (machine.cluster.isRemoved(memberId)) departure.leave("applied");
   node.start();
-  cutter.start();
+  snapshots.start();
   formerLife.start();
   compactor.resume();
+  upkeep.start();
   const isStopping = (): boolean => stopping;
   if (config.initialElectionTickAdvance) {
     advanceFirstElection({
@@ -543,10 +563,11 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     reads.stop();
     clock.stop();
     clusterVersion.stop();
-    await Promise.all([hashes.stop(), databases.stop(), compactor.stop(), sender.stop()]);
+    upkeep.stop();
+    await Promise.all([hashes.stop(), databases.stop(), compactor.stop(), snapshots.stopSending()]);
     await node.stop();
     await transport.close();
-    await Promise.all([receiver.stop(), cutter.stop()]);
+    await snapshots.stop();
     await booted.wal.close();
     await backend.close();
     await booted.unlock();

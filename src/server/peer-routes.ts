@@ -25,7 +25,7 @@ export interface PeerRouteDeps {
   /** The leader's part; rejects with notLeader elsewhere. */
   readonly promote: (id: bigint) => Promise<readonly Member[]>;
   readonly readBarrier: () => Promise<void>;
-  readonly hashKv: (revision: number) => Promise<KvHash>;
+  readonly hashKv: (revision: number, isFresh: boolean) => Promise<KvHash>;
   readonly currentRevision: () => number;
   readonly versions: () => { readonly server: string; readonly cluster: string; readonly storage: string };
 }
@@ -34,7 +34,7 @@ const PROTOBUF = "application/protobuf";
 
 const PROMOTE = "/members/promote/";
 
-/** What members ask each other beside raft (contract P-33, P-36..P-38). Bad input is an answer, never a throw. */
+/** What members ask each other beside raft (etcd's peer protocol, P-33, P-36..P-38). Bad input is an answer, never a throw. */
 export function createPeerRoutes(deps: PeerRouteDeps): PeerHttpHandler {
   return async (method, path, body) => {
     switch (path) {
@@ -143,8 +143,12 @@ async function leaseAnswer(work: () => Promise<PeerHttpAnswer>): Promise<PeerHtt
 
 async function hashAnswer(deps: PeerRouteDeps, body: Buffer): Promise<PeerHttpAnswer> {
   let revision: unknown;
+  // Of our own: etcd takes no notice of it.
+  let fresh: unknown;
   try {
-    revision = body.length === 0 ? 0 : ((JSON.parse(body.toString("utf8")) as { revision?: unknown }).revision ?? 0);
+    const request = body.length === 0 ? {} : (JSON.parse(body.toString("utf8")) as Record<string, unknown>);
+    revision = request["revision"] ?? 0;
+    fresh = request["fresh"];
   } catch {
     return text(400, "error unmarshalling request");
   }
@@ -152,7 +156,7 @@ async function hashAnswer(deps: PeerRouteDeps, body: Buffer): Promise<PeerHttpAn
     return text(400, "error unmarshalling request");
   }
   try {
-    const { hash, compactRevision, hashRevision } = await deps.hashKv(revision);
+    const { hash, compactRevision, hashRevision } = await deps.hashKv(revision, fresh === true);
     const header = { revision: deps.currentRevision() };
     return json(JSON.stringify({ header, hash, compact_revision: compactRevision, hash_revision: hashRevision }));
   } catch (error) {
@@ -168,5 +172,9 @@ async function downgradeAnswer(deps: PeerRouteDeps): Promise<PeerHttpAnswer> {
     if (error instanceof ApiError) return text(500, error.message);
     throw error;
   }
-  return { status: 200, contentType: "text/plain; charset=utf-8", body: Buffer.from("false") };
+  return {
+    status: 200,
+    contentType: "text/plain; charset=utf-8",
+    body: Buffer.from(String(deps.cluster.downgrade.enabled)),
+  };
 }

@@ -90,6 +90,11 @@ export class Proposals implements HeldProposals {
     return this.#pending.has(id);
   }
 
+  /** Of the entries of all that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   nextId(): bigint {
     this.#nextId = BigInt.asUintN(64, this.#nextId + 1n);
     return this.#nextId;

@@ -31,7 +31,7 @@ export class RebuildError extends Error {
   override readonly name = "RebuildError";
 }
 
-/** A running member, as a client sees it. Rejects with RebuildError when it does not answer. */
+/** A running member, as a client sees it. Whatever it rejects with says why its state cannot be had. */
 export interface StateSource {
   readonly endpoint: string;
   identify(): Promise<{ readonly clusterId: bigint; readonly memberId: bigint }>;
@@ -114,7 +114,7 @@ async function from(source: StateSource, places: RebuildPlaces, log: LogContent,
   const { disk, say } = deps;
   const { memberDir } = places;
   const { metadata } = log;
-  const { clusterId, memberId } = await source.identify();
+  const { clusterId, memberId } = await source.identify().catch(unanswered);
   if (clusterId !== metadata.clusterID) {
     throw new RebuildError(
       `it is of the cluster ${hexId(clusterId)}, this member is of ${hexId(metadata.clusterID)}; ask one of that`,
@@ -141,12 +141,30 @@ async function from(source: StateSource, places: RebuildPlaces, log: LogContent,
   }
 }
 
+function unanswered(error: unknown): never {
+  throw new RebuildError(error instanceof Error ? error.message : String(error));
+}
+
+/** Environment: what goes wrong with the other end is a reason to ask the next. */
+async function* answered(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await iterator.next().catch(unanswered);
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
+
 /** To the disk, without the checksum at its end, which must be right. */
 async function store(chunks: AsyncIterable<Uint8Array>, file: DiskFile): Promise<void> {
   const hash = createHash("sha256");
   let bytes = 0;
   let tail: Buffer = Buffer.alloc(0);
-  for await (const chunk of chunks) {
+  for await (const chunk of answered(chunks)) {
     const all = Buffer.concat([tail, chunk]);
     const content = all.subarray(0, Math.max(0, all.length - SHA_BYTES));
     tail = all.subarray(content.length);

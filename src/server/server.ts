@@ -63,6 +63,16 @@ export interface Server {
   /** Resolves when what the compaction that is under way removes is gone from the disk (C-3). */
   compactionFinished(limits: CallLimits): Promise<void>;
 
+  /** N-3: this member's store gives back the space of what it no longer holds; reads and writes go on. */
+  defragment(limits: CallLimits): Promise<void>;
+  /** N-15; resolves with the cluster's version. Action and version as they were sent. */
+  downgrade(action: number, version: string, limits: CallLimits): Promise<string>;
+
+  /** N-13: this member's store was found to differ from the others'. It answers no reads. */
+  isCorrupt(): boolean;
+  /** Calls back when that is found, until the returned function is called. */
+  onCorrupt(callback: () => void): () => void;
+
   status(): ServerStatus;
   /** Calls back on every change of leader or term until the returned function is called. */
   onLeaderChange(callback: (state: SoftState) => void): () => void;

@@ -1,5 +1,5 @@
 /**
- * How the state that another member sent takes the place of a member's own, so that a crash at any point leaves a member
+ * How the state that another member sent, or that is restored from a file, takes the place of a member's own, so that a crash at any point leaves a member
  * that starts.
  *
  *   1. The file is received as `snapshot.part`, and the state is built from it in `state.new`. A crash: both are removed.
@@ -9,6 +9,9 @@
  *      on the state of before is of no use, for its log is gone.
  *   4. `state` becomes `state.old`, `state-TERM-INDEX` becomes `state`, `state.old` is removed. This is always done at a
  *      start, after a crash or, ordinarily, when the member restarts itself for it.
+ *
+ * A restore (src/commands/) takes the same steps, but there is no log before step 3: a crash before leaves a directory with
+ * a state and without a log, which no member starts on (bootstrap.ts).
  */
 import type { Disk } from "../../storage/disk.ts";
 import type { LogPoint } from "../../storage/wal.ts";
@@ -34,6 +37,11 @@ export function stateFiles(memberDir: string): StateFiles {
 export async function nameState(disk: Disk, memberDir: string, point: LogPoint): Promise<void> {
   await disk.rename(`${memberDir}/${NEW}`, `${memberDir}/${nameOf(point)}`);
   await disk.syncDirectory(memberDir);
+}
+
+/** Whether there is a state that is being built, or that waits for the log's decision. */
+export function isUndecided(names: readonly string[]): boolean {
+  return names.some((name) => name === NEW || pointOf(name) !== undefined);
 }
 
 /** Removes whatever of a snapshot was not taken; nothing may be under way. */

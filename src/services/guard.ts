@@ -1,7 +1,7 @@
 import type { RangeRequest } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
 import { type ApiError, errors } from "../api/errors.ts";
-import type { AnyHandler, CallContext } from "../rpc/rpc.ts";
+import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
 
 /** M-5, by path: the RPCs that a learner serves, and which of their requests. */
@@ -15,9 +15,19 @@ const servedByLearner: ReadonlyMap<string, (request: unknown) => boolean> = new 
   [rpcs.KVRange.path, (request) => (request as RangeRequest).serializable],
 ]);
 
+/** N-13: what a member answers from its store, which it must not when that was found to differ from the others'. */
+const answeredFromStore: ReadonlySet<string> = new Set([
+  ...Object.values(rpcs)
+    .filter(({ service }) => /^(etcdserverpb\.(KV|Watch)|v3lockpb\.Lock|v3electionpb\.Election)$/.test(service))
+    .map(({ path }) => path),
+  rpcs.LeaseLeaseTimeToLive.path,
+  rpcs.LeaseLeaseLeases.path,
+  rpcs.MaintenanceSnapshot.path,
+]);
+
 /**
  * What stands before every handler (G-12), in this order: the cluster version is known, a learner serves the RPC, the
- * client's API version is text, and there is a leader if the call wants one.
+ * client's API version is text, there is a leader if the call wants one, and the store may be answered from.
  */
 export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): AnyHandler[] {
   const isLearner = (): boolean => server.state.cluster.member(server.memberId)?.isLearner ?? false;
@@ -27,6 +37,7 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
     if (isLearner() && servedByLearner.get(path)?.(request) !== true) return errors.notSupportedForLearner;
     if (!isUtf8(context.metadata("client-api-version"))) return errors.invalidClientApiVersion;
     if (context.metadata("hasleader") === "true" && server.status().leader === 0n) return errors.noLeader;
+    if (server.isCorrupt() && answeredFromStore.has(path)) return errors.corrupt;
     return undefined;
   };
 
@@ -38,7 +49,10 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
         handle: async (request, context) => {
           const error = refusal(path, request, context);
           if (error !== undefined) throw error;
-          return handler.handle(request, context);
+          const answer = await handler.handle(request, context);
+          // It may have been found out while the call waited.
+          if (server.isCorrupt() && (path === rpcs.KVRange.path || path === rpcs.KVTxn.path)) throw errors.corrupt;
+          return answer;
         },
       };
     }
@@ -46,12 +60,48 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
       ...handler,
       open: (responses, context) => {
         const error = refusal(path, undefined, context);
-        if (error === undefined) return handler.open(responses, context);
+        if (error === undefined) {
+          return answeredFromStore.has(path)
+            ? openWhileSound(server, responses, (guarded) => handler.open(guarded, context))
+            : handler.open(responses, context);
+        }
         responses.end(error);
         return { request: ignore, halfClosed: ignore, drained: ignore, closed: ignore };
       },
     };
   });
+}
+
+/** A stream that ends when the member's store is found to differ. */
+function openWhileSound(
+  server: Pick<Server, "onCorrupt">,
+  responses: ResponseStream<unknown>,
+  open: (responses: ResponseStream<unknown>) => RequestReceiver<unknown>,
+): RequestReceiver<unknown> {
+  let isOver = false;
+  const close = (): void => {
+    if (isOver) return;
+    isOver = true;
+    stopListening();
+    receiver.closed();
+  };
+  const stopListening = server.onCorrupt(() => {
+    responses.end(errors.corrupt);
+    close();
+  });
+  const receiver = open(responses);
+  return {
+    request: (message) => {
+      if (!isOver) receiver.request(message);
+    },
+    halfClosed: () => {
+      if (!isOver) receiver.halfClosed();
+    },
+    drained: () => {
+      if (!isOver) receiver.drained();
+    },
+    closed: close,
+  };
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });

@@ -1,11 +1,5 @@
-import {
-  type AlarmMember,
-  AlarmRequestAlarmAction,
-  type AlarmResponse,
-  AlarmType,
-} from "../../proto/generated/etcdserverpb.ts";
+import { type AlarmMember, type AlarmResponse, AlarmType } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
-import { notImplemented } from "../api/errors.ts";
 import { validateAlarm } from "../api/validate.ts";
 import type { Env } from "../env.ts";
 import { type AnyHandler, stream, unary } from "../rpc/rpc.ts";
@@ -70,12 +64,19 @@ export function maintenanceService(server: Server, options: MaintenanceServiceOp
       return { header: undefined };
     }),
 
+    // H-4: likewise.
+    unary(rpcs.MaintenanceDefragment, async (_request, context) => {
+      await server.defragment(context);
+      return { header: undefined };
+    }),
+
+    unary(rpcs.MaintenanceDowngrade, async ({ action, version }, context) => ({
+      version: await server.downgrade(action, version, context),
+      header: server.header(mvcc.currentRevision),
+    })),
+
     unary(rpcs.MaintenanceAlarm, async (request, context) => {
       validateAlarm(request);
-      if (request.action !== AlarmRequestAlarmAction.GET) {
-        const { service, method } = rpcs.MaintenanceAlarm;
-        throw notImplemented(service, `${method} (other than GET)`);
-      }
       // N-10: also to look at them goes through the log, so the answer is the cluster's, not this member's.
       const response = (await server.propose({ alarm: request }, context)) as AlarmResponse;
       return { ...response, header: server.header(response.header?.revision ?? mvcc.currentRevision) };

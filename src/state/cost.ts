@@ -1,12 +1,19 @@
 import type { PutRequest, TxnRequest } from "../../proto/generated/etcdserverpb.ts";
+import type { Command } from "./machine.ts";
 
 /** What a command may add to the store, as quota and NOSPACE count it (N-12). Whatever is not here costs nothing. */
 
 const PUT_OVERHEAD_BYTES = 256;
 
-export const LEASE_COST_BYTES = 64;
+const LEASE_COST_BYTES = 64;
 
-export function putCostBytes({ key, value }: PutRequest): number {
+export function costBytes({ put, txn, leaseGrant }: Command): number {
+  if (put !== undefined) return putCostBytes(put);
+  if (txn !== undefined) return txnCostBytes(txn);
+  return leaseGrant === undefined ? 0 : LEASE_COST_BYTES;
+}
+
+function putCostBytes({ key, value }: PutRequest): number {
   return PUT_OVERHEAD_BYTES + key.length + value.length;
 }
 

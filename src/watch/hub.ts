@@ -14,12 +14,13 @@ export interface WatchHub {
   openStream(wake: () => void): WatchStream;
   /** The events of one applied entry (one revision), in sub order. */
   publish(revision: number, events: readonly KeyEvent[]): void;
-  /** One bounded slice of history for unsynced watchers; true while there is more to do. */
+  /**
+   * One bounded slice of history for unsynced watchers, plus one step for each watcher that waits for its turn (a look at its
+   * position); true while there is more to do.
+   */
   catchUp(): boolean;
   /** Progress notifications are due (W-12): for every synced watcher that asked and had no event since the last call. */
   notifyProgress(): void;
-  /** The whole state was replaced (a snapshot was installed): all watchers re-read from their next revision (W-18). */
-  resync(): void;
   readonly watcherCount: number;
   readonly unsyncedCount: number;
 }
@@ -27,9 +28,12 @@ export interface WatchHub {
 export interface WatchStream {
   create(request: WatchCreateRequest): void;
   cancel(watchId: bigint): void;
-  /** Answered in order with the events (W-11). */
+  /**
+   * Answered in order with the events (W-11), if every live watch of the stream has begun and caught up and the stream has
+   * room; otherwise never, and whoever asked asks again.
+   */
   requestProgress(): void;
-  /** Next responses in order, about maxBytes of them; header carries revision only (0 where the contract says so). */
+  /** Next responses in order, about maxBytes of them; header carries revision only (0 where H-3 says so). */
   take(maxBytes: number): readonly WatchResponse[];
   /** Replies to create and cancel that wait for take: no limit of the hub holds them back, so whoever asks must stop. */
   readonly queuedReplies: number;

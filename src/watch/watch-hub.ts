@@ -145,21 +145,6 @@ class Hub implements WatchHub {
     }
   }
 
-  resync(): void {
-    const before = this.#current;
-    const current = this.#source.currentRevision;
-    assert(current >= before, `the store went back from revision ${before} to ${current}`);
-    this.#current = current;
-    for (const stream of this.#streams) {
-      for (const watcher of stream.watchers.values()) {
-        if (watcher.state !== "synced") continue;
-        const next = Math.max(watcher.next, before + 1);
-        if (next <= current) this.#fallBehind(watcher, next);
-      }
-    }
-    this.#arm();
-  }
-
   #create(stream: StreamState, request: WatchCreateRequest): void {
     if (stream.closed) return;
     const admission = this.#admit(stream, request);

@@ -1,5 +1,5 @@
 /**
- * What the state machine, the reads and the watchers see of the multi-version store (contract G-2..G-4, R-1..R-4, C-1..C-4).
+ * What the state machine, the reads and the watchers see of the multi-version store (G-2..G-4, R-1..R-4, C-1..C-4).
  *
  * Every change-set has one main revision; each key it touches takes the next sub-revision. Ranges are given as in the
  * API: end "" is the single key, end "\0" is everything >= key, otherwise key <= k < end.

@@ -1,7 +1,7 @@
 import { DecodeError, decode, EMPTY, encode, Reader, sizeLatin1 } from "../../proto/codec.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 
-/** The stored forms of a pair (contract N-8): a put's row is the whole KeyValue, a tombstone's row has only the key. */
+/** The stored forms of a pair (N-8): a put's row is the whole KeyValue, a tombstone's row has only the key. */
 
 const KEY_TAG = 10;
 

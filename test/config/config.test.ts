@@ -75,12 +75,36 @@ describe("O-1: the command line", () => {
 
   test("a flag that etcd has and Quorate not yet is refused by name; one without meaning is warned about", () => {
     expect(refused(["--cert-file=x"]).message).toContain("--cert-file is not supported yet");
-    expect(refused([], { ETCD_AUTO_COMPACTION_RETENTION: "1" }).message).toContain("--auto-compaction-retention");
+    expect(refused([], { ETCD_AUTH_TOKEN: "jwt" }).message).toContain("--auth-token");
     expect(config(["--logger=zap"]).warnings).toEqual(["--logger has no effect in Quorate and is ignored"]);
     expect(refused(["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=x"]).message).toContain(
       "https",
     );
   });
+});
+
+test("N-12: quota: 0 is 2 GiB, negative is none, more than 8 GiB is warned about", () => {
+  expect(config([])).toMatchObject({ quotaBytes: 2_147_483_648, quotaTold: 2_147_483_648, autoDisarmNospace: false });
+  expect(config(["--quota-backend-bytes", "-1"])).toMatchObject({ quotaBytes: undefined, quotaTold: -1 });
+  expect(config(["--quota-backend-bytes=16777216"])).toMatchObject({ quotaBytes: 16_777_216, warnings: [] });
+  const large = config([`--quota-backend-bytes=${9 * 2 ** 30}`]);
+  expect([large.quotaBytes, large.warnings.length]).toEqual([9_663_676_416, 1]);
+  expect(refused(["--quota-backend-bytes=1G"]).exitCode).toBe(2);
+  expect(refused(["--max-txn-ops=-1"]).exitCode).toBe(2);
+});
+
+test("C-6: automatic compaction: a bare number counts hours or revisions, 0 is off", () => {
+  const of = (retention: string, mode = "periodic"): unknown =>
+    config([`--auto-compaction-mode=${mode}`, `--auto-compaction-retention=${retention}`]).autoCompaction;
+  expect(config([]).autoCompaction).toEqual({ mode: "off" });
+  expect(of("2")).toEqual({ mode: "periodic", periodMs: 7_200_000 });
+  expect(of("1h30m")).toEqual({ mode: "periodic", periodMs: 5_400_000 });
+  expect(of("0s")).toEqual({ mode: "off" });
+  expect(of("1000", "revision")).toEqual({ mode: "revision", revisions: 1_000 });
+  expect(of("0", "revision")).toEqual({ mode: "off" });
+  expect(() => of("1h", "revision")).toThrow("counts revisions");
+  expect(() => of("1ms")).toThrow("at least");
+  expect(() => of("1", "hourly")).toThrow("unsupported compaction mode hourly");
 });
 
 test("O-5: membership", () => {

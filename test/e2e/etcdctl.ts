@@ -6,9 +6,16 @@ export const hasEtcdctl = spawnSync("etcdctl", ["version"], { stdio: "ignore" })
 /** True when the stock etcdutl is on PATH, which comes with etcdctl. */
 export const hasEtcdutl = spawnSync("etcdutl", ["version"], { stdio: "ignore" }).status === 0;
 
-/** The stock server, for what is compared with it. */
-export const etcdBinary =
-  spawnSync("etcd", ["--version"], { stdio: "ignore" }).status === 0 ? "etcd" : process.env["ETCD_BIN"];
+const named = process.env["ETCD_BIN"] || "etcd";
+
+/** Of the stock server that is compared with: the one that ETCD_BIN names, else the one on PATH. */
+export const etcdVersion = /etcd Version: (\S+)/.exec(
+  spawnSync(named, ["--version"], { encoding: "utf8" }).stdout ?? "",
+)?.[1];
+
+/** How to start it; undefined where there is none. */
+export const etcdBinary = etcdVersion === undefined ? undefined : named;
+if (etcdBinary === undefined && named !== "etcd") console.warn(`ETCD_BIN names no etcd that runs: ${named}`);
 
 export interface CommandResult {
   readonly code: number;

@@ -119,6 +119,11 @@ describe("README.md on a clean clone", () => {
       "npm ci && npm run build",
       // Tried by test/e2e/membership.test.ts with other ports.
       "etcdctl member add quorate4 --peer-urls=http://127.0.0.1:42380",
+      // Tried by test/e2e/maintenance.test.ts in pieces.
+      "etcdctl del --prefix /old/",
+      // Tried by test/e2e/backup.test.ts with other ports.
+      "etcdctl --endpoints=127.0.0.1:2379 snapshot save backup.db",
+      "bin/quorate import /var/lib/etcd --data-dir data/new1 --name new1 \\",
     ]);
     expect([...new Set(inline)].sort()).toEqual(
       [
@@ -128,6 +133,8 @@ describe("README.md on a clean clone", () => {
         "docker compose start",
         "docker compose up --build",
         "docker compose logs",
+        // With a file: test/e2e/backup.test.ts.
+        "bin/quorate restore",
         "npm run simulate -- --seed 57",
         "npm run facts",
         "npm run oracle -- --seeds 2 --ops 100",

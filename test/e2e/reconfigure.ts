@@ -3,6 +3,14 @@ import { etcdctl, tryEtcdctl } from "./etcdctl.ts";
 
 const PATIENCE_MS = 60_000;
 
+/** The log is cut every few hundred puts, and hardly anything of it is kept: whoever was away needs a snapshot. */
+export const SHORT_LOG = [
+  "--max-wals=1",
+  "--wal-segment-bytes=65536",
+  "--snapshot-catchup-entries=20",
+  "--backend-batch-interval=20ms",
+];
+
 /** The strict checks count on connections that have held for a while (M-4); until then one tries again. */
 export async function patiently(endpoints: readonly string[], ...words: string[]): Promise<string> {
   const deadline = Date.now() + PATIENCE_MS;

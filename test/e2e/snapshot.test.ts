@@ -2,18 +2,11 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Cluster, type MemberProcess, startCluster } from "./cluster.ts";
-import { hasEtcdctl } from "./etcdctl.ts";
+import { EtcdctlSession, hasEtcdctl } from "./etcdctl.ts";
 import { RetriedLoad, readAll } from "./load.ts";
-import { addMember } from "./reconfigure.ts";
+import { addMember, SHORT_LOG } from "./reconfigure.ts";
 import { until } from "./until.ts";
 
-/** The log is cut every few hundred puts, and hardly anything of it is kept. */
-const SHORT_LOG = [
-  "--max-wals=1",
-  "--wal-segment-bytes=65536",
-  "--snapshot-catchup-entries=20",
-  "--backend-batch-interval=20ms",
-];
 const APPLIED = "applied snapshot";
 
 async function segmentsOf(member: MemberProcess): Promise<string[]> {
@@ -75,6 +68,33 @@ describe("logs that are cut while the cluster works", () => {
     await check();
     expect((await segmentsOf(follower)).length).toBeLessThanOrEqual(3);
   });
+
+  test.skipIf(!hasEtcdctl)(
+    "W-18: a client's watch goes on over the snapshot that its member takes, and misses nothing",
+    async () => {
+      const [follower] = await cluster.followers();
+      if (follower === undefined) throw new Error("no follower");
+      const session = new EtcdctlSession([follower.endpoint], "watch", "--prefix", "seen/");
+      const client = cluster.client(await cluster.leader());
+      // Until the watch is there, puts come to nothing.
+      for (let i = 0; !session.output.includes("before"); i++) {
+        await client.put("seen/before", `${i}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      follower.signal("SIGSTOP");
+      const others = cluster.members.filter((member) => member !== follower);
+      for (let i = 0; i < 20; i++) await client.put(`seen/${i}`, "away");
+      await cutAnew(others);
+      follower.signal("SIGCONT");
+      await follower.logged(APPLIED);
+      await client.put("seen/after", "the snapshot");
+      const output = await session.until("seen/after", 60_000);
+      await session.stop();
+      const seen = [...output.matchAll(/^seen\/(\d+)$/gm)].map(([, i]) => Number(i));
+      expect(seen).toEqual(Array.from({ length: 20 }, (_, i) => i));
+      await cluster.ready([follower]);
+    },
+  );
 
   test("its log keeps its promises over restarts of all members", async () => {
     await Promise.all(cluster.members.map((member) => member.kill()));

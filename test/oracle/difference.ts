@@ -1,7 +1,8 @@
 import { Random } from "../simulator/random.ts";
-import { drawOperation, type Knowledge, learn, STREAMS } from "./draw.ts";
-import { describe, type Operation, type Outcome, show } from "./operation.ts";
+import { drawOperation, ending, isUnfair, type Knowledge, learn, nothingKnown, STREAMS } from "./draw.ts";
+import { abridged, describe, type Operation, type Outcome, show } from "./operation.ts";
 import type { Target } from "./target.ts";
+import { type Created, NOTHING_TO_ASK, NOTHING_TO_CANCEL, type WatchLog } from "./watch-stream.ts";
 
 /** Where two servers that were asked the same said something else. */
 export interface Difference {
@@ -10,7 +11,15 @@ export interface Difference {
   readonly at: number;
   readonly expected: string;
   readonly found: string;
+  /** Ours did not answer at all. */
+  readonly failed: boolean;
 }
+
+export type Finding =
+  | { readonly kind: "alike" }
+  | { readonly kind: "differs"; readonly difference: Difference }
+  /** The one that is right did not answer: nothing can be said. */
+  | { readonly kind: "unjudged"; readonly operations: readonly Operation[]; readonly why: string };
 
 export interface Pair {
   /** The one that is right. */
@@ -20,51 +29,70 @@ export interface Pair {
 
 const SETTLE_MS = 10_000;
 const POLL_MS = 10;
+/** What comes though everything has come, comes by then. */
+const QUIET_MS = 100;
 
 /** Asks both for `count` operations drawn from the seed, or until they differ. `counts` says what was asked. */
-export async function findDifference(
+export function findDifference(
   pair: Pair,
   seed: string,
   count: number,
   members: number,
   counts: Record<string, number>,
-): Promise<Difference | undefined> {
+): Promise<Finding> {
   const random = new Random(seed);
-  const knowledge: Knowledge = {
-    revision: 1,
-    compactRevision: 0,
-    leases: [],
-    granted: 0,
-    watches: [],
-    compacting: false,
-    mixed: new Set(),
+  const drawn = Math.max(0, count - ending(nothingKnown(), members).length);
+  let rest: readonly Operation[] | undefined;
+  const next = (knowledge: Knowledge, at: number): Operation | undefined => {
+    if (at < drawn) return drawOperation(random, knowledge, members);
+    rest ??= ending(knowledge, members);
+    return rest[at - drawn];
   };
-  const operations: Operation[] = [];
-  for (let at = 0; at < count; at++) {
-    const operation: Operation =
-      at === count - 1 ? { kind: "settle", member: 0 } : drawOperation(random, knowledge, members);
-    operations.push(operation);
-    const { difference, outcome } = await compareOne(pair, operation, knowledge.revision);
-    if (difference !== undefined) return { operations, at, ...difference };
-    const name = outcome.kind === "ok" ? operation.kind : `${operation.kind} refused`;
+  return askAll(pair, next, (operation, outcome) => {
+    const name = cameTo(operation, outcome);
     counts[name] = (counts[name] ?? 0) + 1;
-    learn(knowledge, operation, outcome);
-  }
-  return undefined;
+  });
 }
 
-/** The same operations again. */
-export async function replay(pair: Pair, operations: readonly Operation[]): Promise<Difference | undefined> {
-  let revision = 1;
-  for (const [at, operation] of operations.entries()) {
-    const { difference, outcome } = await compareOne(pair, operation, revision);
-    if (difference !== undefined) return { operations, at, ...difference };
-    if (outcome.kind === "ok") revision = Math.max(revision, outcome.revision ?? 0);
-  }
-  return undefined;
+/** The same operations again, as far as they are still fair. */
+export function replay(pair: Pair, operations: readonly Operation[]): Promise<Finding> {
+  return askAll(pair, (knowledge, at) => {
+    const operation = operations[at];
+    return operation === undefined || isUnfair(knowledge, operation) ? undefined : operation;
+  });
 }
 
-/** Takes out whatever is not needed for the two to differ. `again` replays on two fresh servers. */
+async function askAll(
+  pair: Pair,
+  next: (knowledge: Knowledge, at: number) => Operation | undefined,
+  asked: (operation: Operation, outcome: Outcome) => void = () => undefined,
+): Promise<Finding> {
+  const knowledge = nothingKnown();
+  const operations: Operation[] = [];
+  for (let at = 0; ; at++) {
+    const operation = next(knowledge, at);
+    if (operation === undefined) return { kind: "alike" };
+    operations.push(operation);
+    const step = await compareOne(pair, operation, knowledge.revision);
+    if (step.kind === "unjudged") return { kind: "unjudged", operations, why: step.why };
+    if (step.kind === "differs") return { kind: "differs", difference: { operations, at, ...step.said } };
+    asked(operation, step.outcome);
+    learn(knowledge, operation, step.outcome);
+  }
+}
+
+/** What it is counted as: by its kind alone when the server did what was asked. */
+function cameTo({ kind }: Operation, outcome: Outcome): string {
+  if (outcome.kind === "error") return `${kind} refused`;
+  if (kind === "watchCreate" && !(outcome.answer as Created).isAlive) return `${kind} refused`;
+  const isIdle = outcome.answer === NOTHING_TO_ASK || outcome.answer === NOTHING_TO_CANCEL;
+  return isIdle ? `${kind} idle` : kind;
+}
+
+/**
+ * Takes out whatever is not needed for the two to differ in the same operation. `again` replays on two fresh servers; when
+ * it fails, what was found so far has to do.
+ */
 export async function shrink(
   found: Difference,
   again: (operations: readonly Operation[]) => Promise<Difference | undefined>,
@@ -76,8 +104,14 @@ export async function shrink(
     let cut = false;
     for (let from = 0; from < best.operations.length - 1 && left > 0; left--) {
       const without = [...best.operations.slice(0, from), ...best.operations.slice(from + size)];
-      const smaller = without.length === 0 ? undefined : await again(without);
-      if (smaller === undefined) {
+      let smaller: Difference | undefined;
+      try {
+        smaller = without.length === 0 ? undefined : await again(without);
+      } catch {
+        // Environment: servers that do not start, or a signal. The sequence as it is shows the difference, too.
+        return best;
+      }
+      if (smaller === undefined || !isSame(smaller, best)) {
         from += size;
       } else {
         best = { ...smaller, operations: smaller.operations.slice(0, smaller.at + 1) };
@@ -89,12 +123,21 @@ export async function shrink(
   return best;
 }
 
-export function explain(difference: Difference): string {
-  const steps = difference.operations.map((operation, at) => `${String(at + 1).padStart(4)}  ${describe(operation)}`);
-  return `${steps.join("\n")}\n${said(difference)}`;
+/** Another difference that turns up on the way is not the one that is looked for. */
+function isSame(one: Difference, other: Difference): boolean {
+  return one.failed === other.failed && one.operations[one.at]?.kind === other.operations[other.at]?.kind;
 }
 
-function said({ expected, found }: Difference): string {
+export function explain(difference: Difference): string {
+  return `${list(difference.operations)}\n${said(difference)}`;
+}
+
+export function list(operations: readonly Operation[]): string {
+  return operations.map((operation, at) => `${String(at + 1).padStart(4)}  ${describe(operation)}`).join("\n");
+}
+
+function said(difference: Difference): string {
+  const [expected, found] = abridged(difference.expected, difference.found);
   return `      etcd     ${expected}\n      quorate  ${found}`;
 }
 
@@ -103,34 +146,74 @@ export function lastStep(difference: Difference): string {
   return `${describe(difference.operations[difference.at] as Operation)}\n${said(difference)}`;
 }
 
-type Said = Pick<Difference, "expected" | "found">;
+type Said = Pick<Difference, "expected" | "found" | "failed">;
 
-async function compareOne(
-  { judge, judged }: Pair,
-  operation: Operation,
-  revision: number,
-): Promise<{ readonly difference: Said | undefined; readonly outcome: Outcome }> {
-  const [outcome, ours] = await Promise.all([judge.ask(operation, revision), judged.ask(operation, revision)]);
-  const [expected, found] = [show(outcome), show(ours)];
-  if (expected !== found) return { difference: { expected, found }, outcome };
-  return { difference: operation.kind === "settle" ? await settled(judge, judged) : undefined, outcome };
+type Step =
+  | { readonly kind: "alike"; readonly outcome: Outcome }
+  | { readonly kind: "differs"; readonly said: Said }
+  | { readonly kind: "unjudged"; readonly why: string };
+
+const differs = (expected: string, found: string, failed = false): Step => ({
+  kind: "differs",
+  said: { expected, found, failed },
+});
+
+async function compareOne({ judge, judged }: Pair, operation: Operation, revision: number): Promise<Step> {
+  const [theirs, ours] = await Promise.allSettled([judge.ask(operation, revision), judged.ask(operation, revision)]);
+  if (theirs.status === "rejected") return { kind: "unjudged", why: String(theirs.reason) };
+  const outcome = theirs.value;
+  if (ours.status === "rejected") return differs(show(outcome), `no answer: ${ours.reason}`, true);
+  const [expected, found] = [show(outcome), show(ours.value)];
+  if (expected !== found) return differs(expected, found);
+  const unsettled = operation.kind === "settle" ? await settled(judge, judged) : undefined;
+  return unsettled ?? { kind: "alike", outcome };
 }
 
-/** Waits until the watches on both sides have shown the same. */
-async function settled(judge: Target, judged: Target): Promise<Said | undefined> {
-  for (let stream = 0; stream < STREAMS; stream++) {
-    const [theirs, ours] = [judge.stream(stream), judged.stream(stream)];
-    for (const deadline = Date.now() + SETTLE_MS; theirs.said !== ours.said && Date.now() < deadline; ) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+/** Waits until the watches on both sides have shown the same, and a little longer. */
+async function settled(judge: Target, judged: Target): Promise<Step | undefined> {
+  const streams = Array.from(
+    { length: STREAMS },
+    (_, stream) => [judge.stream(stream), judged.stream(stream)] as const,
+  );
+  const difference = (): ReturnType<typeof firstDifference> => {
+    for (const [stream, [theirs, ours]] of streams.entries()) {
+      const found = firstDifference(theirs.records, ours.records);
+      if (found !== undefined) return { expected: `stream ${stream} ${found.expected}`, found: found.found };
     }
-    if (theirs.said !== ours.said) return firstDifference(theirs.said, ours.said, stream);
-    if (ours.violations.length > 0) return { expected: "events in order", found: ours.violations.join("; ") };
+    return undefined;
+  };
+  for (const deadline = Date.now() + SETTLE_MS; difference() !== undefined && Date.now() < deadline; ) {
+    await pause(POLL_MS);
+  }
+  await pause(QUIET_MS);
+  for (const [theirs, ours] of streams) {
+    if (theirs.ended !== undefined) return { kind: "unjudged", why: String(theirs.ended) };
+    if (ours.ended !== undefined) return differs("a watch stream that goes on", String(ours.ended), true);
+    if (ours.violations.length > 0) return differs("events in order", ours.violations.join("; "));
+  }
+  const found = difference();
+  return found === undefined ? undefined : differs(found.expected, found.found);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Where what watches said parts; also when one side said more. */
+export function firstDifference(
+  theirs: ReadonlyMap<bigint, WatchLog>,
+  ours: ReadonlyMap<bigint, WatchLog>,
+): Pick<Difference, "expected" | "found"> | undefined {
+  const ids = [...new Set([...theirs.keys(), ...ours.keys()])].sort((a, b) => (a < b ? -1 : 1));
+  for (const id of ids) {
+    const [a, b] = [theirs.get(id) ?? [], ours.get(id) ?? []];
+    const length = Math.max(a.length, b.length);
+    for (let i = 0; i < length; i++) {
+      if (a[i] === b[i]) continue;
+      return { expected: `watch ${id} ${i + 1}: ${a[i] ?? NO_MORE}`, found: b[i] ?? NO_MORE };
+    }
   }
   return undefined;
 }
 
-function firstDifference(theirs: string, ours: string, stream: number): Said {
-  const [a, b] = [theirs.split("\n"), ours.split("\n")];
-  const at = a.findIndex((line, i) => line !== b[i]);
-  return { expected: `stream ${stream} ${a[at]}`, found: `stream ${stream} ${b[at] ?? b.at(-1)}` };
-}
+const NO_MORE = "nothing more";

@@ -2,20 +2,24 @@
  * npm run oracle -- [--seeds N] [--from S] [--ops M] [--members 1|3] [--jobs J] [--json]
  *
  * Asks a real etcd and Quorate the same, seed by seed, and compares every answer, error and watch event. On a difference
- * it prints the shortest sequence that shows it, and exits with 1.
+ * it prints the shortest sequence that shows it. Exit code 1: they differ; 2: that could not be found out (wrong words, no
+ * etcd, one that failed, or a signal, which ends all servers first).
  */
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
-import { etcdBinary } from "../e2e/etcdctl.ts";
-import { type Difference, explain, findDifference, lastStep, replay, shrink } from "./difference.ts";
-import type { Operation } from "./operation.ts";
+import { etcdBinary, etcdVersion } from "../e2e/etcdctl.ts";
+import { explain, type Finding, findDifference, lastStep, list, replay, shrink } from "./difference.ts";
 import { withPair } from "./pair.ts";
 
 const SHRINK_TRIES = 150;
 
 type Counts = [seeds: number, ops: number, members: number, jobs: number];
 
-async function main(words: readonly string[]): Promise<number> {
+const ALIKE = 0;
+const DIFFER = 1;
+const UNKNOWN = 2;
+
+async function main(words: readonly string[], signal: AbortSignal): Promise<number> {
   const { values } = parseArgs({
     args: [...words],
     options: {
@@ -29,56 +33,78 @@ async function main(words: readonly string[]): Promise<number> {
   });
   if (etcdBinary === undefined) {
     process.stderr.write("there is no etcd to compare with: have one on PATH, or name it in ETCD_BIN\n");
-    return 1;
+    return UNKNOWN;
   }
+  process.stderr.write(`compared with etcd ${etcdVersion}\n`);
   const [seeds, ops, members, jobs] = [values.seeds, values.ops, values.members, values.jobs].map(count) as Counts;
   const first = values.from === undefined ? randomInt(2 ** 40) : count(values.from);
   const counts: Record<string, number> = {};
-  const differing: { readonly seed: string; readonly difference: Difference }[] = [];
+  let differing = 0;
+  let unjudged = 0;
   let begun = 0;
   let ended = 0;
   const work = async (): Promise<void> => {
     while (begun < seeds) {
       const seed = String(first + begun++);
-      const difference = await differs(seed, ops, members, counts).catch((error: unknown) => {
+      const found = await smallest(seed, ops, members, counts, signal).catch((error: unknown) => {
         // The other seeds that are under way take their servers down; none is begun.
         begun = seeds;
         throw error;
       });
-      if (difference !== undefined) {
-        differing.push({ seed, difference });
-        process.stderr.write(`\nseed ${seed} differs:\n${explain(difference)}\n\n`);
+      if (found.kind === "differs") {
+        differing++;
+        process.stderr.write(`\nseed ${seed} differs:\n${explain(found.difference)}\n\n`);
+      } else if (found.kind === "unjudged") {
+        unjudged++;
+        process.stderr.write(`\nseed ${seed}: etcd failed:\n${list(found.operations)}\n      ${found.why}\n\n`);
       }
-      process.stderr.write(`${++ended} of ${seeds} seeds, ${differing.length} differ\n`);
+      process.stderr.write(`${++ended} of ${seeds} seeds, ${summary(differing, unjudged)}\n`);
     }
   };
   // Most of the time goes into waiting for disks and for watches to catch up.
-  await Promise.all(Array.from({ length: jobs }, work));
-  if (values.json)
-    process.stdout.write(`${JSON.stringify({ seeds, first, ops, members, counts, differing: differing.length })}\n`);
-  else {
+  const workers = await Promise.allSettled(Array.from({ length: jobs }, work));
+  const failed = workers.find((worker) => worker.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  if (values.json) {
+    const report = { etcd: etcdVersion, seeds, first, ops, members, counts, differing, unjudged };
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+  } else {
     const rows = Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [name, times] of rows) process.stdout.write(`${name.padEnd(28)} ${times}\n`);
-    process.stdout.write(`${seeds} seeds of ${ops} operations, ${differing.length} differ\n`);
+    process.stdout.write(`${seeds} seeds of ${ops} operations, ${summary(differing, unjudged)}\n`);
   }
-  return differing.length > 0 ? 1 : 0;
+  if (differing > 0) return DIFFER;
+  return unjudged > 0 ? UNKNOWN : ALIKE;
 }
 
-/** The shortest sequence that shows it. */
-async function differs(
+function summary(differing: number, unjudged: number): string {
+  return `${differing} differ${unjudged === 0 ? "" : `, ${unjudged} not judged`}`;
+}
+
+/** A difference by the shortest sequence that shows it. */
+async function smallest(
   seed: string,
   ops: number,
   members: number,
   counts: Record<string, number>,
-): Promise<Difference | undefined> {
-  const found = await withPair(members, (pair) => findDifference(pair, seed, ops, members, counts));
-  if (found === undefined) return undefined;
+  signal: AbortSignal,
+): Promise<Finding> {
+  const found = await withPair(members, (pair) => findDifference(pair, seed, ops, members, counts), signal);
+  if (found.kind !== "differs") return found;
+  const { difference } = found;
   process.stderr.write(
-    `seed ${seed} differs at operation ${found.at + 1}:\n${lastStep(found)}\nlooking for fewer ...\n`,
+    `seed ${seed} differs at operation ${difference.at + 1}:\n${lastStep(difference)}\nlooking for fewer ...\n`,
   );
-  const again = (operations: readonly Operation[]): Promise<Difference | undefined> =>
-    withPair(members, (pair) => replay(pair, operations));
-  return await shrink(found, again, SHRINK_TRIES);
+  const again: Parameters<typeof shrink>[1] = async (operations) => {
+    try {
+      const smaller = await withPair(members, (pair) => replay(pair, operations), signal);
+      return smaller.kind === "differs" ? smaller.difference : undefined;
+    } catch (error) {
+      process.stderr.write(`seed ${seed}: no longer looking for fewer: ${error}\n`);
+      throw error;
+    }
+  };
+  return { kind: "differs", difference: await shrink(difference, again, SHRINK_TRIES) };
 }
 
 function count(word: string): number {
@@ -87,12 +113,17 @@ function count(word: string): number {
   return number;
 }
 
-main(process.argv.slice(2)).then(
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => interrupted.abort(new Error(`ended by ${signal}`)));
+}
+main(process.argv.slice(2), interrupted.signal).then(
   (code) => {
     process.exitCode = code;
   },
   (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-    process.exitCode = 2;
+    const text = error instanceof Error && error !== interrupted.signal.reason ? error.stack : String(error);
+    process.stderr.write(`${text}\n`);
+    process.exitCode = UNKNOWN;
   },
 );

@@ -51,11 +51,11 @@ export function describe(operation: Operation): string {
   }`.trimEnd();
 }
 
-/** Also for answers: two that print alike are alike. */
+/** Also for answers: two that print alike are alike, so nothing is ever left out but what is at its default. */
 export function show(value: unknown): string {
-  if (value instanceof Uint8Array) return JSON.stringify(printable(Buffer.from(value).toString("latin1")));
+  if (value instanceof Uint8Array) return JSON.stringify(Buffer.from(value).toString("latin1"));
   if (typeof value === "bigint") return `${value}`;
-  if (typeof value === "string") return JSON.stringify(printable(value));
+  if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(show).join(", ")}]`;
   if (typeof value === "object" && value !== null) {
     const fields = Object.entries(value).filter(([, field]) => !isDefault(field));
@@ -69,6 +69,17 @@ function isDefault(field: unknown): boolean {
   return field === undefined || field === 0 || field === 0n || field === false;
 }
 
-function printable(latin1: string): string {
-  return latin1.length > 40 ? `${latin1.slice(0, 20)}...${latin1.length} bytes` : latin1;
+const ABRIDGED = 400;
+
+/** For people, of two long texts the place where they part. Never to compare by. */
+export function abridged(one: string, other: string): readonly [string, string] {
+  if (Math.max(one.length, other.length) <= ABRIDGED) return [one, other];
+  let same = 0;
+  while (same < one.length && one[same] === other[same]) same++;
+  const from = Math.max(0, same - ABRIDGED / 4);
+  const part = (text: string): string => {
+    const to = from + ABRIDGED;
+    return `${from > 0 ? "..." : ""}${text.slice(from, to)}${to < text.length ? `... ${text.length} in all` : ""}`;
+  };
+  return [part(one), part(other)];
 }

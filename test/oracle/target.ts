@@ -1,3 +1,4 @@
+import { status } from "@grpc/grpc-js";
 import { decode } from "../../proto/codec.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import * as mvccpb from "../../proto/generated/mvccpb.ts";
@@ -42,7 +43,7 @@ export class Target {
     return this.#streams[position] as WatchStream;
   }
 
-  /** `revision`: of the store, as known from the answers before. */
+  /** `revision`: of the store, as known from the answers before. Rejects when the server did not answer. */
   async ask(operation: Operation, revision: number): Promise<Outcome> {
     const member = operation.member % this.#clients.length;
     // What is answered from one member's own state must not depend on how far behind the others it is.
@@ -53,7 +54,7 @@ export class Target {
       return { kind: "ok", revision: header?.revision, answer };
     } catch (error) {
       const { code, details } = error as Partial<ServiceError>;
-      if (code === undefined) throw error;
+      if (code === undefined || isNoAnswer(code, details)) throw error;
       return { kind: "error", code, message: details ?? "" };
     }
   }
@@ -155,6 +156,11 @@ export class Target {
   }
 }
 
+/** Nothing that is asked here is answered with UNAVAILABLE by a server that is well; and this client lost its patience. */
+function isNoAnswer(code: number, details = ""): boolean {
+  return code === status.UNAVAILABLE || (code === status.DEADLINE_EXCEEDED && details.startsWith("Deadline exceeded"));
+}
+
 function text(bytes: Uint8Array | string): string {
   return typeof bytes === "string" ? bytes : Buffer.from(bytes).toString("latin1");
 }
@@ -162,11 +168,20 @@ function text(bytes: Uint8Array | string): string {
 function keepAliveOnce(client: ApiClient, ID: bigint): Promise<pb.LeaseKeepAliveResponse> {
   return new Promise((resolve, reject) => {
     const stream = client.bidi(rpcs.LeaseLeaseKeepAlive);
+    const timer = setTimeout(() => {
+      reject(new Error(`a keep-alive was not answered within ${TIMEOUT_MS} ms`));
+      stream.cancel();
+    }, TIMEOUT_MS);
+    const settle = (how: () => void): void => {
+      clearTimeout(timer);
+      how();
+    };
     stream.on("data", (response) => {
-      resolve(response);
+      settle(() => resolve(response));
       stream.end();
     });
-    stream.on("error", reject);
+    stream.on("error", (error) => settle(() => reject(error)));
+    stream.on("end", () => settle(() => reject(new Error("the server ended a keep-alive stream without an answer"))));
     stream.write({ ID });
   });
 }

@@ -5,13 +5,17 @@ import type { ApiClient } from "../e2e/client.ts";
 import { show } from "./operation.ts";
 
 /** What one watch has said, from its creation to its end, in order. How it came in responses is left to each server. */
-type Record = string[];
+export type WatchLog = readonly string[];
 
 export interface Created {
   readonly watchId: bigint;
   readonly isAlive: boolean;
   readonly cancelReason: string;
 }
+
+/** Said here, and not by the server. */
+export const NOTHING_TO_CANCEL = "nothing to cancel";
+export const NOTHING_TO_ASK = "nothing to ask";
 
 const LIMIT_MS = 10_000;
 const AGAIN_MS = 120;
@@ -20,32 +24,44 @@ const AGAIN_MS = 120;
 export class WatchStream {
   readonly #stream: ReturnType<ApiClient["watch"]>;
   /** By watch id; a watch id that is used again goes on with the record of the first. */
-  readonly #records = new Map<bigint, Record>();
+  readonly #records = new Map<bigint, string[]>();
   /** Where the living ones began. */
   readonly #alive = new Map<bigint, number>();
   readonly #responses: WatchResponse[] = [];
+  /** Events out of order, or of revisions of which everything had been told. */
   readonly violations: string[] = [];
-  #lastRevision = new Map<bigint, number>();
+  readonly #lastRevision = new Map<bigint, number>();
+  /** Of those that live: a progress answer said that everything up to there was sent (W-11). */
+  readonly #complete = new Map<bigint, number>();
   #ended: Error | undefined;
+  #closed = false;
   #wake: (() => void)[] = [];
 
   constructor(client: ApiClient) {
     this.#stream = client.watch();
     this.#stream.on("data", (response: WatchResponse) => this.#take(response));
-    this.#stream.on("error", (error: Error) => {
-      this.#ended = error;
-      this.#woken();
-    });
+    this.#stream.on("error", (error: Error) => this.#end(error));
+    this.#stream.on("end", () => this.#end(new Error("the server ended a watch stream")));
   }
 
   close(): void {
+    this.#closed = true;
     this.#stream.cancel();
   }
 
+  #end(error: Error): void {
+    if (!this.#closed) this.#ended ??= error;
+    this.#woken();
+  }
+
+  /** Why it ended, though nobody closed it. */
+  get ended(): Error | undefined {
+    return this.#ended;
+  }
+
   /** Everything that was said so far. */
-  get said(): string {
-    const rows = [...this.#records].sort(([a], [b]) => (a < b ? -1 : 1));
-    return rows.map(([id, record]) => `watch ${id}: ${record.join("; ")}`).join("\n");
+  get records(): ReadonlyMap<bigint, WatchLog> {
+    return this.#records;
   }
 
   /** What the server says to its creation; one that begins in the past has caught up when this resolves. */
@@ -54,7 +70,6 @@ export class WatchStream {
     const { watchId, canceled, cancelReason, header } = await this.#next((response) => response.created);
     if (!canceled) {
       this.#alive.set(watchId, request.startRevision);
-      this.#lastRevision.set(watchId, 0);
       const revision = header?.revision ?? 0;
       const isHistory = request.startRevision > 0 && request.startRevision <= revision;
       // The next compaction would overtake it on one side and not on the other.
@@ -67,7 +82,7 @@ export class WatchStream {
   async cancel(watchId: bigint): Promise<string> {
     const isAlive = this.#alive.has(watchId);
     this.#send({ requestUnion: { kind: "cancelRequest", value: { watchId } } });
-    if (!isAlive) return "nothing to cancel";
+    if (!isAlive) return NOTHING_TO_CANCEL;
     const { cancelReason } = await this.#next((response) => response.canceled && response.watchId === watchId);
     return show({ cancelReason });
   }
@@ -75,7 +90,7 @@ export class WatchStream {
   /** Asks for progress until it has come as far as the store, which nobody changes meanwhile. */
   async progress(revision: number): Promise<string> {
     // A watch that begins in the future holds back the progress of its stream (W-11).
-    if (this.#alive.size === 0 || [...this.#alive.values()].some((start) => start > revision)) return "nothing to ask";
+    if (this.#alive.size === 0 || [...this.#alive.values()].some((start) => start > revision)) return NOTHING_TO_ASK;
     return (await this.#progressed(revision, () => true)) ? "progress" : "no progress";
   }
 
@@ -97,28 +112,40 @@ export class WatchStream {
   }
 
   #take(response: WatchResponse): void {
-    const { watchId, created, canceled, compactRevision, cancelReason, events } = response;
+    const { watchId, created, canceled, compactRevision, cancelReason, events, header } = response;
     if (watchId !== -1n) {
       const record = this.#records.get(watchId) ?? [];
       this.#records.set(watchId, record);
-      if (created) record.push("created");
+      if (created) {
+        record.push("created");
+        this.#lastRevision.set(watchId, 0);
+        this.#complete.set(watchId, 0);
+      }
       for (const bytes of events) this.#event(watchId, record, decode(mvccpb.Event, bytes));
       if (canceled) {
         record.push(show({ canceled, compactRevision, cancelReason }));
         // etcd waits for a dead watch when it is asked for progress, until its client lets go of it, too (W-11).
         if (compactRevision > 0) this.#send({ requestUnion: { kind: "cancelRequest", value: { watchId } } });
         this.#alive.delete(watchId);
+        this.#complete.delete(watchId);
       }
+    } else if (!created) {
+      for (const id of this.#complete.keys()) this.#complete.set(id, header?.revision ?? 0);
     }
     this.#responses.push(response);
     this.#woken();
   }
 
-  #event(watchId: bigint, record: Record, { type, kv, prevKv }: mvccpb.Event): void {
+  #event(watchId: bigint, record: string[], { type, kv, prevKv }: mvccpb.Event): void {
     const pair = decode(mvccpb.KeyValue, kv);
     const last = this.#lastRevision.get(watchId) ?? 0;
     if (pair.modRevision < last) this.violations.push(`watch ${watchId}: ${pair.modRevision} after ${last}`);
     this.#lastRevision.set(watchId, pair.modRevision);
+    const complete = this.#complete.get(watchId);
+    if (complete === undefined) this.violations.push(`watch ${watchId}: ${pair.modRevision} after its end`);
+    else if (pair.modRevision <= complete) {
+      this.violations.push(`watch ${watchId}: ${pair.modRevision} after the progress to ${complete}`);
+    }
     const before = prevKv === undefined ? undefined : decode(mvccpb.KeyValue, prevKv);
     record.push(`${type === 0 ? "put" : "delete"} ${show(pair)}${before === undefined ? "" : ` was ${show(before)}`}`);
   }

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { EMPTY, encode } from "../../proto/codec.ts";
 import {
   PutRequest,
+  PutResponse,
   RangeRequest,
   RangeResponse,
   WatchRequest,
@@ -560,6 +561,38 @@ describe("connections", () => {
     await closed;
     expect(logger.lines.some((line) => line.level === "warn" && line.msg.includes("too many pings"))).toBe(true);
     expect((await call(client, KVRange, rangeKey("k"))).count).toBe(1);
+  });
+
+  it("G-10: lets a client measure its bandwidth with pings as long as an answer flows, however large that is", async () => {
+    const { port } = await open([unary(KVPut, async () => PutResponse.create({ prevKv: Buffer.alloc(48 << 20) }))]);
+    const http2 = await import("node:http2");
+    const session = http2.connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 1 << 20 } });
+    let away: number | undefined;
+    session
+      .on("error", () => undefined)
+      .on("goaway", (code) => {
+        away = code;
+      });
+    const request = session.request({ ":method": "POST", ":path": KVPut.path, "content-type": "application/grpc" });
+    request.on("error", () => undefined);
+    request.end(Buffer.alloc(5));
+    let bytes = 0;
+    let pings = 0;
+    let isMeasuring = false;
+    // As grpc-go does: one at a time, with the data that comes.
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (isMeasuring) return;
+      isMeasuring = true;
+      session.ping(() => {
+        isMeasuring = false;
+        pings++;
+      });
+    });
+    await until(() => bytes > 48 << 20 || away !== undefined, 60_000);
+    session.destroy();
+    expect(away).toBeUndefined();
+    expect(pings).toBeGreaterThan(5);
   });
 
   it("G-10: pings its clients: every two hours, given 20 s to answer, unless told otherwise", async () => {

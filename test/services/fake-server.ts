@@ -23,6 +23,8 @@ export class FakeServer {
   readonly membership: Partial<Server["membership"]>;
   barrierError: ApiError | undefined;
   proposeError: ApiError | undefined;
+  isCorrupt = false;
+  readonly corruptCallbacks = new Set<() => void>();
   readonly status: { -readonly [Name in keyof ServerStatus]: ServerStatus[Name] } = {
     leader: MEMBER_ID,
     isLearner: false,
@@ -93,6 +95,18 @@ export class FakeServer {
       openDatabase: notAsked,
       compactionFinished: async () => {
         this.asked.push("compactionFinished");
+      },
+      defragment: async () => {
+        this.asked.push("defragment");
+      },
+      downgrade: async (action, version) => {
+        this.asked.push(`downgrade ${action} ${version}`);
+        return "3.6";
+      },
+      isCorrupt: () => this.isCorrupt,
+      onCorrupt: (callback) => {
+        this.corruptCallbacks.add(callback);
+        return () => this.corruptCallbacks.delete(callback);
       },
       status: () => this.status,
       onLeaderChange: notAsked,

@@ -146,6 +146,19 @@ describe("Maintenance", () => {
     expect([status.leader, status.storageVersion]).toEqual([0n, ""]);
   });
 
+  it("N-3, H-4: Defragment is the server's to do, and its answer is empty", async () => {
+    const answer = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceDefragment, {});
+    expect([fake.asked, answer]).toEqual([["defragment"], { header: undefined }]);
+  });
+
+  it("N-15, H-2: Downgrade answers with the cluster's version and the current revision", async () => {
+    const answer = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceDowngrade, {
+      action: 1,
+      version: "3.5",
+    });
+    expect([fake.asked, answer]).toEqual([["downgrade 1 3.5"], { header: fullHeader(1), version: "3.6" }]);
+  });
+
   it("N-4, H-2: HashKV answers with what the server computes and the current revision", async () => {
     fake.session.put("a");
     const response = await invoke(maintenanceService(fake.server, options), rpcs.MaintenanceHashKV, { revision: 1 });
@@ -160,7 +173,7 @@ describe("Maintenance", () => {
     expect(fake.asked).toEqual(["hashStore"]);
   });
 
-  it("N-10: Alarm GET goes through the log; the others come later", async () => {
+  it("N-10: Alarm goes through the log, to look at it, to raise one and to take it back", async () => {
     const maintenance = maintenanceService(fake.server, options);
     const none = await invoke(maintenance, rpcs.MaintenanceAlarm, {});
     expect(none).toEqual({ header: fullHeader(1), alarms: [] });
@@ -170,9 +183,17 @@ describe("Maintenance", () => {
     expect(one.alarms).toEqual([{ memberID: MEMBER_ID, alarm: AlarmType.NOSPACE }]);
     fake.proposeError = errors.deadlineExceeded;
     await expect(invoke(maintenance, rpcs.MaintenanceAlarm, {})).rejects.toBe(errors.deadlineExceeded);
-    for (const action of [AlarmRequestAlarmAction.ACTIVATE, AlarmRequestAlarmAction.DEACTIVATE]) {
-      await expect(invoke(maintenance, rpcs.MaintenanceAlarm, { action })).rejects.toMatchObject({ code: 12 });
-    }
+    fake.proposeError = undefined;
+    const { ACTIVATE, DEACTIVATE } = AlarmRequestAlarmAction;
+    const corrupt = { memberID: 7n, alarm: AlarmType.CORRUPT };
+    const raised = await invoke(maintenance, rpcs.MaintenanceAlarm, { action: ACTIVATE, ...corrupt });
+    expect(raised).toEqual({ header: fullHeader(1), alarms: [corrupt] });
+    const other = await invoke(maintenance, rpcs.MaintenanceAlarm, { action: DEACTIVATE, ...corrupt, memberID: 0n });
+    expect(other.alarms).toEqual([]);
+    expect((await invoke(maintenance, rpcs.MaintenanceAlarm, { action: DEACTIVATE, ...corrupt })).alarms).toEqual([
+      corrupt,
+    ]);
+    expect((await invoke(maintenance, rpcs.MaintenanceAlarm, { action: ACTIVATE })).alarms).toEqual([]);
     await expect(invoke(maintenance, rpcs.MaintenanceAlarm, { action: 9 })).rejects.toBe(errors.unknownAlarmAction);
   });
 });
@@ -271,6 +292,25 @@ describe("what stands before every handler (G-12)", () => {
     await call(Buffer.from("drei komma sechs, größer").toString("latin1"));
     await expect(call("3.\xff")).rejects.toBe(errors.invalidClientApiVersion);
     expect(openWatch({ "client-api-version": "\xc3" })).toEqual([errors.invalidClientApiVersion]);
+  });
+
+  it("N-13: a member whose store differs answers nothing from it, and ends its watches; the rest goes on", async () => {
+    const handler = guarded.find((candidate) => candidate.kind === "stream");
+    if (handler?.kind !== "stream") throw new Error("no stream");
+    const ended: unknown[] = [];
+    const responses = { send: () => undefined, writable: true, end: (error?: Error) => void ended.push(error) };
+    const receiver = handler.open(responses, context());
+    expect(fake.corruptCallbacks.size).toBe(1);
+    fake.isCorrupt = true;
+    for (const callback of fake.corruptCallbacks) callback();
+    expect([ended, fake.corruptCallbacks.size]).toEqual([[errors.corrupt], 0]);
+    receiver.closed();
+    expect(openWatch()).toEqual([errors.corrupt]);
+    await expect(invoke(guarded, rpcs.KVRange, {})).rejects.toBe(errors.corrupt);
+    await expect(invoke(guarded, rpcs.KVRange, { serializable: true })).rejects.toBe(errors.corrupt);
+    await invoke(guarded, rpcs.MaintenanceStatus);
+    await invoke(guarded, rpcs.MaintenanceHashKV);
+    await invoke(guarded, rpcs.ClusterMemberList);
   });
 
   it("of several reasons the first counts: version of the cluster, learner, version of the client's API, leader", async () => {

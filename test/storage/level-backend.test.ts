@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -5,6 +6,7 @@ import { ClassicLevel } from "classic-level";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Backend } from "../../storage/backend.ts";
 import { BackendError, openLevelBackend } from "../../storage/level-backend.ts";
+import { revisionKey } from "../../storage/schema.ts";
 import { backendSuite } from "./backend-suite.ts";
 
 let root: string;
@@ -129,6 +131,48 @@ describe("level backend", () => {
     expect(failures).toHaveLength(1);
     await snapshot.close();
     await backend.close();
+  });
+
+  test("N-3: compact gives back what was deleted, beside reads and writes; who asks meanwhile shares the next", async () => {
+    const backend = await open();
+    for (let n = 0; n < 8_000; n++) {
+      backend.put("key", revisionKey(n + 2, 0), randomBytes(1_000));
+      if (n % 1_000 === 999) await backend.flush();
+    }
+    const full = await backend.measure();
+    expect(full.inUse).toBeGreaterThan(8_000_000);
+    for (let n = 0; n < 7_900; n++) backend.delete("key", revisionKey(n + 2, 0));
+    await backend.flush();
+    expect(backend.deletedRows).toBe(7_900);
+    // It keeps what an open snapshot reads only as long as that is open.
+    const snapshot = backend.snapshot();
+    const first = backend.compact();
+    expect(backend.deletedRows).toBe(0);
+    const second = backend.compact();
+    expect(backend.compact()).toBe(second);
+    expect(second).not.toBe(first);
+    expect(await snapshot.range("key", revisionKey(7_901, 0), undefined, 1)).toHaveLength(1);
+    await snapshot.close();
+    for (let n = 0; n < 20; n++) {
+      backend.put("key", revisionKey(9_000 + n, 0), Buffer.from("x"));
+      await backend.flush();
+      expect(backend.get("key", revisionKey(7_950, 0))).toHaveLength(1_000);
+    }
+    await Promise.all([first, second]);
+    expect(backend.size().total).toBeLessThan(1_000_000);
+    const again = await reopen(backend);
+    expect(again.get("key", revisionKey(9_019, 0))).toEqual(Buffer.from("x"));
+    expect(again.get("key", revisionKey(10, 0))).toBeUndefined();
+    await again.close();
+  });
+
+  test("a close ends a compaction at its next step", async () => {
+    const backend = await open();
+    backend.put("key", revisionKey(2, 0), Buffer.from("x"));
+    await backend.flush();
+    const compaction = backend.compact();
+    await backend.close();
+    await compaction;
   });
 
   test("a read after the end is no failure of the disk", async () => {

@@ -2,9 +2,12 @@
 import { limits } from "../../src/config.ts";
 import { grpcJsDefaults } from "../../src/rpc/grpc-js-server.ts";
 import type { Spread } from "./figures.ts";
+import { mib } from "./report.ts";
 
-/** Twice what a member keeps for a stream that nobody reads: once so much went past it, it cannot have all. */
-export const STALL_BYTES = 2 * (limits.watchStreamBytes + grpcJsDefaults.streamQueueBytes);
+/** What a member keeps for a stream that nobody reads. */
+const STREAM_BYTES = limits.watchStreamBytes + grpcJsDefaults.streamQueueBytes;
+/** Twice that: once so much went past it, it cannot have all. */
+export const STALL_BYTES = 2 * STREAM_BYTES;
 
 /** The heap grows before it is swept. */
 const HEAP_SLACK_BYTES = 256 << 20;
@@ -16,13 +19,58 @@ const LEASE_BYTES = 4 << 10;
  * nobody reads; none of that grows with time.
  */
 export function memoryBound(idleBytes: number, stalledStreams: number, leases: number): number {
-  const buffers = limits.windowBytes + limits.stagedBytes + stalledStreams * STALL_BYTES;
+  const buffers = limits.windowBytes + limits.stagedBytes + stalledStreams * STREAM_BYTES;
   return idleBytes + buffers + leases * LEASE_BYTES + HEAP_SLACK_BYTES;
 }
 
-/** A stream that is read has not to suffer from one that is not; how much of it is chance a busy machine decides. */
-export function suffers(alone: Spread, beside: Spread): boolean {
-  return beside.p50 > 3 * alone.p50 + 100;
+/** Members under the same load do not grow alike to the byte. */
+const UNLIKE_BYTES = 48 << 20;
+/** Who has a stalled stream may grow by this more than those who have none: their logs and heaps grow with the load, too. */
+export const STALLED_GROWTH_BYTES = STREAM_BYTES + UNLIKE_BYTES;
+/**
+ * What has to go past the stalled stream for that bound to be surely broken by a member that keeps all of it. Its watches
+ * share the bytes of an event: in memory it was half of what they would send.
+ */
+export const TELLING_BYTES = 4 * STALLED_GROWTH_BYTES;
+
+/** By member, in order. Where there is no /proc nothing is measured, and nothing judged. */
+export type Peaks = readonly (number | undefined)[];
+
+export function judgeMemory(idle: Peaks, peaks: Peaks, stalledStreams: number, leases: number): string[] {
+  return peaks.flatMap((peak, i) => {
+    const before = idle[i];
+    if (peak === undefined || before === undefined) return [];
+    const bound = memoryBound(before, stalledStreams, leases);
+    return peak > bound ? [`m${i + 1} took ${mib(peak)}, more than ${mib(bound)}`] : [];
+  });
+}
+
+/** `stalledAt`: the position of the member that has the stalled stream. */
+export function judgeGrowth(before: Peaks, after: Peaks, stalledAt: number): string[] {
+  const growths = after.flatMap((peak, i) => {
+    const first = before[i];
+    return peak === undefined || first === undefined ? [] : [peak - first];
+  });
+  const own = growths[stalledAt];
+  if (own === undefined || growths.length < after.length || growths.length < 2) return [];
+  const others = Math.max(...growths.filter((_, i) => i !== stalledAt));
+  if (own - others <= STALLED_GROWTH_BYTES) return [];
+  return [
+    `m${stalledAt + 1} grew by ${mib(own)} beside a stalled stream, the others by ${mib(others)} at most; ` +
+      `${mib(STALLED_GROWTH_BYTES)} more are allowed`,
+  ];
+}
+
+export function unmeasured(peaks: Peaks): string[] {
+  return peaks.includes(undefined) ? ["memory not measured: there is no /proc to ask"] : [];
+}
+
+/**
+ * A stream that is read has not to suffer from one that is not; how much of it is chance a busy machine decides. The
+ * slowest hundredth may be late by what the programs that measure stood still themselves.
+ */
+export function suffers(alone: Spread, beside: Spread, ownPauseMs: number): boolean {
+  return beside.p50 > 3 * alone.p50 + 100 || beside.p99 > 3 * alone.p99 + 500 + ownPauseMs;
 }
 
 /** L-8: 500 every 500 ms; twice the time for a busy machine, and some seconds for the scan and the revokes themselves. */

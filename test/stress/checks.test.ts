@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { judgeGrowth, judgeMemory, STALLED_GROWTH_BYTES, suffers, TELLING_BYTES, unmeasured } from "./bounds.ts";
+import { becomes } from "./clock.ts";
 import { type Expected, judge } from "./departure-check.ts";
 import type { Departure } from "./lease-times.ts";
+import { brokenOff, describe as describeReport } from "./report.ts";
+import { groupCount, spreadWatches } from "./spread-watches.ts";
 import { stamp } from "./stamped-value.ts";
 import { type SeenPair, WatchCheck } from "./watch-check.ts";
 
@@ -73,5 +77,74 @@ describe("the check of leases that end", () => {
     ["nobody's", [gone(1, 5_500), gone(2, 5_500), gone(3, 5_500)], /1 keys that nobody attached/],
   ])("%s", (_what, departures, problem) => {
     expect(judge(departures, expected).problems.join()).toMatch(problem);
+  });
+});
+
+describe("the plan of the watches", () => {
+  test.each([1, 2, 60, 999, 1_000, 1_001])("%i watches: both of the same keys are at different members", (watchers) => {
+    const streams = spreadWatches(watchers, 3);
+    const members = Array.from({ length: groupCount(watchers) }, (): number[] => []);
+    for (const { member, groups } of streams) for (const group of groups) members[group]?.push(member);
+    expect(members.flat().length).toBe(watchers);
+    expect(members.filter((of) => new Set(of).size < of.length)).toEqual([]);
+    // As many at one member as at another, but for one or two.
+    const each = [0, 1, 2].map((member) => members.flat().filter((of) => of === member).length);
+    expect(Math.max(...each) - Math.min(...each)).toBeLessThanOrEqual(2);
+  });
+
+  test("with one member there are no two to see a put through", () => {
+    expect(() => spreadWatches(4, 1)).toThrow(/both watches of group 0/);
+  });
+});
+
+describe("the judgement of memory and delays", () => {
+  const MIB = 1 << 20;
+  const before = [200 * MIB, 210 * MIB, 190 * MIB];
+
+  test("a member that keeps what goes past a stalled stream grows by more than the others do", () => {
+    // All of them by 80 MiB, as on a slow machine.
+    const grown = (more: number) => [280 * MIB, 290 * MIB, 270 * MIB + more];
+    expect(judgeGrowth(before, grown(STALLED_GROWTH_BYTES), 2)).toEqual([]);
+    expect(judgeGrowth(before, grown(TELLING_BYTES / 2), 2).join()).toMatch(/^m3 grew by 186 MiB .* others by 80 MiB/);
+    expect(judgeGrowth(before, grown(TELLING_BYTES / 2), 0)).toEqual([]);
+  });
+
+  test("more than the limits of all that a member may hold", () => {
+    expect(judgeMemory([70 * MIB], [300 * MIB], 2, 0)).toEqual([]);
+    expect(judgeMemory([70 * MIB], [700 * MIB], 2, 0).join()).toMatch(/^m1 took 700 MiB/);
+    expect(judgeMemory([70 * MIB], [700 * MIB], 0, 100_000)).toEqual([]);
+  });
+
+  test("what was not measured is said, and not judged", () => {
+    expect(judgeGrowth([undefined, 1], [undefined, 1 << 30], 1)).toEqual([]);
+    expect(judgeMemory([undefined], [undefined], 2, 0)).toEqual([]);
+    expect(unmeasured([undefined]).join()).toMatch(/memory not measured/);
+    expect(unmeasured([1])).toEqual([]);
+  });
+
+  test("streams suffer in the median, or in their slowest hundredth beyond what the reader itself stood still", () => {
+    const of = (p50: number, p99: number) => ({ count: 1_000, p50, p99, max: p99 });
+    expect(suffers(of(100, 300), of(390, 900), 0)).toBe(false);
+    expect(suffers(of(100, 300), of(410, 900), 0)).toBe(true);
+    expect(suffers(of(100, 300), of(100, 1_500), 0)).toBe(true);
+    expect(suffers(of(100, 300), of(100, 1_500), 200)).toBe(false);
+  });
+});
+
+describe("a run", () => {
+  test("that an error ends tells what it had found", () => {
+    const report = brokenOff("A run", ["something is lost"], new Error("m1 is gone"), {});
+    expect(describeReport(report).split("\n")).toEqual([
+      "A run",
+      "  BROKEN: 2",
+      "  something is lost",
+      "  the run broke off: m1 is gone",
+    ]);
+  });
+
+  test("waits in vain without an error; errors of what it asks pass", async () => {
+    expect(await becomes(() => true, 0)).toBe(true);
+    expect(await becomes(() => false, 1)).toBe(false);
+    await expect(becomes(() => Promise.reject(new Error("gone")), 60_000)).rejects.toThrow("gone");
   });
 });

@@ -10,15 +10,12 @@ export function pause(milliseconds: number): Promise<void> {
 
 const LOOK_MS = 200;
 
-/** Looks now and then, rarely enough not to disturb what is measured, until it is so. */
-export async function becomes(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 60_000,
-): Promise<void> {
+/** Looks now and then, rarely enough not to disturb what is measured, until it is so; false when it was not in time. */
+export async function becomes(condition: () => boolean | Promise<boolean>, timeoutMs: number): Promise<boolean> {
   const end = now() + timeoutMs;
   while (!(await condition())) {
-    if (now() > end) throw new Error(`not within ${timeoutMs / 1_000} s: ${what}`);
+    if (now() > end) return false;
     await pause(LOOK_MS);
   }
+  return true;
 }

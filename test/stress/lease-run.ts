@@ -4,7 +4,7 @@
  */
 import { rpcs } from "../../proto/generated/services.ts";
 import type { MemberProcess } from "../e2e/cluster.ts";
-import { expiryBoundMs, memoryBound, shortOf, succeededExpiryBoundMs } from "./bounds.ts";
+import { expiryBoundMs, judgeMemory, type Peaks, shortOf, succeededExpiryBoundMs, unmeasured } from "./bounds.ts";
 import { becomes, now } from "./clock.ts";
 import { type Expected, type Judged, judge } from "./departure-check.ts";
 import type { DepartureReaderDesk } from "./departure-reader.ts";
@@ -14,7 +14,7 @@ import type { GrantOrder, GrantResult, LeaseLoadDesk } from "./lease-load.ts";
 import type { Departure } from "./lease-times.ts";
 import { type Measured, peakBytes, withMeasured } from "./members.ts";
 import type { PutLoadDesk, PutResult } from "./put-load.ts";
-import { count, mib, ms, type Report, type Say, spread } from "./report.ts";
+import { brokenOff, count, mib, ms, type Report, type Say, spread } from "./report.ts";
 import { firstService, type Service } from "./succession.ts";
 
 export interface LeaseScale {
@@ -26,6 +26,7 @@ export interface LeaseScale {
 
 const LONG_TTL_SECONDS = 3_600;
 const PUT_GROUPS = 64;
+const GRANT_PATIENCE_MS = 600_000;
 /** First ids, far enough from each other. */
 const FIRST = { long: 1, more: 100_000_001, storm: 200_000_001, kept: 300_000_001, witness: 400_000_001 } as const;
 const PREFIX = { storm: "lease-storm/", kept: "lease-kept/", witness: "lease-witness/" } as const;
@@ -55,8 +56,8 @@ interface Outcome {
   readonly puts: PutResult;
   readonly service: Service;
   readonly witnesses: Judged;
-  readonly peaks: readonly (number | undefined)[];
-  readonly idle: readonly number[];
+  readonly peaks: Peaks;
+  readonly idle: Peaks;
   /** Of all members until the leader was lost; of the survivors until the next one served, when asked for lists, since. */
   readonly pausesMs: Record<"before" | "change" | "lists" | "after", readonly number[]>;
 }
@@ -84,10 +85,23 @@ class LeaseRun {
   }
 
   async run(): Promise<Report> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      // Whatever it is, it is reported, with what was found before it.
+      return brokenOff(this.#title, this.#problems, error, { ...this.#scale });
+    }
+  }
+
+  get #title(): string {
+    return `Lease storms: ${count(this.#scale.leases)} leases, ${count(this.#storm)} of them due in one second`;
+  }
+
+  async #run(): Promise<Report> {
     const { cluster } = this.#measured;
     const { puts } = this.#helpers;
     const first = await cluster.leader();
-    const idle = cluster.members.map(({ pid }) => peakBytes(pid) ?? 0);
+    const idle = cluster.members.map(({ pid }) => peakBytes(pid));
     const grants = await this.#grant(FIRST.long, this.#scale.leases - this.#storm, { seconds: LONG_TTL_SECONDS });
 
     const { putsPerSecond } = this.#scale;
@@ -118,10 +132,7 @@ class LeaseRun {
     for (const member of survivors) await this.#listed(member, false);
 
     const peaks = cluster.members.map((member, i) => (member.running ? peakBytes(member.pid) : peaksBefore[i]));
-    peaks.forEach((peak, i) => {
-      const bound = memoryBound(idle[i] ?? 0, 0, this.#scale.leases);
-      if ((peak ?? 0) > bound) this.#problems.push(`m${i + 1} took ${mib(peak)}, more than ${mib(bound)}`);
-    });
+    this.#problems.push(...judgeMemory(idle, peaks, 0, this.#scale.leases));
     const pausesMs = { before, change, lists, after };
     if (service.ttlProblem !== undefined) this.#problems.push(service.ttlProblem);
     return this.#report({
@@ -142,23 +153,18 @@ class LeaseRun {
   async #grant(from: number, number: number, ttl: GrantOrder["ttl"], prefix?: string): Promise<GrantResult> {
     const { leases } = this.#helpers;
     const { endpoints } = this.#measured.cluster;
-    let result: GrantResult | undefined;
     const order = { endpoints, from, count: number, ttl, ...(prefix === undefined ? {} : { prefix }) };
-    const done = leases.ask("grant", order).then((got) => {
-      result = got;
+    let isDone = false;
+    const granted = leases.ask("grant", order).finally(() => {
+      isDone = true;
     });
-    await Promise.all([
-      done,
-      becomes(
-        `${number} leases are granted`,
-        async () => {
-          this.#tell(`granting; ${count(await leases.ask("granted"))} granted so far`);
-          return result !== undefined;
-        },
-        600_000,
-      ),
-    ]);
-    const got = result as unknown as GrantResult;
+    const told = becomes(async () => {
+      this.#tell(`granting; ${count(await leases.ask("granted"))} granted so far`);
+      return isDone;
+    }, GRANT_PATIENCE_MS);
+    const [got, isInTime] = await Promise.all([granted, told]);
+    if (!isInTime)
+      this.#problems.push(`${count(number)} leases took more than ${GRANT_PATIENCE_MS / 1_000} s to grant`);
     if (got.failureCount > 0) {
       this.#problems.push(`${count(got.failureCount)} grants failed: ${got.failures.join("; ")}`);
     }
@@ -236,19 +242,12 @@ class LeaseRun {
     const { reader } = this.#helpers;
     const patienceMs = Math.max(0, dueAt - now()) + 2 * expected.boundMs + 5_000;
     const doing = `${expected.name}: ${count(expected.count)} leases to end`;
-    try {
-      await becomes(
-        doing,
-        async () => {
-          const gone = await reader.ask("gone", prefix);
-          this.#tell(`${doing}; ${count(gone)} did`);
-          return gone >= expected.count;
-        },
-        patienceMs,
-      );
-    } catch {
-      // Those that stay are a problem of the judgement below.
-    }
+    // Those that stay are a problem of the judgement below.
+    await becomes(async () => {
+      const gone = await reader.ask("gone", prefix);
+      this.#tell(`${doing}; ${count(gone)} did`);
+      return gone >= expected.count;
+    }, patienceMs);
     const { departures, problems } = await reader.ask("departures", prefix);
     this.#problems.push(...problems);
     const judged = judge(departures, expected);
@@ -294,7 +293,7 @@ class LeaseRun {
     const rate = puts.acknowledged / puts.seconds;
     const lag = (judged: Judged): Spread => spreadOf(judged.lagsMs);
     return {
-      title: `Lease storms: ${count(leases)} leases, ${count(this.#storm)} of them due in one second`,
+      title: this.#title,
       rows: [
         ["grants", `${count(grantsPerSecond)}/s`],
         ["puts beside the storm", `${count(rate)}/s of ${count(putsPerSecond)} wanted`],
@@ -314,7 +313,7 @@ class LeaseRun {
         ["", `(${outcome.idle.map(mib).join(", ")})`],
       ],
       problems: this.#problems,
-      notes: [...this.#notes, ...shortOf(rate, putsPerSecond)],
+      notes: [...this.#notes, ...shortOf(rate, putsPerSecond), ...unmeasured(peaks)],
       figures: {
         leases,
         storm: this.#storm,

@@ -12,6 +12,17 @@ export interface Report {
   readonly figures: Readonly<Record<string, unknown>>;
 }
 
+/** Of a run that an error ended: what it had found by then is not lost. */
+export function brokenOff(
+  title: string,
+  problems: readonly string[],
+  error: unknown,
+  figures: Report["figures"],
+): Report {
+  const why = error instanceof Error ? error.message : String(error);
+  return { title, rows: [], problems: [...problems, `the run broke off: ${why}`], notes: [], figures };
+}
+
 /** Says how far a run is. */
 export type Say = (line: string) => void;
 

@@ -3,13 +3,23 @@
  * overtakes it, another stops and goes on later.
  */
 import { rpcs } from "../../proto/generated/services.ts";
-import { memoryBound, STALL_BYTES, shortOf, suffers } from "./bounds.ts";
+import {
+  judgeGrowth,
+  judgeMemory,
+  type Peaks,
+  STALL_BYTES,
+  shortOf,
+  suffers,
+  TELLING_BYTES,
+  unmeasured,
+} from "./bounds.ts";
 import { becomes, now, pause } from "./clock.ts";
 import type { Spread } from "./figures.ts";
 import { Helper } from "./helper.ts";
 import { type Measured, peakBytes, withMeasured } from "./members.ts";
 import type { PutLoadDesk, PutResult } from "./put-load.ts";
-import { count, mib, ms, type Report, type Say, spread } from "./report.ts";
+import { brokenOff, count, mib, ms, type Report, type Say, spread } from "./report.ts";
+import { groupCount, spreadWatches } from "./spread-watches.ts";
 import { EVENT_BYTES, groupPrefix, PREFIX } from "./stamped-value.ts";
 import type { ReaderResult, WatchEnd, WatchReaderDesk } from "./watch-reader.ts";
 
@@ -17,13 +27,16 @@ export interface WatchScale {
   readonly watchers: number;
   readonly putsPerSecond: number;
   readonly seconds: number;
-  /** Whether streams that suffer are a problem: where others use the machine, too, their delays show nothing. */
-  readonly judgesDelays: boolean;
+  /**
+   * Whether streams that suffer are a problem: where others use the machine, too, their delays show nothing. And whether
+   * so much is to go past the stalled stream that memory shows who keeps it.
+   */
+  readonly judgesFigures: boolean;
 }
 
 const MEMBERS = 3;
-const STREAMS_A_MEMBER = 2;
 const LOOK_MS = 250;
+const PATIENCE_MS = 60_000;
 /** Of the whole run, in percent. */
 const SHARES = { warmUp: 10, alone: 25, stalled: 35, after: 30 } as const;
 /** A stream that stops is full after so many seconds, by having enough watches. */
@@ -61,16 +74,33 @@ class WatchRun {
     this.#say = say;
     this.#measured = measured;
     this.#helpers = helpers;
-    // Two watchers see each put, through different members.
-    this.#groups = Math.max(1, Math.ceil(scale.watchers / 2));
+    this.#groups = groupCount(scale.watchers);
   }
 
   async run(): Promise<Report> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      // Whatever it is, it is reported, with what was found before it.
+      const { steady, slow } = this.#helpers;
+      const readers = await Promise.allSettled([steady.ask("state"), slow.ask("state")]);
+      const found = readers.flatMap((reader) => (reader.status === "fulfilled" ? reader.value.problems : []));
+      return brokenOff(this.#title, [...this.#problems, ...found], error, { ...this.#scale });
+    }
+  }
+
+  get #title(): string {
+    const { watchers, putsPerSecond, seconds } = this.#scale;
+    return `Watch under stress: ${count(watchers)} watchers, ${count(putsPerSecond)} puts/s, ${seconds} s`;
+  }
+
+  async #run(): Promise<Report> {
     const { putsPerSecond, seconds } = this.#scale;
     const { cluster, longestPauseMs } = this.#measured;
     const { load, steady, slow } = this.#helpers;
     const { endpoints, members } = cluster;
-    const idle = members.map(({ pid }) => peakBytes(pid) ?? 0);
+    const peaks = (): Peaks => members.map(({ pid }) => peakBytes(pid));
+    const idle = peaks();
     const leader = await cluster.leader();
     await this.#openSteady(endpoints);
     const slice = (percent: number): number => (seconds * 1_000 * percent) / 100;
@@ -81,13 +111,16 @@ class WatchRun {
 
     await steady.ask("phase", "alone");
     await this.#watchFor(slice(SHARES.alone), "all streams read");
+    const peaksAlone = peaks();
 
     await steady.ask("phase", "stalled");
     await this.#openStalled(OVERTAKEN, leader.endpoint);
     const stalledAt = await this.#revision();
     await this.#watchFor(slice(SHARES.stalled), "one stream stalled");
-    await this.#goesPast(stalledAt);
+    await this.#goesPast(stalledAt, this.#scale.judgesFigures ? TELLING_BYTES : STALL_BYTES);
     const compactRevision = (await steady.ask("state")).revision;
+    const peaksStalled = peaks();
+    this.#problems.push(...judgeGrowth(peaksAlone, peaksStalled, members.indexOf(leader)));
     const pastBytes = (compactRevision - stalledAt) * this.#stalledWatches * EVENT_BYTES;
 
     await steady.ask("phase", "after");
@@ -95,11 +128,11 @@ class WatchRun {
     await cluster.client(leader).unary(rpcs.KVCompact, { revision: compactRevision }, { timeoutMs: 30_000 });
     const overtaken = await this.#goesOn(OVERTAKEN);
     for (const end of overtaken) this.#judgeOvertaken(end, compactRevision);
-    const keptBytes = overtaken.reduce((sum, { revision }) => sum + (revision - stalledAt) * EVENT_BYTES, 0);
+    const keptBytes = overtaken.reduce((sum, { revision }) => sum + Math.max(0, revision - stalledAt) * EVENT_BYTES, 0);
 
     await this.#openStalled(LATE, leader.endpoint);
     const lateAt = await this.#revision();
-    await this.#goesPast(lateAt);
+    await this.#goesPast(lateAt, STALL_BYTES);
     const late = await this.#goesOn(LATE);
     if (late.some((end) => end.overtaken !== undefined)) {
       this.#problems.push(`${LATE} was cancelled though nothing that it had to read was compacted`);
@@ -110,18 +143,17 @@ class WatchRun {
     await this.#everythingSeen(puts);
     const [seen, slowly] = await Promise.all([steady.ask("result"), slow.ask("result")]);
     const pausesMs = await Promise.all(members.map((member) => longestPauseMs(member)));
-    const peaks = members.map(({ pid }) => peakBytes(pid));
-    peaks.forEach((peak, i) => {
-      const bound = memoryBound(idle[i] ?? 0, 2, 0);
-      if ((peak ?? 0) > bound) this.#problems.push(`m${i + 1} took ${mib(peak)}, more than ${mib(bound)}`);
-    });
+    const peaksInAll = peaks();
+    this.#problems.push(...judgeMemory(idle, peaksInAll, 2, 0));
     return this.#report(puts, seen, slowly, {
       overtaken,
       pastBytes,
       keptBytes,
       pausesMs,
-      peaks,
       idle,
+      peaksAlone,
+      peaksStalled,
+      peaks: peaksInAll,
       leader: leader.name,
     });
   }
@@ -131,23 +163,22 @@ class WatchRun {
     if (!this.#problems.includes(what)) this.#problems.push(what);
   }
 
+  /** So many of everything that a stream that stops is full soon, and that enough has gone past it by the end of its phase. */
   get #stalledWatches(): number {
-    return Math.ceil(STALL_BYTES / (EVENT_BYTES * this.#scale.putsPerSecond * FULL_AFTER_SECONDS));
+    const { putsPerSecond, seconds, judgesFigures } = this.#scale;
+    const watchBytesPerSecond = EVENT_BYTES * putsPerSecond;
+    const soon = STALL_BYTES / (watchBytesPerSecond * FULL_AFTER_SECONDS);
+    const enough = judgesFigures ? TELLING_BYTES / ((watchBytesPerSecond * seconds * SHARES.stalled) / 100) : 0;
+    return Math.ceil(Math.max(soon, enough));
   }
 
   async #openSteady(endpoints: readonly string[]): Promise<void> {
-    const { watchers } = this.#scale;
-    const prefixes: string[][] = Array.from({ length: MEMBERS * STREAMS_A_MEMBER }, () => []);
-    for (let i = 0; i < watchers; i++) {
-      const round = Math.floor(i / this.#groups);
-      prefixes[round * MEMBERS + ((i + round) % MEMBERS)]?.push(groupPrefix(i % this.#groups));
-    }
     const startRevision = (await this.#revision()) + 1;
     await Promise.all(
-      prefixes.flatMap((list, s) => {
-        const endpoint = endpoints[s % MEMBERS] as string;
-        const order = { name: `stream ${s}`, endpoint, prefixes: list, startRevision };
-        return list.length === 0
+      spreadWatches(this.#scale.watchers, endpoints.length).flatMap(({ member, groups }, s) => {
+        const endpoint = endpoints[member] as string;
+        const order = { name: `stream ${s}`, endpoint, prefixes: groups.map(groupPrefix), startRevision };
+        return groups.length === 0
           ? []
           : [this.#helpers.steady.ask("open", { ...order, everyRevision: false, stalled: false })];
       }),
@@ -168,14 +199,19 @@ class WatchRun {
     return header?.revision ?? 0;
   }
 
-  /** More than a member may keep went past a stream that stalled at that revision. */
-  async #goesPast(stalledAt: number): Promise<void> {
-    const puts = STALL_BYTES / (EVENT_BYTES * this.#stalledWatches);
-    await becomes("the stalled stream is full", async () => {
+  /** So much, more than a member may keep, went past a stream that stalled at that revision. */
+  async #goesPast(stalledAt: number, bytes: number): Promise<void> {
+    const puts = bytes / (EVENT_BYTES * this.#stalledWatches);
+    await this.#becomes(`${mib(bytes)} go past the stalled stream`, async () => {
       const { revision } = await this.#helpers.steady.ask("state");
       await this.#tell("filling a stalled stream");
       return revision > stalledAt + puts;
     });
+  }
+
+  async #becomes(what: string, condition: () => Promise<boolean>): Promise<void> {
+    if (await becomes(condition, PATIENCE_MS)) return;
+    this.#problems.push(`not within ${PATIENCE_MS / 1_000} s: ${what}`);
   }
 
   /** Reads again, until each of its watches has all there was at this moment or was cancelled. */
@@ -184,7 +220,7 @@ class WatchRun {
     const goal = await this.#revision();
     let ends: WatchEnd[] = [];
     await slow.ask("resume", name);
-    await becomes(`${name} has everything up to revision ${goal}, or was cancelled`, async () => {
+    await this.#becomes(`${name} has everything up to revision ${goal}, or was cancelled`, async () => {
       ends = await slow.ask("ends", name);
       await this.#tell(`${name} catches up`);
       return ends.every(({ revision, overtaken }) => overtaken !== undefined || revision >= goal);
@@ -213,16 +249,13 @@ class WatchRun {
     if (puts.failureCount > 0) {
       this.#problems.push(`${count(puts.failureCount)} puts failed: ${puts.failures.join("; ")}`);
     }
-    let missing = await steady.ask("missing", puts.keys);
-    try {
-      await becomes("every watcher has everything", async () => {
-        missing = await steady.ask("missing", puts.keys);
-        await this.#tell("waiting for the last events");
-        return missing === 0;
-      });
-    } catch {
-      this.#problems.push(`lost: ${count(missing)} events never came`);
-    }
+    let missing = 0;
+    const isComplete = await becomes(async () => {
+      missing = await steady.ask("missing", puts.keys);
+      await this.#tell("waiting for the last events");
+      return missing === 0;
+    }, PATIENCE_MS);
+    if (!isComplete) this.#problems.push(`lost: ${count(missing)} events never came`);
   }
 
   async #watchFor(milliseconds: number, doing: string): Promise<void> {
@@ -251,12 +284,14 @@ class WatchRun {
       readonly pastBytes: number;
       readonly keptBytes: number;
       readonly pausesMs: readonly number[];
-      readonly peaks: readonly (number | undefined)[];
-      readonly idle: readonly number[];
+      readonly idle: Peaks;
+      readonly peaksAlone: Peaks;
+      readonly peaksStalled: Peaks;
+      readonly peaks: Peaks;
       readonly leader: string;
     },
   ): Report {
-    const { watchers, putsPerSecond, seconds } = this.#scale;
+    const { putsPerSecond } = this.#scale;
     const problems = [...this.#problems];
     for (const reader of [seen, slowly]) {
       problems.push(...reader.problems);
@@ -264,15 +299,19 @@ class WatchRun {
     }
     const delay = (phase: string): Spread => seen.delaysMs[phase] ?? { count: 0, p50: 0, p99: 0, max: 0 };
     for (const phase of ["stalled", "after"]) {
-      if (this.#scale.judgesDelays && suffers(delay("alone"), delay(phase))) {
-        problems.push(`other streams were affected (${phase}): p50 ${ms(delay(phase).p50)}`);
+      const ownPauseMs = Math.max(puts.ownPauseMs, seen.ownPauseMs);
+      if (this.#scale.judgesFigures && suffers(delay("alone"), delay(phase), ownPauseMs)) {
+        problems.push(`other streams were affected (${phase}): ${spread(delay(phase))}`);
       }
     }
     const rate = puts.acknowledged / puts.seconds;
-    const notes = shortOf(rate, putsPerSecond);
+    const notes = [...shortOf(rate, putsPerSecond), ...unmeasured(rest.peaks)];
+    if (rest.pastBytes < TELLING_BYTES) {
+      notes.push(`${mib(rest.pastBytes)} went past the stalled stream, too little to see in memory who keeps it`);
+    }
     const cancelled = rest.overtaken.filter(({ overtaken }) => overtaken !== undefined).length;
     return {
-      title: `Watch under stress: ${count(watchers)} watchers, ${count(putsPerSecond)} puts/s, ${seconds} s`,
+      title: this.#title,
       rows: [
         ["puts", `${count(puts.acknowledged)} (${count(rate)}/s)`],
         ["  answered after", spread(puts.latencyMs)],
@@ -287,6 +326,8 @@ class WatchRun {
         ["longest event-loop pause", rest.pausesMs.map(ms).join(", ")],
         ["peak memory (idle at first)", rest.peaks.map(mib).join(", ")],
         ["", `(${rest.idle.map(mib).join(", ")}); leader ${rest.leader}`],
+        ["  when the stall began", rest.peaksAlone.map(mib).join(", ")],
+        ["  when it ended", rest.peaksStalled.map(mib).join(", ")],
         ["own pauses: load, watchers", `${ms(puts.ownPauseMs)}, ${ms(seen.ownPauseMs)}`],
       ],
       problems,
@@ -305,6 +346,8 @@ class WatchRun {
         keptForStalledBytes: rest.keptBytes,
         longestPausesMs: rest.pausesMs,
         peakBytes: rest.peaks,
+        peakBytesAlone: rest.peaksAlone,
+        peakBytesStalled: rest.peaksStalled,
         idleBytes: rest.idle,
         ownPausesMs: { load: puts.ownPauseMs, watchers: seen.ownPauseMs },
       },

@@ -141,33 +141,3 @@ test("W-13 a live revision is split too, an event as large as a fragment stands 
     [["put b@3"], false, 3],
   ]);
 });
-
-test("W-18 after a snapshot was installed, all watches go on from their next revision, or learn that it is compacted", () => {
-  const bench = createBench();
-  const client = bench.open();
-  client.create({ key: "a" });
-  client.create({ key: "a", startRevision: 5 });
-  client.create({ key: "a", startRevision: 100 });
-  bench.put("a");
-  // Revisions 3 to 6 come by snapshot: in the store, never published.
-  for (let i = 0; i < 4; i++) bench.changeSilently((s) => s.put("a", Buffer.from(`snap${i}`), 0n));
-  bench.hub.resync();
-  expect([bench.hub.unsyncedCount, bench.workCalls]).toEqual([2, 1]);
-  bench.settle();
-  bench.put("a");
-  const got = client.drain();
-  const of = (id: bigint): string[] => brief(got.filter((r) => r.id === id));
-  expect(of(0n)).toEqual([2, 3, 4, 5, 6, 7].map((r) => `put a@${r}`));
-  expect(of(1n)).toEqual([5, 6, 7].map((r) => `put a@${r}`));
-  expect(of(2n)).toEqual([]);
-
-  for (let i = 0; i < 2; i++) bench.changeSilently((s) => s.put("a", Buffer.from("x"), 0n));
-  bench.store.compact(9);
-  bench.hub.resync();
-  bench.settle();
-  expect(client.drain().map((r) => [r.id, r.canceled, r.compact, r.rev])).toEqual([
-    [0n, true, 9, 0],
-    [1n, true, 9, 0],
-  ]);
-  expect(bench.hub.watcherCount).toBe(1);
-});

@@ -8,7 +8,7 @@ import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import type { Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { createMvccRestore } from "../../storage/mvcc/store.ts";
 
-/** A store with a hub on top, as the driver holds them: every change is published at once unless told otherwise. */
+/** A store with a hub on top, as the driver holds them: every change is published at once. */
 export interface Bench {
   readonly store: Mvcc;
   readonly hub: WatchHub;
@@ -16,8 +16,6 @@ export interface Bench {
   workCalls: number;
   /** One revision made of all the changes in the callback. */
   change(edit: (store: Mvcc) => void): number;
-  /** The same, but nobody tells the hub: as when the state comes by snapshot. */
-  changeSilently(edit: (store: Mvcc) => void): void;
   put(key: string, value?: string | Uint8Array): number;
   del(key: string, end?: string): number;
   /** Calls catchUp until it has nothing to do; returns the number of calls. */
@@ -41,11 +39,6 @@ export function createBench(
       const { revision, events } = store.endChange();
       hub.publish(revision, events);
       return revision;
-    },
-    changeSilently(edit) {
-      store.beginChange();
-      edit(store);
-      store.endChange();
     },
     put: (key, value = "v") =>
       bench.change((s) => s.put(key, typeof value === "string" ? Buffer.from(value) : value, 0n)),

@@ -49,8 +49,8 @@ function run(seed: number, steps: number): { events: number; compactedWatches: n
   const key = (): string => "abcdefgh"[next(8)] ?? "a";
   let values = 0;
 
-  const change = (silently = false): void => {
-    (silently ? bench.changeSilently : bench.change)((s) => {
+  const change = (): void => {
+    bench.change((s) => {
       const rev = s.currentRevision + 1;
       const before = new Map(live);
       const touched = new Set<string>();
@@ -218,9 +218,6 @@ function run(seed: number, steps: number): { events: number; compactedWatches: n
         while (store.pendingCompaction !== undefined) store.compactSlice(100);
         store.compact(target);
       }
-    } else if (action < 98) {
-      for (let revisions = next(4); revisions > 0; revisions--) change(true);
-      hub.resync();
     } else if (store.pendingCompaction !== undefined) store.compactSlice(1 + next(4));
   }
   for (let quiet = 0; quiet < 2; ) {

@@ -1,5 +1,6 @@
 import { rpcs } from "../../../proto/generated/services.ts";
 import type { Subcommand } from "./command.ts";
+import { repeatedProgress } from "./masks.ts";
 import type { Side } from "./side.ts";
 
 const app = (side: Side): Promise<void> => side.put("app/b=2", "app/a=3", "app/c=1", "app/d=5", "app/e=4");
@@ -104,8 +105,6 @@ async function history(side: Side): Promise<void> {
 const END = /(?<!")end(?!")|ZW5k|"end"\n"Lease" : 0\n/;
 
 const PROGRESS = /progress notify: \d+\n/;
-/** It may be said more than once before the watch is told to end. */
-const once = (text: string): string => [...new Set(text.split("\n"))].join("\n");
 
 export const watch: Subcommand = {
   name: "watch",
@@ -121,8 +120,14 @@ export const watch: Subcommand = {
       until: /"PUT" "w\/x" "end"/,
     },
     { words: "watch --interactive", input: "watch w/x --rev=$from\n", until: END },
-    { words: "watch w/x --progress-notify", until: PROGRESS, formats: ["simple"], mask: once },
-    { words: "watch --interactive", input: "watch w/x\nprogress\n", until: PROGRESS, formats: ["simple"], mask: once },
+    { words: "watch w/x --progress-notify", until: PROGRESS, formats: ["simple"], mask: repeatedProgress },
+    {
+      words: "watch --interactive",
+      input: "watch w/x\nprogress\n",
+      until: PROGRESS,
+      formats: ["simple"],
+      mask: repeatedProgress,
+    },
     { words: "watch w/x --rev=1" },
   ],
 };

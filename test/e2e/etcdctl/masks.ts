@@ -1,9 +1,11 @@
 import type { Side } from "./side.ts";
 
-type Mask = (text: string, side: Side) => string;
+/** What of a side a mask has to know. */
+type Known = Pick<Side, "isKnown">;
+type Mask<K extends Known = Known> = (text: string, side: K) => string;
 
 export const chain =
-  (...masks: readonly Mask[]): Mask =>
+  <K extends Known = Known>(...masks: readonly Mask<K>[]): Mask<K> =>
   (text, side) =>
     masks.reduce((masked, mask) => mask(masked, side), text);
 
@@ -43,5 +45,8 @@ export const chosenIds: Mask = (text, side) =>
     // Keys below "mutex/" and "president-" end with the id of a lease.
     .replace(/"key":"(bXV0ZXgv|cHJlc2lkZW50)[^"]*"/g, '"key":"$1"');
 
-/** Seconds that are left of 600. */
-export const secondsLeft: Mask = (text) => text.replace(/\b(?:59\d|600)(?=s?\b)/g, "LEFT");
+/** Seconds that are left of 600; not those that were granted. */
+export const secondsLeft: Mask = (text) => text.replace(/(remaining\(|"ttl":|"TTL" : )(?:59\d|600)(?=s?\b)/g, "$1LEFT");
+
+/** A progress notice may come more than once before a watch is told to end. */
+export const repeatedProgress: Mask = (text) => text.replace(/^(progress notify: \d+\n)\1+/gm, "$1");

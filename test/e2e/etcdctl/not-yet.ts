@@ -1,6 +1,5 @@
 /** Subcommands whose methods Quorate does not serve yet, each as it is typed. */
 export const notYet: readonly { readonly name: string; readonly words: string }[] = [
-  { name: "defrag", words: "defrag" },
   { name: "auth enable", words: "auth enable" },
   { name: "auth disable", words: "auth disable" },
   { name: "auth status", words: "auth status" },

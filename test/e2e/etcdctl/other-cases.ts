@@ -1,3 +1,5 @@
+import { AlarmRequestAlarmAction, AlarmType } from "../../../proto/generated/etcdserverpb.ts";
+import { rpcs } from "../../../proto/generated/services.ts";
 import type { Subcommand } from "./command.ts";
 import { anyOrder, chain, chosenIds, initialCluster, ownFigures, secondsLeft, times } from "./masks.ts";
 import type { Side } from "./side.ts";
@@ -54,7 +56,7 @@ export const recipes: readonly Subcommand[] = [
   },
 ];
 
-const members = chain((text, side) => side.hidePlace(text), chosenIds, initialCluster, anyOrder);
+const members = chain<Side>((text, side) => side.hidePlace(text), chosenIds, initialCluster, anyOrder);
 const addVoter = (side: Side): Promise<void> => side.add(false);
 const add = (side: Side): Promise<void> => side.add();
 const forgetAdded = (side: Side): Promise<void> => side.forgetAdded();
@@ -113,6 +115,14 @@ export const hashes: Subcommand = {
   ],
 };
 
+/** As the second member would, were it full. */
+const raise = (side: Side): Promise<unknown> =>
+  side.client.unary(rpcs.MaintenanceAlarm, {
+    action: AlarmRequestAlarmAction.ACTIVATE,
+    memberID: BigInt(`0x${side.words.get("m2")}`),
+    alarm: AlarmType.NOSPACE,
+  });
+
 const ENDPOINTS = ["", " --cluster"];
 
 export const maintenance: readonly Subcommand[] = [
@@ -136,8 +146,31 @@ export const maintenance: readonly Subcommand[] = [
   },
   // What is in the file differs; etcdctl checks its size, and backup.test.ts what it holds.
   { name: "snapshot save", cases: [{ words: "snapshot save $file" }] },
-  { name: "alarm list", cases: [{ words: "alarm list" }] },
-  { name: "alarm disarm", cases: [{ words: "alarm disarm" }] },
+  {
+    name: "alarm list",
+    cases: [
+      { words: "alarm list" },
+      { words: "alarm list", before: raise },
+      { words: "put refused x" },
+      { words: "lease grant 60" },
+      { words: "del nothing" },
+      { words: "endpoint health", everywhere: true, mask: chain(times, anyOrder) },
+      {
+        words: "endpoint status",
+        everywhere: true,
+        formats: ["json", "fields"],
+        mask: chain(ownFigures, anyOrder),
+      },
+    ],
+  },
+  { name: "alarm disarm", cases: [{ words: "alarm disarm", before: raise }, { words: "alarm disarm" }] },
+  {
+    name: "defrag",
+    cases: [
+      { words: "defrag", everywhere: true, mask: times },
+      { words: "defrag --cluster", mask: chain(times, anyOrder) },
+    ],
+  },
   {
     name: "move-leader",
     cases: [

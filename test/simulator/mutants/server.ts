@@ -156,11 +156,9 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "revoke-wakes-nobody",
     file: "src/server/lease-clock.ts",
-    from: `        if (deadline !== undefined) wakeAll(deadline);
-      }
-    }`,
-    to: `      }
-    }`,
+    from: `          if (deadline !== undefined) wakeAll(deadline);
+          break;`,
+    to: `          break;`,
     why: "L-4: a keep-alive that waits for the end of a lease that is due hears nothing of it until its client gives up.",
     seenBy: ["progress"],
   },

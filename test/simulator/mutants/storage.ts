@@ -6,16 +6,16 @@ export const storageMutants: readonly Mutant[] = [
   {
     name: "append-resolves-before-sync",
     file: "storage/wal-log.ts",
-    from: `if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();`,
-    to: `if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) void this.#sync();`,
+    from: `if (group.some(({ batch }) => needsSync(batch))) await this.#sync();`,
+    to: `if (group.some(({ batch }) => needsSync(batch))) void this.#sync();`,
     why: "A forgotten await: what was acknowledged is still on its way to the disk.",
     seenBy: ["durability", "member", "log-matching"],
   },
   {
     name: "group-synced-when-all-want-it",
     file: "storage/wal-log.ts",
-    from: `if (group.some(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();`,
-    to: `if (group.every(({ batch }) => batch.mustSync || batch.entries.length > 0)) await this.#sync();`,
+    from: `if (group.some(({ batch }) => needsSync(batch))) await this.#sync();`,
+    to: `if (group.every(({ batch }) => needsSync(batch))) await this.#sync();`,
     why: "One batch that needs no sync (a commit index alone) takes the sync from all that were written with it.",
     seenBy: ["durability", "member", "log-matching"],
   },
@@ -30,9 +30,9 @@ export const storageMutants: readonly Mutant[] = [
   {
     name: "segment-cut-without-sync",
     file: "storage/wal-log.ts",
-    from: `  async #cut(): Promise<void> {
+    from: `  async #roll(): Promise<void> {
     await this.#sync();`,
-    to: `  async #cut(): Promise<void> {`,
+    to: `  async #roll(): Promise<void> {`,
     why: "A segment that is not the last has a tail that a crash can tear: the member refuses its own log.",
     seenBy: ["member", "durability"],
   },
@@ -142,9 +142,11 @@ export const storageMutants: readonly Mutant[] = [
   },
   {
     name: "log-reads-with-the-wrong-previous-term",
-    file: "storage/wal-log.ts",
-    from: `const prevTerm = this.#index.termAt(from - 1);`,
-    to: `const prevTerm = this.#index.termAt(from);`,
+    file: "storage/wal-reader.ts",
+    from: `const prevTerm = this.#index.termAt(from - 1);
+      assert(`,
+    to: `const prevTerm = this.#index.termAt(from);
+      assert(`,
     why: "Where the term changes between two reads, a follower that is far behind contradicts the leader for ever.",
     seenBy: ["liveness", "log-matching"],
   },

@@ -1,14 +1,22 @@
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { decode, encode } from "../../proto/codec.ts";
 import { rpcs } from "../../proto/generated/services.ts";
-import { RebuildError, type StateSource } from "../server/rebuild.ts";
 
 const ANSWER_MS = 10_000;
 /** A connection that leads nowhere any more is noticed after two of these. */
 const KEEPALIVE_MS = 10_000;
 
-/** A running member at its client URL, or host and port. `close` it in the end. */
-export function grpcStateSource(endpoint: string): StateSource & { close(): void } {
+/** A running member of which one wants to have the state. What it rejects with says why it cannot be had. */
+export interface GrpcStateSource {
+  readonly endpoint: string;
+  identify(): Promise<{ readonly clusterId: bigint; readonly memberId: bigint }>;
+  /** Its database file, and the SHA-256 of that behind it. */
+  fetch(): AsyncIterable<Uint8Array>;
+  close(): void;
+}
+
+/** At a client URL, or host and port. */
+export function grpcStateSource(endpoint: string): GrpcStateSource {
   const client = new Client(endpoint.replace(/^http:\/\//, ""), credentials.createInsecure(), {
     "grpc.max_receive_message_length": -1,
     "grpc.keepalive_time_ms": KEEPALIVE_MS,
@@ -29,8 +37,8 @@ export function grpcStateSource(endpoint: string): StateSource & { close(): void
           { deadline: Date.now() + ANSWER_MS },
           (error, status) => {
             const header = status?.header;
-            if (error !== null) reject(new RebuildError(textOf(error)));
-            else if (header === undefined) reject(new RebuildError("it does not say who it is"));
+            if (error !== null) reject(new Error(textOf(error)));
+            else if (header === undefined) reject(new Error("it does not say who it is"));
             else resolve({ clusterId: header.clusterId, memberId: header.memberId });
           },
         );
@@ -48,7 +56,7 @@ export function grpcStateSource(endpoint: string): StateSource & { close(): void
       try {
         for await (const { blob } of call) yield blob as Uint8Array;
       } catch (error) {
-        throw new RebuildError(textOf(error));
+        throw new Error(textOf(error));
       } finally {
         call.cancel();
       }
