@@ -24,6 +24,7 @@ export interface Config {
   readonly initialCluster: readonly PeerSpec[];
   readonly initialClusterState: "new" | "existing";
   readonly initialClusterToken: string;
+  readonly forceNewCluster: boolean;
   readonly heartbeatMs: number;
   readonly electionMs: number;
   readonly initialElectionTickAdvance: boolean;
@@ -350,6 +351,7 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
     initialCluster,
     initialClusterState: state,
     initialClusterToken: raw("initial-cluster-token"),
+    forceNewCluster: bool("force-new-cluster"),
     heartbeatMs,
     electionMs,
     initialElectionTickAdvance: bool("initial-election-tick-advance"),

@@ -24,6 +24,7 @@ export const flags: readonly Flag[] = [
   flag("initial-cluster", "text", "", "all members: n1=url,n2=url (default: NAME=advertised peer URLs)"),
   flag("initial-cluster-state", "text", "new", "'new', or 'existing' to join the cluster it was added to"),
   flag("initial-cluster-token", "text", "etcd-cluster", "makes the ids of this cluster differ from others'"),
+  flag("force-new-cluster", "bool", "false", "go on alone with this data: the other members are lost for good"),
   flag("heartbeat-interval", "int", "100", "milliseconds between a leader's heartbeats"),
   flag("election-timeout", "int", "1000", "milliseconds without a leader before an election"),
   flag("initial-election-tick-advance", "bool", "true", "shorten the first election timeout after a start"),
@@ -69,7 +70,7 @@ export const laterFlags: ReadonlySet<string> = new Set(
   (
     "listen-client-http-urls cert-file key-file client-cert-auth trusted-ca-file peer-cert-file peer-key-file " +
     "peer-client-cert-auth peer-trusted-ca-file auth-token bcrypt-cost auth-token-ttl listen-metrics-urls " +
-    "force-new-cluster client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +
+    "client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +
     "auto-tls peer-client-cert-file peer-client-key-file peer-auto-tls peer-crl-file peer-cert-allowed-cn " +
     "peer-cert-allowed-hostname peer-skip-client-san-verification self-signed-cert-validity cipher-suites " +
     "tls-min-version tls-max-version cors host-whitelist grpc-keepalive-min-time grpc-keepalive-interval " +
@@ -87,6 +88,8 @@ export function usage(): string {
     "Usage: quorate [flags]",
     "       quorate restore FILE --data-dir DIR [flags]           (a snapshot file: quorate restore --help)",
     "       quorate import ETCD-DATA-DIR --data-dir DIR [flags]   (a stopped etcd: quorate import --help)",
+    "       quorate inspect DATA-DIR...    (what stopped members have: quorate inspect --help)",
+    "       quorate rebuild --data-dir DIR --endpoints URLS   (a damaged state store: quorate rebuild --help)",
     "",
     "  Starts one member. Flags and ETCD_* variables are etcd's.",
     "",

@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Backend } from "../storage/backend.ts";
 import { openLevelBackend } from "../storage/level-backend.ts";
 import { nodeDisk, readOnlyNodeDisk } from "../storage/node-disk.ts";
+import { repairs } from "./commands/repair.ts";
 import { isCommand, runCommand } from "./commands/run.ts";
 import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
 import { type ClientListener, listenClient } from "./http/client-listener.ts";
@@ -18,6 +19,7 @@ import { DEFAULT_PEER_LIMITS } from "./peer/limits.ts";
 import { NameLookup } from "./peer/name-lookup.ts";
 import type { PeerResponse } from "./peer/transport.ts";
 import { createGrpcJsServer, grpcJsDefaults } from "./rpc/grpc-js-server.ts";
+import { grpcStateSource } from "./rpc/grpc-state-source.ts";
 import { bootstrap } from "./server/bootstrap.ts";
 import { hexId } from "./server/ids.ts";
 import { type Member, startMember } from "./server/member.ts";
@@ -41,6 +43,19 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
   if (isCommand(words[0])) return await command(words);
+  const repair = await repairs.get(words[0] ?? "")?.();
+  if (repair !== undefined) {
+    process.exitCode = await repair(words.slice(1), {
+      disk: nodeDisk,
+      readOnlyDisk: readOnlyNodeDisk,
+      openBackend: (path) => openLevelBackend(path),
+      openSource: grpcStateSource,
+      time: () => new Date().toISOString(),
+      out: print,
+      err: (text) => process.stderr.write(text),
+    });
+    return;
+  }
   let config: Config;
   try {
     const parsed = parseConfig(words, process.env, (path) => readFileSync(path, "utf8"));
@@ -153,8 +168,12 @@ async function run(config: Config, log: Logger, exit: (ending: Ending) => Promis
       if (!isStopping) await live();
     })().catch(onFatal);
   };
+  let isFirst = true;
   const live = async (): Promise<void> => {
-    life = await startLife(config, log, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
+    // What is forced is forced once: who starts anew from a snapshot has a leader, and others beside it.
+    const own = isFirst ? config : { ...config, forceNewCluster: false };
+    isFirst = false;
+    life = await startLife(own, log, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
     await life.serve();
   };
 

@@ -1,10 +1,12 @@
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
 import { checkLevelFiles, type Damage } from "./level-files.ts";
+import { LevelDamagedError, type LevelFiles, levelFiles } from "./level-manifest.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
@@ -44,17 +46,12 @@ export interface LevelBackendOptions {
   readonly onFailure?: (error: BackendError) => void;
 }
 
-/** Creates the store when the directory has none. Throws BackendError. */
+/** Creates the store when the directory has none. Reads and checks all of it first. Throws BackendError. */
 export async function openLevelBackend(path: string, options: LevelBackendOptions = {}): Promise<Backend> {
-  const { log, tables } = await checkLevelFiles(path);
-  if (log !== undefined) throw new BackendError(damaged(path, misread(log)));
+  await checkedFiles(path);
   const db: Level = new ClassicLevel(path, { keyEncoding: "buffer", valueEncoding: "buffer" });
   try {
     await db.open();
-    // What a crash left half written is gone now, for it is not part of the store.
-    const left = new Set(await readdir(path));
-    const table = tables.find(({ file }) => left.has(file));
-    if (table !== undefined) throw new BackendError(damaged(path, misread(table)));
     await checkFormat(db, path);
     const backend = new LevelBackend(db, path, options);
     await backend.measure();
@@ -63,6 +60,44 @@ export async function openLevelBackend(path: string, options: LevelBackendOption
     await db.close();
     throw openError(error, path);
   }
+}
+
+/**
+ * The store as it is on the disk, to be looked at; undefined when there is none. LevelDB changes the files of what it opens,
+ * so it gets a directory of its own: with links to the tables, which it never changes (and only those of the store's
+ * newest version: it writes over others), and copies of the rest. Throws BackendError.
+ */
+export async function openLevelShadow(path: string): Promise<Backend | undefined> {
+  const files = await checkedFiles(path);
+  if (files === undefined) return undefined;
+  const shadow = await mkdtemp(join(tmpdir(), "quorate-shadow-"));
+  const remove = (): Promise<void> => rm(shadow, { recursive: true, force: true });
+  try {
+    for (const name of files.tables) await symlink(resolve(path, name), join(shadow, name));
+    for (const name of ["CURRENT", files.manifest, ...files.logs]) await copyFile(join(path, name), join(shadow, name));
+    const backend = await openLevelBackend(shadow);
+    const close = backend.close.bind(backend);
+    backend.close = () => close().finally(remove);
+    return backend;
+  } catch (error) {
+    await remove();
+    throw openError(error, path);
+  }
+}
+
+/** Before LevelDB opens it: it would change a store that is damaged. Undefined when there is none. */
+async function checkedFiles(path: string): Promise<LevelFiles | undefined> {
+  let files: LevelFiles | undefined;
+  try {
+    files = await levelFiles(path);
+  } catch (error) {
+    throw openError(error, path);
+  }
+  const { log, tables } = await checkLevelFiles(path);
+  // What a crash left half written is not part of the store, and goes when that is opened.
+  const damage = log ?? tables.find(({ file }) => files?.tables.includes(file));
+  if (damage !== undefined) throw new BackendError(damaged(path, misread(damage)));
+  return files;
 }
 
 type Level = ClassicLevel<Buffer, Buffer>;
@@ -95,6 +130,7 @@ async function checkFormat(db: Level, path: string): Promise<void> {
 function openError(error: unknown, path: string): unknown {
   if (error instanceof BackendError) return error;
   const cause = rootCause(error);
+  if (cause instanceof LevelDamagedError) return new BackendError(damaged(path, cause), { cause });
   switch (codeOf(cause)) {
     case "LEVEL_LOCKED":
       return new BackendError(
@@ -118,8 +154,9 @@ function misread({ file, offset }: Damage): Error {
 
 function damaged(path: string, cause: Error): string {
   return (
-    `the state store ${path} is damaged (${cause.message}): move this directory away and start the member again; it is ` +
-    "made anew from the log, which holds everything"
+    `the state store ${path} is damaged (${cause.message}): it was left as it is. The log is another thing, and if that ` +
+    "is sound this member can get its state anew from one that runs: " +
+    "quorate rebuild --data-dir DATA-DIR --endpoints CLIENT-URL[,CLIENT-URL]"
   );
 }
 

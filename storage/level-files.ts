@@ -77,6 +77,31 @@ export function damageOfLog(bytes: Buffer, isNewest: boolean): number | undefine
   return isNewest ? undefined : bad;
 }
 
+/** The records of a log that has none that is damaged, put together from their parts, up to one that is torn. */
+export function logRecords(bytes: Buffer): { readonly offset: number; readonly data: Buffer }[] {
+  const records: { readonly offset: number; readonly data: Buffer }[] = [];
+  let parts: Buffer[] = [];
+  let offset = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const left = LOG_BLOCK_BYTES - (at % LOG_BLOCK_BYTES);
+    if (left < LOG_HEADER_BYTES) {
+      at += left;
+      continue;
+    }
+    const end = recordEnd(bytes, at, left);
+    if (end === undefined) break;
+    const type = bytes[at + 6];
+    if (type === FULL || type === FIRST) {
+      parts = [];
+      offset = at;
+    }
+    parts.push(bytes.subarray(at + LOG_HEADER_BYTES, end));
+    if (type === FULL || type === LAST) records.push({ offset, data: Buffer.concat(parts) });
+    at = end;
+  }
+  return records;
+}
+
 /** End of the valid record at this place, whose block has `left` bytes from there on. */
 function recordEnd(bytes: Buffer, at: number, left: number): number | undefined {
   if (at + LOG_HEADER_BYTES > bytes.length) return undefined;

@@ -48,6 +48,17 @@ export async function lockPath(path: string): Promise<{ release(): Promise<void>
   }
 }
 
+/** The living process that holds the path, if one does; changes nothing. */
+export async function lockHolder(path: string): Promise<number | undefined> {
+  const self = await whoAmI();
+  const names = (await unless("ENOENT", fs.readdir(dirname(path)))) ?? [];
+  for (const name of names) {
+    const claim = name.startsWith(`${basename(path)}.`) ? parseName(name.slice(basename(path).length + 1)) : undefined;
+    if (claim !== undefined && (await isAlive(claim, self))) return claim.pid;
+  }
+  return undefined;
+}
+
 async function make(path: string): Promise<true> {
   await (await fs.open(path, "wx", 0o600)).close();
   return true;

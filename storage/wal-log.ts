@@ -15,7 +15,17 @@ import * as walpb from "../proto/generated/walpb.ts";
 import { assert } from "../raft/assert.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import type { CreateWal, LogPoint, OpenWal, Wal, WalBatch, WalMetadata, WalOptions, WalReplay } from "./wal.ts";
+import {
+  type CreateWal,
+  type LogPoint,
+  type OpenWal,
+  type Wal,
+  type WalBatch,
+  WalDamagedError,
+  type WalMetadata,
+  type WalOptions,
+  type WalReplay,
+} from "./wal.ts";
 import { WalIndex } from "./wal-index.ts";
 import { WalReader } from "./wal-reader.ts";
 import {
@@ -164,15 +174,47 @@ export async function readWalStart(disk: Disk, directory: string, options: WalOp
   return replay.start;
 }
 
+/** A log as it is, whatever that is; nothing is changed. */
+export interface WalLook {
+  /** What could be read of it; undefined: not even its beginning, or there is none. */
+  readonly content: LogContent | undefined;
+  /** Bytes of a torn last write, which the next start cuts off. */
+  readonly tornBytes: number;
+  /** Where it is damaged; `content` is what comes before. */
+  readonly damage: WalDamagedError | undefined;
+}
+
+/** Only reads. Nobody may write to the log meanwhile. The content has the entries above `keepAfter`. */
+export async function lookAtWal(disk: Disk, directory: string, keepAfter: number): Promise<WalLook | undefined> {
+  const replay = new Replay(keepAfter);
+  try {
+    const segments = segmentsAmong(directory, await disk.list(directory));
+    if (segments.length === 0) return undefined;
+    const { file, end } = await replaySegments(disk, segments, replay, { segmentBytes: 0 });
+    await file.close();
+    return { content: replay.content(), tornBytes: end.tornBytes, damage: undefined };
+  } catch (error) {
+    if (!(error instanceof WalDamagedError)) throw error;
+    return { content: replay.content(), tornBytes: 0, damage: error };
+  }
+}
+
 /**
  * Why this cannot be the log whose entries the state store applied, if it cannot. An entry is applied only when it is
  * durable here; so one that the store has and the log lost was acknowledged, however much its remains look like a torn
  * write.
  */
-function mismatchOf(index: WalIndex, applied: LogPoint, tornBytes: number): string | undefined {
+export function mismatchOf(index: WalIndex, applied: LogPoint, tornBytes: number): string | undefined {
   const torn = tornBytes > 0 ? `, followed by ${tornBytes} bytes of a write that cannot be read` : "";
   if (index.last < applied.index) return `it ends at entry ${index.last}${torn}`;
-  if (index.first > applied.index + 1) return `it begins at entry ${index.first}`;
+  if (index.first > applied.index + 1) {
+    const store = applied.index === 0 ? "is missing or new" : `ends at entry ${applied.index}`;
+    return (
+      `it begins at entry ${index.first}, and the state store ${store}. What came before was cut off the log, because a ` +
+      "state store had it on the disk: give that one back, or get the state from another member that runs " +
+      "(quorate rebuild --data-dir DATA-DIR --endpoints CLIENT-URL[,CLIENT-URL])"
+    );
+  }
   const term = index.termAt(applied.index);
   if (term === undefined || term === applied.term) return undefined;
   return `its entry ${applied.index} is of term ${term}, that of the state store of term ${applied.term}`;

@@ -43,8 +43,9 @@ export function segmentsAmong(directory: string, names: readonly string[]): Segm
 }
 
 const WHAT_TO_DO =
-  "The log was not changed. A member must not go on with a log that lost what it promised: bring its files back as they " +
-  "were. Until then the cluster goes on without it, as long as most of the other members run.";
+  "The log was not changed. A member must not go on with a log that lost what it promised, and no command heals one: " +
+  "bring its files back as they were, or replace the member (etcdctl member remove ID, etcdctl member add NAME, and a " +
+  "start with an empty data directory). Until then the cluster goes on without it, as long as most of the others run.";
 
 /** A sound log, but not the one that belongs to the state store. */
 export function foreign(directory: string, what: string): WalDamagedError {

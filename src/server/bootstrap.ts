@@ -4,7 +4,7 @@ import type { Disk } from "../../storage/disk.ts";
 import { restoreMvcc } from "../../storage/mvcc-walk.ts";
 import { BUCKETS, successor } from "../../storage/schema.ts";
 import { type MemberRecord, StoredJsonError } from "../../storage/stored-json.ts";
-import type { Wal, WalOptions } from "../../storage/wal.ts";
+import type { LogPoint, Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal, readWalStart } from "../../storage/wal-log.ts";
 import { segmentsAmong } from "../../storage/wal-segment.ts";
 import { type Config, ConfigError, checkInitialCluster } from "../config.ts";
@@ -12,9 +12,12 @@ import type { Logger } from "../log.ts";
 import { PeerCallError } from "../peer/transport.ts";
 import type { StateMachine } from "../state/machine.ts";
 import { openStateMachine } from "../state/restore.ts";
+import type { MembersAhead } from "./admission.ts";
+import { forceNewCluster } from "./force-new-cluster.ts";
 import { foundingOf } from "./founding.ts";
 import { clusterIdOf } from "./ids.ts";
 import { type JoinDeps, joinCluster, membersIn, refuseSecondLife } from "./join.ts";
+import { membersAfter } from "./members-ahead.ts";
 import { isUndecided, settleState, stateFiles } from "./state-files.ts";
 
 /** About two seconds of reading each. */
@@ -43,6 +46,9 @@ export interface Booted {
   readonly joined: readonly MemberRecord[];
   /** The log holds nothing but the founding of the cluster: either it begins, or this member lost its disk. */
   readonly isFounding: boolean;
+  readonly ahead: MembersAhead;
+  /** This start made the member a cluster of one; what its log held ended there. */
+  readonly forcedBehind: LogPoint | undefined;
   /** Gives the data and WAL directories back; call it last. */
   readonly unlock: () => Promise<void>;
 }
@@ -55,6 +61,12 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
   const { disk } = deps;
   const memberDir = memberDirOf(config);
   const { state } = stateFiles(memberDir);
+  if (config.forceNewCluster && !(await hasLog(disk, config))) {
+    throw new ConfigError(
+      `--force-new-cluster goes on with the data of a member, and there is no log of one in ${config.walDir}: give it the ` +
+        "--data-dir (and --wal-dir) of one that is left; quorate inspect DATA-DIR... says which has the most",
+    );
+  }
   // A first start that must not be, by its configuration or by what the others say, leaves nothing behind.
   const isFirst = !(await hasLog(disk, config)) && (await disk.list(state)).length === 0;
   const planned = isFirst ? await firstStart(config, deps) : undefined;
@@ -64,6 +76,7 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     for (let lock = locks.pop(); lock !== undefined; lock = locks.pop()) await lock.release();
   };
   let backend: Backend | undefined;
+  let wal: Wal | undefined;
   try {
     await disk.makeDirectory(memberDir);
     locks.push(await disk.lock(`${memberDir}/lock`));
@@ -81,10 +94,12 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
       await disk.makeDirectory(config.walDir);
       locks.push(await disk.lock(`${config.walDir}/lock`));
     }
-    return { ...(await openOrCreateLog(config, deps, backend, machine, planned)), unlock };
+    const opened = await openOrCreateLog(config, deps, backend, machine, planned);
+    wal = opened.wal;
+    return { ...(config.forceNewCluster ? await forceNewCluster(config, deps, opened) : opened), unlock };
   } catch (error) {
     // The first failure is the one to tell.
-    for (const result of await Promise.allSettled([backend?.close(), unlock()])) {
+    for (const result of await Promise.allSettled([wal?.close(), backend?.close(), unlock()])) {
       if (result.status === "rejected") deps.log.warn({ error: String(result.reason) }, "could not clean up");
     }
     throw error;
@@ -150,7 +165,7 @@ async function openOrCreateLog(
       entries,
       storedFrom: 1,
     };
-    return { ...start, wal, backend, machine, restored, isFounding: isFounding(restored) };
+    return { ...start, wal, backend, machine, restored, ...asFound(config, machine, restored) };
   }
   if (replay.tornBytes > 0) {
     deps.log.warn(
@@ -177,7 +192,21 @@ async function openOrCreateLog(
     machine,
     restored,
     joined: [],
+    ...asFound(config, machine, restored),
+  };
+}
+
+function asFound(
+  config: Config,
+  machine: StateMachine,
+  restored: Restored,
+): Pick<Booted, "isFounding" | "ahead" | "forcedBehind"> {
+  const { commit } = restored.hardState;
+  const committed = restored.entries.filter(({ index }) => index <= commit);
+  return {
     isFounding: isFounding(restored),
+    ahead: { index: commit, cluster: membersAfter(machine.cluster, committed, config.maxLearners) },
+    forcedBehind: undefined,
   };
 }
 

@@ -21,6 +21,7 @@ import {
 import type { Applied, Command } from "../state/machine.ts";
 import { ETCD_API_VERSION } from "../version.ts";
 import { createWatchHub } from "../watch/watch-hub.ts";
+import { Admission } from "./admission.ts";
 import type { Booted } from "./bootstrap.ts";
 import { ClusterVersion } from "./cluster-version.ts";
 import { Compactor } from "./compactor.ts";
@@ -207,20 +208,22 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     check: (members) => refuseSecondLife(config, members, memberId),
     onRefused: fatal,
   });
+  const admission = new Admission(memberId, machine, booted.ahead);
   const callbacks: PeerCallbacks = {
     onMessage: (message) => {
-      if (formerLife.admits(message.from)) inbox({ kind: "message", message });
+      if (admission.admits(message.from) && formerLife.admits(message.from)) inbox({ kind: "message", message });
     },
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
     onSnapshot: async (message, file) => {
+      if (!admission.admits(message.from)) throw new SnapshotRefusedError(403, "not a member");
       // It takes the place of a log that must not be replaced before it is known to be this member's (former-life.ts).
       if (!formerLife.admits(message.from))
         throw new SnapshotRefusedError(503, "this member does not know yet who it is");
       await snapshots.receive(message, file);
     },
     onRemoved: () => departure.leave("refused"),
-    isRemoved: (id) => machine.cluster.isRemoved(id),
+    isRemoved: (id) => admission.isRemoved(id),
     handle: (method, path, body, headers) => routes(method, path, body, headers),
   };
   const identity: PeerIdentity = {
@@ -353,6 +356,15 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     }
   };
 
+  const { forcedBehind } = booted;
+  const tellWhatIsLost = (revision: number): void =>
+    log.warn(
+      { ...forcedBehind, revision },
+      `writes acknowledged after entry ${forcedBehind?.index} (term ${forcedBehind?.term}, revision ${revision}) by members ` +
+        "that are gone are not here",
+    );
+  if (forcedBehind !== undefined && forcedBehind.index <= machine.appliedIndex) tellWhatIsLost(mvcc.currentRevision);
+
   let promotedTerm = 0;
   let compactRevision = mvcc.compactRevision;
   const onApplied = (applied: Applied, entry: Entry): void => {
@@ -374,6 +386,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     upkeep.applied();
     if (applied.confChange !== undefined) membershipChanged(applied.confChange);
     proposals.applied(applied);
+    if (applied.index === forcedBehind?.index) tellWhatIsLost(applied.revision);
   };
 
   let leader = 0n;

@@ -127,7 +127,7 @@ export class SnapshotReceiver {
 }
 
 /** Where the state in the file stands. The membership of that moment goes with it, not the one that the sender named. */
-async function pointOf(bolt: BoltReader): Promise<SnapshotMessage["snapshot"]["metadata"]> {
+export async function pointOf(bolt: BoltReader): Promise<SnapshotMessage["snapshot"]["metadata"]> {
   const meta = new Map(await bolt.range("meta", "", undefined, 100));
   const value = (key: string): Buffer => {
     const found = meta.get(key);

@@ -81,6 +81,31 @@ export async function settleState(
   return decided === undefined ? undefined : start;
 }
 
+/** The state that a start would open, as settleState puts it in place; nothing is changed. */
+export async function stateToOpen(disk: Disk, memberDir: string, startOfLog: () => Promise<LogPoint>): Promise<string> {
+  const received = (await disk.list(memberDir)).filter((name) => pointOf(name) !== undefined);
+  const start = received.length === 0 ? undefined : await startOfLog();
+  const decided = start && received.find((name) => name === nameOf(start));
+  return `${memberDir}/${decided ?? STATE}`;
+}
+
+/**
+ * Another member's state, built in `state.new`, is to take the place of one that is damaged, or gone, under a log that
+ * goes on behind it. The damaged one stays, as `aside`. A crash between the two names leaves a member without a state.
+ */
+export async function replaceState(disk: Disk, memberDir: string, aside: string): Promise<void> {
+  await putAside(disk, memberDir, aside);
+  await disk.rename(`${memberDir}/${NEW}`, `${memberDir}/${STATE}`);
+  await disk.syncDirectory(memberDir);
+}
+
+/** Before step 2, when the state in use is damaged: it is not to be removed with step 4. */
+export async function putAside(disk: Disk, memberDir: string, aside: string): Promise<void> {
+  if (!(await disk.list(memberDir)).includes(STATE)) return;
+  await disk.rename(`${memberDir}/${STATE}`, `${memberDir}/${aside}`);
+  await disk.syncDirectory(memberDir);
+}
+
 function nameOf({ term, index }: LogPoint): string {
   return `${STATE}-${hex16(term)}-${hex16(index)}`;
 }

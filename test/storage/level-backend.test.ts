@@ -52,7 +52,7 @@ describe("level backend", () => {
     }
     const failed = openLevelBackend(path);
     await expect(failed).rejects.toThrow(BackendError);
-    await expect(failed).rejects.toThrow(/is damaged .*move this directory away/);
+    await expect(failed).rejects.toThrow(/is damaged .*quorate rebuild --data-dir/);
   });
 
   test("a path that is a file cannot be opened", async () => {
