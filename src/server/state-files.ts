@@ -64,9 +64,7 @@ export async function settleState(
   startOfLog: () => Promise<LogPoint>,
 ): Promise<LogPoint | undefined> {
   const names = await disk.list(memberDir);
-  const received = names.filter((name) => pointOf(name) !== undefined);
-  const start = received.length === 0 ? undefined : await startOfLog();
-  const decided = start && received.find((name) => name === nameOf(start));
+  const { decided, start } = await decidedAmong(names, startOfLog);
   if (decided !== undefined) {
     if (names.includes(STATE)) {
       await disk.removeTree(`${memberDir}/${OLD}`);
@@ -81,11 +79,20 @@ export async function settleState(
   return decided === undefined ? undefined : start;
 }
 
-/** The state that a start would open, as settleState puts it in place; nothing is changed. */
-export async function stateToOpen(disk: Disk, memberDir: string, startOfLog: () => Promise<LogPoint>): Promise<string> {
-  const received = (await disk.list(memberDir)).filter((name) => pointOf(name) !== undefined);
+/** The received state that the log was decided to start from, if it lies there; reads the log only if any does. */
+async function decidedAmong(
+  names: readonly string[],
+  startOfLog: () => Promise<LogPoint>,
+): Promise<{ readonly decided: string | undefined; readonly start: LogPoint | undefined }> {
+  const received = names.filter((name) => pointOf(name) !== undefined);
   const start = received.length === 0 ? undefined : await startOfLog();
   const decided = start && received.find((name) => name === nameOf(start));
+  return { decided, start };
+}
+
+/** The state that a start would open, as settleState puts it in place; nothing is changed. */
+export async function stateToOpen(disk: Disk, memberDir: string, startOfLog: () => Promise<LogPoint>): Promise<string> {
+  const { decided } = await decidedAmong(await disk.list(memberDir), startOfLog);
   return `${memberDir}/${decided ?? STATE}`;
 }
 
