@@ -9,7 +9,7 @@ export interface Connection {
   /** The same over all connections of the member. */
   readonly everywhere: { unsentBytes: number };
   openCalls: number;
-  /** Something was sent since the last ping. */
+  /** Something was sent, or taken by the socket, since the last ping. */
   sentSincePing: boolean;
 }
 
@@ -24,8 +24,8 @@ const MAX_STRIKES = 2;
 
 /**
  * Keepalive enforcement (G-10), counted as grpc-go does: a ping sooner than allowed is a strike, any answer in between
- * forgives all of them (clients measure bandwidth with pings while data flows), the third strike ends the connection. Of
- * a large answer a part flows between any two pings, until its last byte is with the socket.
+ * forgives all of them, and so does one that is on its way (clients measure bandwidth with pings while data flows, many
+ * of them within one long answer), the third strike ends the connection.
  */
 export function enforcePingPolicy(
   session: ServerHttp2Session,

@@ -165,6 +165,7 @@ export class GrpcJsCall implements CallContext {
 
   #sent(cost: number): void {
     if (this.#gone) return;
+    this.#connection.sentSincePing = true;
     const before = this.#queuedBytes;
     const limit = this.#options.streamQueueBytes;
     this.#queuedBytes -= cost;

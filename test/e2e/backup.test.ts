@@ -151,6 +151,9 @@ describe.skipIf(!canRun)("from Quorate to etcd", () => {
     const member = cluster.member(0);
     const client = cluster.client(member);
     for (let i = 0; i < 40; i++) await client.put(`large/${i}`, "x".repeat(1_000_000), {}, 60_000);
+    // A large file, at full speed: etcdctl pings all the while.
+    const file = join(cluster.directory, "large.db");
+    for (let round = 0; round < 3; round++) await etcdctl(cluster.endpoints, "snapshot", "save", file);
     for (let round = 0; round < 5; round++) {
       const given = client.stream(rpcs.MaintenanceSnapshot, {});
       given.on("error", () => undefined);
@@ -314,6 +317,37 @@ describe.skipIf(!canRun)("from etcd to Quorate: quorate import", () => {
       expect(await contentOf(from.client(member))).toEqual(content);
     }
     expect(await readdir(from.directory)).not.toContain("running");
+  });
+
+  test("of an etcd whose database is far behind when it is killed: its log has the rest; users and roles are refused", async () => {
+    const lazy = ["--backend-batch-interval=1h", "--backend-batch-limit=1000000"];
+    const from = await started(1, etcdBinary, lazy);
+    const member = from.member(0);
+    const there = from.client(member);
+    await load(there);
+    const known = await contentOf(there);
+    await member.kill("SIGKILL");
+    const to = await created(1);
+    const { stderr } = await succeed(quorate, "import", member.dataDir, ...restoreFlags(to.member(0)));
+    expect(Number(/; (\d+) more came from the log/.exec(stderr)?.[1])).toBeGreaterThan(40);
+    expect(await contentOf(await startAll(to))).toEqual(known);
+
+    member.start();
+    await from.ready();
+    await there.unary(rpcs.AuthRoleAdd, { name: "reader" }, PATIENCE);
+    await member.kill("SIGKILL");
+    const next = await created(1);
+    const refused = await run(quorate, ["import", member.dataDir, ...restoreFlags(next.member(0))]);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/cannot apply its entry \d+ \(it changes users or roles.*stop it in order \(SIGTERM\)/),
+    ]);
+    expect(await readdir(next.directory)).toEqual([]);
+    member.start();
+    await from.ready();
+    await member.kill("SIGTERM");
+    await succeed(quorate, "import", member.dataDir, ...restoreFlags(next.member(0)));
+    expect(await contentOf(await startAll(next))).toEqual(known);
   });
 
   test("what is no data directory of an etcd is refused", async () => {

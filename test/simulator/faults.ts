@@ -247,6 +247,15 @@ export class Faults {
     return false;
   }
 
+  /** A state begins to arrive: of the moments until its receiver has started from it each is another one. */
+  receives(machine: Machine): void {
+    const { random, diskState, number } = machine;
+    const isInPlan = this.#plan.faults.includes("crashAtBoundary");
+    if (this.#isOver || !isInPlan || diskState.crashAt !== undefined || !random.chance(0.5)) return;
+    this.#note("crashAtBoundary", `member ${number} while it takes a snapshot`);
+    this.#crashAt(machine, random, 16);
+  }
+
   /** A life began: in a crash loop it may not get far. */
   started(machine: Machine): void {
     const loop = this.#loops.get(machine);

@@ -141,6 +141,10 @@ class Run {
         this.#faults.sent(host, message);
       },
       onTaken: (host, message) => this.#faults.heard(host, message),
+      onReceives: (host) => {
+        const machine = this.#cluster.machines[host - 1];
+        if (machine !== undefined) this.#faults.receives(machine);
+      },
     });
     this.#network = network;
     network.weather.meanMs = plan.meanLatencyMs;

@@ -79,6 +79,8 @@ export interface NetworkDeps {
   readonly onSend: (host: number, message: Message) => void;
   /** Sees every message that its receiver has just taken. */
   readonly onTaken: (host: number, message: Message) => void;
+  /** A snapshot begins to arrive. */
+  readonly onReceives: (host: number) => void;
 }
 
 /** Milliseconds that a message is late for each one that the lag lasts. */
@@ -372,6 +374,7 @@ export class Network {
       const decoded = decodeMessage(bytes);
       if (decoded.type !== "MsgSnap") throw new Error("no snapshot");
       if (!receiver.peers.has(sender)) receiver.met.set(sender, station.host);
+      this.#deps.onReceives(receiver.host);
       await receiver.callbacks.onSnapshot(decoded, chunks);
     };
     const transfer = new Transfer({
