@@ -86,10 +86,11 @@ export const laterFlags: ReadonlySet<string> = new Set(
 export function usage(): string {
   const lines = [
     "Usage: quorate [flags]",
-    "       quorate restore FILE --data-dir DIR [flags]           (a snapshot file: quorate restore --help)",
-    "       quorate import ETCD-DATA-DIR --data-dir DIR [flags]   (a stopped etcd: quorate import --help)",
-    "       quorate inspect DATA-DIR...    (what stopped members have: quorate inspect --help)",
-    "       quorate rebuild --data-dir DIR --endpoints URLS   (a damaged state store: quorate rebuild --help)",
+    "       quorate restore FILE --data-dir DIR [flags]         from a snapshot file",
+    "       quorate import ETCD-DATA-DIR --data-dir DIR [flags] from a stopped etcd",
+    "       quorate inspect DATA-DIR...                         what members have",
+    "       quorate rebuild --data-dir DIR --endpoints URLS     a damaged state store",
+    "       (each with --help)",
     "",
     "  Starts one member. Flags and ETCD_* variables are etcd's.",
     "",

@@ -195,7 +195,7 @@ describe("a damaged state store", () => {
     flip(file);
     member.start();
     expect(await member.exited()).toEqual({ code: 1, signal: null });
-    expect(member.log).toContain(`${file.split("/").at(-1)} at offset`);
+    expect(member.log).toContain(`${file.split("/").at(-1)} has a wrong checksum at offset`);
     expect(member.log).toContain("quorate rebuild --data-dir");
     const told = await inspect([member]);
     expect(told.stdout.replaceAll(/\s+/g, " ")).toContain("DAMAGE the state store");

@@ -93,7 +93,7 @@ describe("one member and its data directory", () => {
     }
   });
 
-  test("the state store is made anew from the log when its directory was moved away, as its error advises", async () => {
+  test("the state store is made anew from an uncut log when its directory was moved away", async () => {
     const before = await cluster.client(member).hashKv();
     await member.kill("SIGTERM");
     renameSync(join(member.dataDir, "member", "state"), join(cluster.directory, "moved-away"));

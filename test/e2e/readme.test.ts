@@ -124,6 +124,10 @@ describe("README.md on a clean clone", () => {
       // Tried by test/e2e/backup.test.ts with other ports.
       "etcdctl --endpoints=127.0.0.1:2379 snapshot save backup.db",
       "bin/quorate import /var/lib/etcd --data-dir data/new1 --name new1 \\",
+      // Tried by test/e2e/disaster.test.ts with other ports.
+      "bin/quorate rebuild --data-dir data/quorate1 --endpoints http://127.0.0.1:22379,http://127.0.0.1:32379",
+      "etcdctl member remove $(etcdctl member list | awk -F', ' '$3 == \"quorate1\" { print $1 }')",
+      "bin/quorate --force-new-cluster --name quorate1 --data-dir data/quorate1 ...",
     ]);
     expect([...new Set(inline)].sort()).toEqual(
       [
@@ -135,6 +139,7 @@ describe("README.md on a clean clone", () => {
         "docker compose logs",
         // With a file: test/e2e/backup.test.ts.
         "bin/quorate restore",
+        "bin/quorate inspect DATA-DIR...",
         "npm run simulate -- --seed 57",
         "npm run facts",
         "npm run oracle -- --seeds 2 --ops 100",
