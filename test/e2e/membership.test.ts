@@ -89,7 +89,7 @@ describe.skipIf(!hasEtcdctl)("growing and shrinking", () => {
       `membership: ${load.acknowledged.length} puts while growing and shrinking, ${load.retries} sent again; ` +
         `longest time without an answer while the leader was removed: ${gap} ms`,
     );
-  });
+  }, 300_000);
 
   test("the members are the same after all of them were killed at once", async () => {
     const before = await etcdctl(endpointsOf(cluster), "member", "list");
@@ -126,24 +126,28 @@ describe.skipIf(!hasEtcdctl)("members come and go", () => {
   test.each([
     { log: "whole logs", flags: [] },
     { log: "logs that are cut", flags: SHORT_LOG },
-  ])("every member replaced, one by one, under load, $log: no acknowledged write is lost", async ({ flags }) => {
-    cluster = await startCluster(3, flags);
-    const load = new RetriedLoad(cluster, 4, "replace");
-    const first = [...cluster.members];
-    await load.progress(100);
-    for (const [position, old] of first.entries()) {
-      await grow(cluster, `new${position + 1}`, flags);
-      await load.progress(50);
-      expect(await removeMember(cluster, old)).toEqual({ code: 0, signal: null });
-      await load.progress(50);
-    }
-    await load.stop();
-    expect(load.problems).toEqual([]);
-    expect(cluster.members.map(({ name }) => name)).toEqual(["new1", "new2", "new3"]);
-    await checkLoad(cluster, load, "replace/");
-    await checkAgreement(cluster);
-    console.log(`membership: ${load.acknowledged.length} puts while replacing all, ${load.retries} sent again`);
-  });
+  ])(
+    "every member replaced, one by one, under load, $log: no acknowledged write is lost",
+    async ({ flags }) => {
+      cluster = await startCluster(3, flags);
+      const load = new RetriedLoad(cluster, 4, "replace");
+      const first = [...cluster.members];
+      await load.progress(100);
+      for (const [position, old] of first.entries()) {
+        await grow(cluster, `new${position + 1}`, flags);
+        await load.progress(50);
+        expect(await removeMember(cluster, old)).toEqual({ code: 0, signal: null });
+        await load.progress(50);
+      }
+      await load.stop();
+      expect(load.problems).toEqual([]);
+      expect(cluster.members.map(({ name }) => name)).toEqual(["new1", "new2", "new3"]);
+      await checkLoad(cluster, load, "replace/");
+      await checkAgreement(cluster);
+      console.log(`membership: ${load.acknowledged.length} puts while replacing all, ${load.retries} sent again`);
+    },
+    300_000,
+  );
 
   test("a learner is killed over and over while it gets a long log, catches up, is promoted, and counts", async () => {
     const three = await startCluster(3);
