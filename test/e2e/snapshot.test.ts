@@ -1,11 +1,14 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Cluster, type MemberProcess, startCluster } from "./cluster.ts";
 import { EtcdctlSession, hasEtcdctl } from "./etcdctl.ts";
 import { RetriedLoad, readAll } from "./load.ts";
 import { addMember, SHORT_LOG } from "./reconfigure.ts";
 import { until } from "./until.ts";
+
+// Many starts of a member that has much to read, under load.
+vi.setConfig({ testTimeout: 300_000 });
 
 const APPLIED = "applied snapshot";
 
