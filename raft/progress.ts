@@ -87,9 +87,12 @@ export function becomeSnapshot(pr: Progress, index: number): void {
   pr.pendingSnapshot = index;
 }
 
-/** The snapshot arrived or was lost; either way the next MsgApp waits for a word from the member. */
-export function leaveSnapshot(pr: Progress, arrived: boolean): void {
-  const next = arrived ? Math.max(pr.match, pr.pendingSnapshot) + 1 : pr.match + 1;
+/**
+ * The snapshot arrived or was lost; either way the next MsgApp waits for a word from the member. `sent`: where it stood if
+ * it was a newer one than the member was promised; what lies between may have left the log meanwhile.
+ */
+export function leaveSnapshot(pr: Progress, arrived: boolean, sent: number): void {
+  const next = arrived ? Math.max(pr.match, pr.pendingSnapshot, sent) + 1 : pr.match + 1;
   enter(pr, "probe", next);
   pr.probeSent = true;
 }

@@ -68,7 +68,7 @@ export function step(raft: Raft, input: Input): void {
       onSnapshotAvailable(raft, input.metadata, input.storedFrom);
       return;
     case "snapshotReport":
-      onSnapshotReport(raft, input.to, input.ok);
+      onSnapshotReport(raft, input.to, input.ok, input.index);
       return;
     case "unreachable": {
       const pr = raft.leadership && progressOf(raft.leadership, input.node);
@@ -124,6 +124,11 @@ function takeSoftState(raft: Raft): SoftState | undefined {
 /** As in `status`, without making one: for every proposal. */
 export function commitIndex(raft: Raft): number {
   return raft.log.commit;
+}
+
+/** What a leader knows of a member's log; undefined: it does not lead, or that is no member. */
+export function matchOf(raft: Raft, id: NodeId): number | undefined {
+  return raft.leadership && progressOf(raft.leadership, id)?.match;
 }
 
 /** The last index before what is in memory. */

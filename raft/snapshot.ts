@@ -42,9 +42,9 @@ export function sendSnapshot(raft: Raft, pr: Progress): void {
   raft.outbox.push({ type: "MsgSnap", from: raft.id, to: pr.id, term: raft.term, snapshot });
 }
 
-export function onSnapshotReport(raft: Raft, to: NodeId, ok: boolean): void {
+export function onSnapshotReport(raft: Raft, to: NodeId, ok: boolean, index = 0): void {
   const pr = raft.leadership && progressOf(raft.leadership, to);
-  if (pr?.state === "snapshot") leaveSnapshot(pr, ok);
+  if (pr?.state === "snapshot") leaveSnapshot(pr, ok, Math.min(index, raft.log.applied));
 }
 
 /** A follower takes a snapshot that is ahead of what it knows to be committed; any other tells the leader where it is. */

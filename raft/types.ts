@@ -135,7 +135,8 @@ export type Input =
   | { readonly kind: "trim"; readonly index: number }
   /** The state machine can give a snapshot at this point, and the log on disk now starts behind `storedFrom`. */
   | { readonly kind: "snapshotAvailable"; readonly metadata: SnapshotMetadata; readonly storedFrom: number }
-  | { readonly kind: "snapshotReport"; readonly to: NodeId; readonly ok: boolean }
+  /** What became of a MsgSnap; `index`: where the state that was really sent stands, if that is not what it named. */
+  | { readonly kind: "snapshotReport"; readonly to: NodeId; readonly ok: boolean; readonly index?: number }
   /** A message to this node was lost or could not be sent. */
   | { readonly kind: "unreachable"; readonly node: NodeId }
   /**

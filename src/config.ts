@@ -84,6 +84,8 @@ export const limits = {
   disarmCheckMs: 1_000,
   /** The comparison of all stores takes at most this share of the time, however often it is asked for. */
   corruptCheckShare: 0.05,
+  /** Before a difference is asked for a second time. */
+  corruptAskAgainMs: 3_000,
   /** A member that has not applied so far yet is asked for its hash again. */
   hashRetryMs: 250,
   /** The hash of a large store takes its time. */
@@ -105,8 +107,10 @@ export const limits = {
   stagedBytes: 128 << 20,
   /** Each reads the whole state; the next has to wait for a follower's next sign of life. */
   outgoingSnapshots: 2,
-  /** What the log has behind a snapshot that was taken is kept this long, for its receiver to start from it and say so. */
-  snapshotHoldMs: 60_000,
+  /** What the log has behind a snapshot that was taken is kept this long at most, for its receiver to go on from there. */
+  snapshotHoldMs: 300_000,
+  /** From a snapshot that could not be sent to the next attempt. */
+  snapshotRetryMs: 3_000,
   /** HashKV calls that wait for their turn: one is worked on at a time. */
   pendingHashes: 64,
   /** Maintenance.Snapshot calls under way: each reads the whole store twice, and keeps what it reads from being given back. */

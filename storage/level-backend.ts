@@ -93,7 +93,7 @@ async function checkedFiles(path: string): Promise<LevelFiles | undefined> {
   } catch (error) {
     throw openError(error, path);
   }
-  const { log, tables } = await checkLevelFiles(path);
+  const { log, tables } = await checkLevelFiles(path, files?.logs);
   // What a crash left half written is not part of the store, and goes when that is opened.
   const damage = log ?? tables.find(({ file }) => files?.tables.includes(file));
   if (damage !== undefined) throw new BackendError(damaged(path, misread(damage)));

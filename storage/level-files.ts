@@ -21,27 +21,33 @@ export interface FileCheck {
   readonly tables: readonly Damage[];
 }
 
-export async function checkLevelFiles(path: string): Promise<FileCheck> {
-  const names = (await namesIn(path)).sort();
-  const logs = names.filter((name) => name.endsWith(".log"));
+/** `counted`: the logs that are part of the store; without it all are. */
+export async function checkLevelFiles(path: string, counted?: readonly string[]): Promise<FileCheck> {
+  const names = (await levelNames(path)).sort();
+  const logs = names.filter((name) => name.endsWith(".log") && counted?.includes(name) !== false);
   const tables: Damage[] = [];
   for (const file of names.filter((name) => /\.(ldb|sst)$/.test(name))) {
     const offset = damageOfTable(await readFile(join(path, file)));
     if (offset !== undefined) tables.push({ file, offset });
   }
-  for (const file of logs) {
-    const offset = damageOfLog(await readFile(join(path, file)), file === logs.at(-1));
-    if (offset !== undefined) return { log: { file, offset }, tables };
+  // A crash in the middle of an opening leaves a log behind the last one that has nothing in it yet.
+  let isNewest = true;
+  let log: Damage | undefined;
+  for (const file of logs.toReversed()) {
+    const bytes = await readFile(join(path, file));
+    const offset = damageOfLog(bytes, isNewest);
+    if (offset !== undefined) log = { file, offset };
+    if (bytes.length > 0) isNewest = false;
   }
-  return { log: undefined, tables };
+  return { log, tables };
 }
 
-async function namesIn(path: string): Promise<string[]> {
+/** Of the files in the directory of a store; none when there is no such directory. */
+export async function levelNames(path: string): Promise<string[]> {
   try {
     return await readdir(path);
   } catch (error) {
-    // Opening it will say what is wrong, or make it.
-    if (error instanceof Error) return [];
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
     throw error;
   }
 }

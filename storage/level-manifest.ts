@@ -3,9 +3,9 @@
  * else is there a crash has left; LevelDB deletes it. Where the file that names the MANIFEST is missing it deletes all,
  * and begins a new store: so that must never be opened.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { damageOfLog, logRecords } from "./level-files.ts";
+import { damageOfLog, levelNames, logRecords } from "./level-files.ts";
 
 /** What is wrong with which file. */
 export class LevelDamagedError extends Error {
@@ -25,7 +25,7 @@ export interface LevelFiles {
 
 /** Undefined when there is no store in the directory yet. Throws LevelDamagedError; changes nothing. */
 export async function levelFiles(directory: string): Promise<LevelFiles | undefined> {
-  const names = await namesIn(directory);
+  const names = await levelNames(directory);
   const contents = names.filter((name) => /^\d+\.(ldb|sst|log)$/.test(name)).sort();
   if (!names.includes("CURRENT")) {
     // LevelDB would begin a new store here, and delete what is left of this one.
@@ -46,16 +46,6 @@ export async function levelFiles(directory: string): Promise<LevelFiles | undefi
     (name) => name.endsWith(".log") && (numberOf(name) >= version.log || numberOf(name) === version.previousLog),
   );
   return { manifest, tables, logs };
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    // Opening it will say what is wrong, or make it.
-    if (error instanceof Error) return [];
-    throw error;
-  }
 }
 
 function read(directory: string, name: string): Promise<Buffer> {

@@ -170,7 +170,12 @@ export async function readWalStart(disk: Disk, directory: string, options: WalOp
   if (segments.length === 0) return { index: 0, term: 0 };
   const replay = new Replay(Number.POSITIVE_INFINITY);
   const { file } = await replaySegments(disk, segments, replay, options);
-  await file.close();
+  try {
+    // What was read may have been written by a process that was killed before its sync, and is acted upon now.
+    await file.sync();
+  } finally {
+    await file.close();
+  }
   return replay.start;
 }
 

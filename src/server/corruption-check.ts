@@ -118,6 +118,14 @@ export class CorruptionCheck {
     const first = await this.#ask(revision, isFresh);
     const suspects = blamed(first.answers);
     if (suspects.length === 0) return first;
+    // A member that lags in what it removes may answer otherwise now, by rule; it has had time when it is asked again.
+    await new Promise<void>((resolve) => {
+      const timer = this.#deps.env.setTimer(() => {
+        this.#timers.delete(timer);
+        resolve();
+      }, limits.corruptAskAgainMs);
+      this.#timers.add(timer);
+    });
     const second = await this.#ask(revision, isFresh);
     const confirmed = blamed(second.answers).filter(({ id }) => suspects.some((suspect) => suspect.id === id));
     if (confirmed.length === 0) {

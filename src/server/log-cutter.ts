@@ -57,6 +57,8 @@ export class LogCutter {
 
   #tell(): void {
     const { wal, windowStart, point, enqueue } = this.#deps;
+    // A snapshot has just taken the place of all that; the member starts anew from it.
+    if (windowStart() > point().index) return;
     // Right behind a cut the term before the first entry may be unknown; whoever asks there gets a snapshot.
     const storedFrom = Math.min(wal.firstIndex, windowStart() + 1);
     enqueue({ kind: "snapshotAvailable", metadata: point(), storedFrom });

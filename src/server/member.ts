@@ -448,6 +448,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     wal: booted.wal,
     transport,
     node,
+    isCorrupt: () => upkeep.verdict.isCorrupt,
     onFatal: fatal,
   });
 

@@ -107,7 +107,7 @@ export class Node {
   /** Resolves when everything that was enqueued so far was stepped, with whether the log is to start from a snapshot. */
   turned(): Promise<boolean> {
     return new Promise((resolve) => {
-      if (this.#state !== "running") return resolve(this.#isInstalling);
+      if (this.#state !== "running" && this.#state !== "stopping") return resolve(this.#isInstalling);
       this.#turned.push(resolve);
       this.wake();
     });
@@ -137,6 +137,7 @@ export class Node {
     }
     if (this.#hasFailed() || this.#isReplaced()) return;
     this.#state = "stopped";
+    this.#settleTurned();
     if (this.#deps.backend.stagedBytes > 0) await this.#deps.backend.flush();
   }
 
@@ -167,6 +168,7 @@ export class Node {
   #fail(error: unknown): void {
     if (this.#state === "failed") return;
     this.#state = "failed";
+    this.#settleTurned();
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
     this.#deps.onFatal(error);
@@ -181,6 +183,11 @@ export class Node {
     this.#submitProposals();
     this.#applySome();
     this.#drainReady();
+    this.#settleTurned();
+  }
+
+  /** At the end of a turn, and when there will be none any more. */
+  #settleTurned(): void {
     for (const resolve of this.#turned.splice(0)) resolve(this.#isInstalling);
   }
 
@@ -229,8 +236,8 @@ export class Node {
       .then(() => {
         this.#appends.delete(append);
         if (this.#state !== "running" && this.#state !== "stopping") return;
-        if (snapshot !== undefined) return this.#replace();
         this.#send(persist.thenSend);
+        if (snapshot !== undefined) return this.#replace();
         this.enqueue({ kind: "persisted", seq: persist.seq });
       })
       .catch((error: unknown) => {
@@ -242,6 +249,7 @@ export class Node {
 
   #replace(): void {
     this.#state = "replaced";
+    this.#settleTurned();
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
     this.#deps.onReplaced();

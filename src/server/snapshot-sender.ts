@@ -20,22 +20,27 @@ export interface SnapshotSenderDeps {
     readonly cluster: Cluster;
   };
   readonly transport: Pick<PeerTransport, "sendSnapshot">;
-  /** What became of it. */
-  readonly report: (to: NodeId, ok: boolean) => void;
+  /** The store is not what the log made of it: it must not get to others. */
+  readonly isCorrupt: () => boolean;
+  /** What is known of the receiver's log, while this member leads. */
+  readonly matchOf: (to: NodeId) => number | undefined;
+  /** What became of it, and where the state stands that was sent. */
+  readonly report: (to: NodeId, ok: boolean, index: number) => void;
 }
 
 /**
  * Sends this member's state to members whose entries are no longer in the log (contract P-11).
  *
  * What goes out is the state at the moment of the request, however long that takes: newer than what raft named, which is
- * as good, for the receiver's acknowledgement says where it is. The log behind it is kept until the receiver can have said
- * so (`floor`); otherwise a follower under a heavy load would be sent one snapshot after the other.
+ * as good, for the receiver's acknowledgement says where it is. The log behind it is kept until the receiver has said so
+ * (`floor`), or for a while; otherwise a follower under a heavy load would be sent one snapshot after the other. After a
+ * failure raft hears of it only some time later, for the next attempt reads the whole store again.
  */
 export class SnapshotSender {
   readonly #deps: SnapshotSenderDeps;
   readonly #stopping = new AbortController();
   /** Under way, or arrived a short time ago: the index of each. */
-  readonly #held = new Set<{ readonly index: number }>();
+  readonly #held = new Set<{ readonly to: NodeId; readonly index: number }>();
   readonly #running = new Set<Promise<void>>();
 
   constructor(deps: SnapshotSenderDeps) {
@@ -45,17 +50,17 @@ export class SnapshotSender {
   /** Entries above this are still needed. */
   get floor(): number {
     let floor = Number.POSITIVE_INFINITY;
-    for (const { index } of this.#held) floor = Math.min(floor, index);
+    for (const { to, index } of this.#held) {
+      if ((this.#deps.matchOf(to) ?? 0) < index) floor = Math.min(floor, index);
+    }
     return floor;
   }
 
   /** Between two entries. Never throws; what becomes of it is reported, later. */
   send(message: SnapshotMessage): void {
-    const { env, report } = this.#deps;
     if (this.#stopping.signal.aborted) return;
-    if (this.#running.size >= limits.outgoingSnapshots) {
-      // Raft asks again with the follower's next sign of life.
-      env.nextTurn(() => report(message.to, false));
+    if (this.#running.size >= limits.outgoingSnapshots || this.#deps.isCorrupt()) {
+      this.#failed(message.to);
       return;
     }
     const sending = this.#send(message).then(() => {
@@ -71,7 +76,7 @@ export class SnapshotSender {
     const metadata = { index: state.appliedIndex, term: state.appliedTerm, confState: state.confState };
     const data = Buffer.from(v2StoreJson(state.cluster, metadata.index));
     const rows = backend.snapshot();
-    const held = { index: metadata.index };
+    const held = { to, index: metadata.index };
     this.#held.add(held);
     const startedAt = env.now();
     const about = { "snapshot-index": metadata.index, to: hexId(to) };
@@ -101,7 +106,16 @@ export class SnapshotSender {
     }
     if (ok) env.setTimer(() => this.#held.delete(held), limits.snapshotHoldMs);
     else this.#held.delete(held);
-    if (!signal.aborted) report(to, ok);
+    if (signal.aborted) return;
+    if (ok) report(to, ok, metadata.index);
+    else this.#failed(to);
+  }
+
+  #failed(to: NodeId): void {
+    const { env, report } = this.#deps;
+    env.setTimer(() => {
+      if (!this.#stopping.signal.aborted) report(to, false, 0);
+    }, limits.snapshotRetryMs);
   }
 
   /** Resolves when it reads the store no more. */

@@ -1,4 +1,4 @@
-import { commitIndex, type Raft, windowStart } from "../../raft/raft.ts";
+import { commitIndex, matchOf, type Raft, windowStart } from "../../raft/raft.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
 import type { Wal } from "../../storage/wal.ts";
@@ -26,6 +26,7 @@ export interface SnapshotsDeps {
   readonly wal: Wal;
   readonly transport: Pick<PeerTransport, "sendSnapshot">;
   readonly node: Pick<Node, "enqueue" | "turned">;
+  readonly isCorrupt: () => boolean;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -64,7 +65,9 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
     backend,
     state: machine,
     transport,
-    report: (to, ok) => node.enqueue({ kind: "snapshotReport", to, ok }),
+    isCorrupt: deps.isCorrupt,
+    matchOf: (to) => matchOf(raft, to),
+    report: (to, ok, index) => node.enqueue({ kind: "snapshotReport", to, ok, index }),
   });
   const cutter = new LogCutter({
     wal,

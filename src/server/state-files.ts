@@ -75,7 +75,9 @@ export async function settleState(
   }
   await dropUntaken(disk, memberDir);
   // Only with another one in its place is it of no use.
-  if (names.includes(OLD) || decided !== undefined) await disk.removeTree(`${memberDir}/${OLD}`);
+  if (decided !== undefined || (names.includes(OLD) && names.includes(STATE))) {
+    await disk.removeTree(`${memberDir}/${OLD}`);
+  }
   return decided === undefined ? undefined : start;
 }
 

@@ -21,6 +21,8 @@ export interface StoreCareDeps {
 /** Below this the store is left to LevelDB, unless the quota is near. */
 const MIN_STORE_BYTES = 8 << 20;
 const MIN_ROWS = 1_000;
+/** With the quota near, also for a few rows; but not more often. */
+const FEW_ROWS_EVERY_MS = 30_000;
 
 /**
  * Space that deleted rows take is given back by rewriting the store beside its work (measured: a 400 MB store in 1.2 s,
@@ -31,6 +33,7 @@ export class StoreCare {
   readonly #deps: StoreCareDeps;
   #reclaiming: Promise<void> | undefined;
   #isAskedAgain = false;
+  #reclaimedAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(deps: StoreCareDeps) {
@@ -90,7 +93,9 @@ export class StoreCare {
     const deleted = this.#deps.deletedRows();
     const { inUse } = this.#deps.size();
     if (deleted === 0) return false;
-    if (isNospace() || inUse >= quotaBytes * 0.9) return true;
+    // Whoever is refused asks again and again; for a few rows the whole store is not rewritten each time.
+    const isLong = this.#deps.env.now() >= this.#reclaimedAt + FEW_ROWS_EVERY_MS;
+    if (isNospace() || inUse >= quotaBytes * 0.9) return deleted >= keyCount() / 100 || isLong;
     if (inUse >= quotaBytes * 0.5) return deleted >= keyCount() / 20;
     return inUse >= MIN_STORE_BYTES && deleted >= MIN_ROWS && deleted >= keyCount() / 4;
   }
@@ -99,6 +104,7 @@ export class StoreCare {
     const { env, log } = this.#deps;
     const startedAt = env.now();
     const before = this.#deps.size().inUse;
+    this.#reclaimedAt = startedAt;
     try {
       await this.#deps.flushed();
       await this.#deps.compact();

@@ -53,8 +53,8 @@ export class Verdict {
   #say(): void {
     this.#log.error(
       { "local-member-id": hexId(this.#memberId) },
-      "the store of this member was found to differ from the others': it answers no reads. Replace it (member remove, " +
-        "member add, an empty data directory), then disarm the alarm CORRUPT",
+      "the store of this member was found to differ from the others': it answers no reads. Stop it, get the state anew " +
+        "(quorate rebuild --data-dir DATA-DIR --endpoints CLIENT-URL), start it, then disarm the alarm CORRUPT",
     );
   }
 }

@@ -258,3 +258,38 @@ test("a snapshot that raft has no use for leaves everything as it is, and whoeve
   await syncAll();
   expect([replaced, faults]).toEqual([0, []]);
 });
+
+test("a stop while a snapshot is taken: whoever brought it hears that it is, whatever the stop waits for", async () => {
+  await syncAll();
+  await env.advance(200);
+  let flush: () => void = () => undefined;
+  beforeDurable = () => new Promise((resolve) => (flush = resolve));
+  await propose("a");
+  await syncAll();
+  await env.advance(200);
+  // The stop waits for the flush; turns go on.
+  const stopping = node.stop();
+  node.enqueue({ kind: "message", message: snapshotFrom(2n, 5, 90) });
+  const turned = node.turned();
+  await env.settle();
+  expect(await turned).toBe(true);
+  await syncAll();
+  expect(replaced).toBe(1);
+  flush();
+  await stopping;
+  expect(await node.turned()).toBe(true);
+  expect(faults).toEqual([]);
+});
+
+test("a stop before the turn that a snapshot waits for: its bringer hears, too", async () => {
+  await syncAll();
+  await env.advance(200);
+  node.enqueue({ kind: "message", message: snapshotFrom(2n, 5, 90) });
+  const turned = node.turned();
+  const stopping = node.stop();
+  await env.settle();
+  const isWritten = appends.some(({ batch }) => batch.snapshot !== undefined);
+  await syncAll();
+  await stopping;
+  expect(await turned).toBe(isWritten);
+});

@@ -53,8 +53,8 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     name: "failed-snapshot-not-reported",
     file: "src/server/snapshot-sender.ts",
-    from: `if (!signal.aborted) report(to, ok);`,
-    to: `if (ok) report(to, ok);`,
+    from: `    else this.#failed(to);`,
+    to: ``,
     why: "Raft waits for ever for a snapshot that broke off, and sends the follower nothing.",
     seenBy: ["liveness", "progress"],
   },
