@@ -9,9 +9,11 @@ import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { etcdBinary, etcdVersion } from "../e2e/etcdctl.ts";
 import { explain, type Finding, findDifference, lastStep, list, replay, shrink } from "./difference.ts";
-import { withPair } from "./pair.ts";
+import { HASTY, withPair } from "./pair.ts";
 
 const SHRINK_TRIES = 150;
+/** So many seeds whose servers did not start, and none will. */
+const NOT_RUN = 3;
 
 type Counts = [seeds: number, ops: number, members: number, jobs: number];
 
@@ -35,28 +37,33 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
     process.stderr.write("there is no etcd to compare with: have one on PATH, or name it in ETCD_BIN\n");
     return UNKNOWN;
   }
-  process.stderr.write(`compared with etcd ${etcdVersion}\n`);
+  process.stderr.write(`compared with etcd ${etcdVersion} (${etcdBinary})\n`);
   const [seeds, ops, members, jobs] = [values.seeds, values.ops, values.members, values.jobs].map(count) as Counts;
   const first = values.from === undefined ? randomInt(2 ** 40) : count(values.from);
+  process.stderr.write(`${seeds} seeds from ${first}, ${ops} operations each, ${members} member(s)\n`);
   const counts: Record<string, number> = {};
   let differing = 0;
   let unjudged = 0;
+  let notRun = 0;
   let begun = 0;
   let ended = 0;
   const work = async (): Promise<void> => {
     while (begun < seeds) {
       const seed = String(first + begun++);
-      const found = await smallest(seed, ops, members, counts, signal).catch((error: unknown) => {
-        // The other seeds that are under way take their servers down; none is begun.
-        begun = seeds;
-        throw error;
+      const found = await smallest(seed, ops, members, counts, signal).catch((error: unknown): Finding => {
+        if (signal.aborted || ++notRun === NOT_RUN) {
+          // The other seeds that are under way take their servers down; none is begun.
+          begun = seeds;
+          throw error;
+        }
+        return { kind: "unjudged", operations: [], why: String(error) };
       });
       if (found.kind === "differs") {
         differing++;
         process.stderr.write(`\nseed ${seed} differs:\n${explain(found.difference)}\n\n`);
       } else if (found.kind === "unjudged") {
         unjudged++;
-        process.stderr.write(`\nseed ${seed}: etcd failed:\n${list(found.operations)}\n      ${found.why}\n\n`);
+        process.stderr.write(`\nseed ${seed}: not judged:\n${list(found.operations)}\n      ${found.why}\n\n`);
       }
       process.stderr.write(`${++ended} of ${seeds} seeds, ${summary(differing, unjudged)}\n`);
     }
@@ -97,7 +104,7 @@ async function smallest(
   );
   const again: Parameters<typeof shrink>[1] = async (operations) => {
     try {
-      const smaller = await withPair(members, (pair) => replay(pair, operations), signal);
+      const smaller = await withPair(members, (pair) => replay(pair, operations), signal, HASTY);
       return smaller.kind === "differs" ? smaller.difference : undefined;
     } catch (error) {
       process.stderr.write(`seed ${seed}: no longer looking for fewer: ${error}\n`);
