@@ -184,6 +184,7 @@ async function compareOne({ judge, judged }: Pair, operation: Operation, knowled
   }
   // A server may tell the end of a watch before events that wait to be sent, and never send them.
   if (operation.kind === "watchCancel") {
+    await both((target) => target.stream(operation.stream).progress(knowledge.revision));
     const unsettled = await settled(judge, judged, 0);
     if (unsettled !== undefined) return unsettled;
   }
@@ -193,9 +194,11 @@ async function compareOne({ judge, judged }: Pair, operation: Operation, knowled
   if (ours.status === "rejected") return differs(show(outcome), `no answer: ${ours.reason}`, true);
   const difference = differenceOf(outcome, ours.value);
   if (difference !== undefined) return differs(...difference);
-  const unsettled =
-    operation.kind === "settle" || isBulky(operation) ? await settled(judge, judged, QUIET_MS) : undefined;
-  return unsettled ?? { kind: "alike", outcome };
+  if (operation.kind !== "settle" && !isBulky(operation)) return { kind: "alike", outcome };
+  // Whether progress is told is asked by operations of its own; here it tells that nothing is on its way any more.
+  const revision = Math.max(knowledge.revision, (outcome.kind === "ok" && outcome.revision) || 0);
+  for (let stream = 0; stream < STREAMS; stream++) await both((target) => target.stream(stream).progress(revision));
+  return (await settled(judge, judged, QUIET_MS)) ?? { kind: "alike", outcome };
 }
 
 /** Of answers: what the one that is right said, and what was found. */
@@ -225,10 +228,12 @@ async function settled(judge: Target, judged: Target, quietMs: number): Promise<
     }
     return undefined;
   };
-  for (const deadline = Date.now() + judge.patience.watchMs; difference() !== undefined && Date.now() < deadline; ) {
-    await pause(POLL_MS);
+  // Both may have said the same because neither has said all of it yet.
+  for (const deadline = Date.now() + judge.patience.watchMs; Date.now() < deadline; await pause(POLL_MS)) {
+    if (difference() !== undefined) continue;
+    await pause(quietMs);
+    if (difference() === undefined) break;
   }
-  await pause(quietMs);
   for (const [theirs, ours] of streams) {
     if (theirs.ended !== undefined) return { kind: "unjudged", why: String(theirs.ended) };
     if (ours.ended !== undefined) return differs("a watch stream that goes on", String(ours.ended), true);

@@ -129,7 +129,7 @@ export class Target {
           request,
           patience,
         );
-        const hashed = request.revision > 0 ? request.revision : header?.revision;
+        const hashed = request.revision !== 0 ? request.revision : header?.revision;
         const isTold = !this.#tellsHashRevision || hashRevision === hashed;
         return { header, answer: { hash, compactRevision, ...(isTold ? {} : { hashRevision }) } };
       }
