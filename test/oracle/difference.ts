@@ -140,7 +140,7 @@ export async function shrink(
 }
 
 /** Another difference that turns up on the way is not the one that is looked for. */
-function isSame(one: Difference, other: Difference): boolean {
+export function isSame(one: Difference, other: Difference): boolean {
   return one.failed === other.failed && one.operations[one.at]?.kind === other.operations[other.at]?.kind;
 }
 
