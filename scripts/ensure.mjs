@@ -33,7 +33,7 @@ export function ensure() {
 
 /** etcdctl and etcd on PATH: those of the machine, or on a Debian the ones out of its packages. */
 export function ensureEtcd() {
-  const has = (program) => spawnSync(program, ["version"], { stdio: "ignore" }).error === undefined;
+  const has = (program, word = "version") => spawnSync(program, [word], { stdio: "ignore" }).error === undefined;
   const local = join(root, ".tools", "etcd", "usr", "bin");
   if (!has("etcdctl") || !has("etcd")) {
     if (!existsSync(join(local, "etcdctl")) && existsSync("/etc/debian_version")) {
@@ -46,6 +46,9 @@ export function ensureEtcd() {
     if (existsSync(join(local, "etcdctl"))) process.env.PATH = `${local}${delimiter}${process.env.PATH}`;
   }
   if (!has("etcdctl")) say("etcdctl is not on PATH: the suites that drive the cluster with it will be SKIPPED");
+  if (!has(process.env.ETCD_BIN || "etcd", "--version")) {
+    say("there is no etcd on PATH or in ETCD_BIN: what is compared with it will be SKIPPED");
+  }
 }
 
 export function run(command, args, options = {}) {

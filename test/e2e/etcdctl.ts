@@ -1,4 +1,6 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
 
 /** True when the stock etcdctl is on PATH; `npm test` puts it there where it can. */
 export const hasEtcdctl = spawnSync("etcdctl", ["version"], { stdio: "ignore" }).status === 0;
@@ -13,9 +15,15 @@ export const etcdVersion = /etcd Version: (\S+)/.exec(
   spawnSync(named, ["--version"], { encoding: "utf8" }).stdout ?? "",
 )?.[1];
 
-/** How to start it; undefined where there is none. */
-export const etcdBinary = etcdVersion === undefined ? undefined : named;
+/** Where it is; undefined where there is none. */
+export const etcdBinary = etcdVersion === undefined ? undefined : pathOf(named);
 if (etcdBinary === undefined && named !== "etcd") console.warn(`ETCD_BIN names no etcd that runs: ${named}`);
+
+function pathOf(program: string): string {
+  if (program.includes("/")) return program;
+  const places = (process.env["PATH"] ?? "").split(delimiter).map((place) => join(place, program));
+  return places.find((place) => existsSync(place)) ?? program;
+}
 
 export interface CommandResult {
   readonly code: number;

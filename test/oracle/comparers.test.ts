@@ -1,11 +1,19 @@
 /** What compares must tell apart what differs, and only that. No server is needed for this. */
 import { describe, expect, test } from "vitest";
-import { CompactionRequest, HashKVRequest, PutRequest, RangeRequest } from "../../proto/generated/etcdserverpb.ts";
+import {
+  CompactionRequest,
+  HashKVRequest,
+  PutRequest,
+  RangeRequest,
+  TxnRequest,
+} from "../../proto/generated/etcdserverpb.ts";
+import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { anyOrder, chosenIds, ownFigures, repeatedProgress, secondsLeft, times } from "../e2e/etcdctl/masks.ts";
 import { wireText } from "../e2e/etcdctl/wire-text.ts";
-import { type Difference, explain, firstDifference, shrink } from "./difference.ts";
-import { ending, isUnfair, KINDS, nothingKnown } from "./draw.ts";
-import { abridged, type Operation, show } from "./operation.ts";
+import { type Difference, differenceOf, explain, firstDifference, shrink } from "./difference.ts";
+import { ending, isUnfair, KINDS, lastWords, learn, nothingKnown } from "./draw.ts";
+import { abridged, CHOSEN_BY_SERVER, type Operation, type Outcome, show } from "./operation.ts";
+import { withoutTies } from "./ties.ts";
 
 const LONG = "x".repeat(60);
 
@@ -16,6 +24,8 @@ describe("show", () => {
     ["the ends of long texts", `${LONG}a`, `${LONG}b`],
     ["the middles of long texts", `${LONG}a${LONG}`, `${LONG}b${LONG}`],
     ["the ends of long values", { value: bytes(`${LONG}a`) }, { value: bytes(`${LONG}b`) }],
+    ["long values of one length", bytes(`${LONG.repeat(100)}a`), bytes(`${LONG.repeat(100)}b`)],
+    ["long values", bytes(LONG.repeat(100)), bytes(`${LONG.repeat(100)}x`)],
     ["error texts", { kind: "error", message: `${LONG} compacted` }, { kind: "error", message: `${LONG} too large` }],
     ["bytes that are no text", bytes("\xff"), bytes("\xfe")],
     ["a quote and a quoted quote", '"', '\\"'],
@@ -37,6 +47,52 @@ describe("show", () => {
     ["bytes in another buffer", bytes(LONG), new Uint8Array(bytes(LONG))],
   ])("is the same for: %s", (_what, one, other) => {
     expect(show(one)).toBe(show(other));
+  });
+});
+
+describe("differenceOf", () => {
+  const left = (secondsLeft: number, grantedTTL = 3_600): Outcome => {
+    return { kind: "ok", revision: 1, answer: { grantedTTL }, secondsLeft };
+  };
+  const unknown: Outcome = { kind: "ok", revision: 1, answer: { grantedTTL: 3_600, TTL: -1 } };
+
+  test("seconds that are left of a lease may be apart a little, what was granted not at all", () => {
+    expect(differenceOf(left(3_600), left(3_596))).toBeUndefined();
+    expect(differenceOf(left(3_596), left(3_600))).toBeUndefined();
+    expect(differenceOf(left(3_600), left(3_590))).toBeDefined();
+    expect(differenceOf(left(3_600), left(3_600, 3_601))).toBeDefined();
+    expect(differenceOf(left(1), unknown)).toBeDefined();
+    expect(differenceOf(unknown, left(0))).toBeDefined();
+  });
+
+  test("codes, texts, revisions and answers are compared in full", () => {
+    const refused: Outcome = { kind: "error", code: 3, message: "etcdserver: key is not provided" };
+    expect(differenceOf(refused, refused)).toBeUndefined();
+    expect(differenceOf(refused, { ...refused, code: 5 })).toBeDefined();
+    expect(differenceOf(refused, { ...refused, message: "etcdserver: key is not provides" })).toBeDefined();
+    const answered: Outcome = { kind: "ok", revision: 7, answer: { count: 1 } };
+    expect(differenceOf(answered, { ...answered, revision: 8 })).toBeDefined();
+    expect(differenceOf(answered, { ...answered, answer: { count: 2 } })).toBeDefined();
+  });
+});
+
+describe("withoutTies", () => {
+  const pairs = (...versions: readonly number[]): KeyValue[] =>
+    versions.map((version, i) => KeyValue.create({ key: String.fromCharCode(97 + versions.length - i), version }));
+  const byVersion = RangeRequest.create({ sortTarget: 1 });
+  const keys = (of: readonly unknown[]): string => of.map((pair) => (pair as KeyValue).key ?? "?").join("");
+
+  test("of a dozen, and by key, the order is certain", () => {
+    expect(keys(withoutTies(pairs(1, 1, 2), false, 12, byVersion))).toBe("dcb");
+    expect(keys(withoutTies(pairs(1, 1, 2), false, 13, RangeRequest.create()))).toBe("dcb");
+  });
+
+  test("of more, those that are equal come by key", () => {
+    expect(keys(withoutTies(pairs(1, 1, 2, 3, 3), false, 13, byVersion))).toBe("efdbc");
+  });
+
+  test("those that a limit cut through are counted", () => {
+    expect(keys(withoutTies(pairs(1, 1, 2, 3, 3), true, 13, byVersion))).toBe("efd??");
   });
 });
 
@@ -142,15 +198,42 @@ describe("what is asked", () => {
     const knowledge = { ...nothingKnown(), mixed: new Set([7]) };
     expect([0, 6, 7].map((revision) => isUnfair(knowledge, compact(revision)))).toEqual([true, false, true]);
     expect(isUnfair(knowledge, hash)).toBe(false);
-    expect(isUnfair({ ...knowledge, compacting: true }, hash)).toBe(true);
-    expect(isUnfair({ ...knowledge, compacting: true }, range)).toBe(false);
+    expect(isUnfair({ ...knowledge, tainted: true }, hash)).toBe(true);
+    expect(isUnfair({ ...knowledge, tainted: true }, range)).toBe(false);
+    expect(isUnfair({ ...knowledge, compactRevision: 3 }, compact(0))).toBe(false);
   });
 
-  test("in the end a physical compaction of all there is, every member's hash, every stream's progress", () => {
+  test("hashes only where keys have no lease whose id the server chose", () => {
+    const knowledge = nothingKnown();
+    const withLease = PutRequest.create({ key: "a", lease: CHOSEN_BY_SERVER });
+    learn(knowledge, { kind: "put", member: 0, request: withLease }, { kind: "ok", revision: 2, answer: {} });
+    expect(knowledge.tainted).toBe(true);
+    const nested: Operation = {
+      kind: "txn",
+      member: 0,
+      request: TxnRequest.create({
+        failure: [
+          {
+            request: {
+              kind: "requestTxn",
+              value: TxnRequest.create({ success: [{ request: { kind: "requestPut", value: withLease } }] }),
+            },
+          },
+        ],
+      }),
+    };
+    const other = nothingKnown();
+    learn(other, nested, { kind: "ok", revision: 2, answer: {} });
+    expect(other.tainted).toBe(true);
+  });
+
+  test("in the end a physical compaction of all there is, every member's hashes, every stream's progress", () => {
     const last = ending({ ...nothingKnown(), revision: 41, mixed: new Set([41]) }, 3);
-    expect(last.map(({ kind }) => kind)).toEqual([
-      ...["put", "compact", "hashKv", "hashKv", "hashKv"],
-      ...["watchProgress", "watchProgress", "watchProgress", "settle"],
+    const hashes = Array.from({ length: 6 }, () => "hashKv");
+    expect(last.map(({ kind }) => kind)).toEqual(["put", "compact", ...hashes]);
+    expect(lastWords(3).map(({ kind }) => kind)).toEqual([
+      ...["watchProgress", "watchProgress", "watchProgress"],
+      "settle",
     ]);
     expect(last[1]).toMatchObject({ request: { revision: 42, physical: true } });
     expect(new Set(KINDS).size).toBe(KINDS.length);

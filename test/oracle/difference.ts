@@ -1,5 +1,16 @@
 import { Random } from "../simulator/random.ts";
-import { drawOperation, ending, isUnfair, type Knowledge, learn, nothingKnown, STREAMS } from "./draw.ts";
+import {
+  type Drawing,
+  drawNext,
+  ending,
+  isBulky,
+  isUnfair,
+  type Knowledge,
+  lastWords,
+  learn,
+  nothingKnown,
+  STREAMS,
+} from "./draw.ts";
 import { abridged, describe, type Operation, type Outcome, show } from "./operation.ts";
 import type { Target } from "./target.ts";
 import { type Created, NOTHING_TO_ASK, NOTHING_TO_CANCEL, type WatchLog } from "./watch-stream.ts";
@@ -27,10 +38,14 @@ export interface Pair {
   readonly judged: Target;
 }
 
-const SETTLE_MS = 10_000;
 const POLL_MS = 10;
+/** What is left of a lease may differ by as much: the two were granted, and are asked, one after the other. */
+const SECONDS_APART = 5;
 /** What comes though everything has come, comes by then. */
 const QUIET_MS = 100;
+
+/** So many at the end, after the last hash, that may give keys the leases whose ids the server chose. */
+const TAINTED = 30;
 
 /** Asks both for `count` operations drawn from the seed, or until they differ. `counts` says what was asked. */
 export function findDifference(
@@ -40,13 +55,14 @@ export function findDifference(
   members: number,
   counts: Record<string, number>,
 ): Promise<Finding> {
-  const random = new Random(seed);
-  const drawn = Math.max(0, count - ending(nothingKnown(), members).length);
-  let rest: readonly Operation[] | undefined;
+  const drawing: Drawing = { random: new Random(seed), members, planned: [], mayTaint: false };
+  const last = lastWords(members);
+  const judgedAt = Math.max(0, count - TAINTED - last.length - ending(nothingKnown(), members).length);
   const next = (knowledge: Knowledge, at: number): Operation | undefined => {
-    if (at < drawn) return drawOperation(random, knowledge, members);
-    rest ??= ending(knowledge, members);
-    return rest[at - drawn];
+    if (at === judgedAt) drawing.planned = ending(knowledge, members).map((operation) => () => operation);
+    if (at === count - TAINTED - last.length) drawing.mayTaint = true;
+    if (at >= count - last.length) return last[at - count + last.length];
+    return drawNext(drawing, knowledge);
   };
   return askAll(pair, next, (operation, outcome) => {
     const name = cameTo(operation, outcome);
@@ -73,7 +89,7 @@ async function askAll(
     const operation = next(knowledge, at);
     if (operation === undefined) return { kind: "alike" };
     operations.push(operation);
-    const step = await compareOne(pair, operation, knowledge.revision);
+    const step = await compareOne(pair, operation, knowledge);
     if (step.kind === "unjudged") return { kind: "unjudged", operations, why: step.why };
     if (step.kind === "differs") return { kind: "differs", difference: { operations, at, ...step.said } };
     asked(operation, step.outcome);
@@ -124,7 +140,7 @@ export async function shrink(
 }
 
 /** Another difference that turns up on the way is not the one that is looked for. */
-function isSame(one: Difference, other: Difference): boolean {
+export function isSame(one: Difference, other: Difference): boolean {
   return one.failed === other.failed && one.operations[one.at]?.kind === other.operations[other.at]?.kind;
 }
 
@@ -158,19 +174,49 @@ const differs = (expected: string, found: string, failed = false): Step => ({
   said: { expected, found, failed },
 });
 
-async function compareOne({ judge, judged }: Pair, operation: Operation, revision: number): Promise<Step> {
-  const [theirs, ours] = await Promise.allSettled([judge.ask(operation, revision), judged.ask(operation, revision)]);
+async function compareOne({ judge, judged }: Pair, operation: Operation, knowledge: Knowledge): Promise<Step> {
+  const both = <T>(ask: (target: Target) => Promise<T>) => Promise.allSettled([ask(judge), ask(judged)]);
+  // What HashKV says of the revision of a compaction depends on whether that has come to its end.
+  if (operation.kind === "hashKv" && knowledge.compacting) {
+    const [theirs, ours] = await both((target) => target.compacted(knowledge.compactRevision));
+    if (theirs.status === "rejected") return { kind: "unjudged", why: String(theirs.reason) };
+    if (ours.status === "rejected") return differs("a compaction that comes to its end", String(ours.reason), true);
+  }
+  // A server may tell the end of a watch before events that wait to be sent, and never send them.
+  if (operation.kind === "watchCancel") {
+    await both((target) => target.stream(operation.stream).progress(knowledge.revision));
+    const unsettled = await settled(judge, judged, 0);
+    if (unsettled !== undefined) return unsettled;
+  }
+  const [theirs, ours] = await both((target) => target.ask(operation, knowledge.revision));
   if (theirs.status === "rejected") return { kind: "unjudged", why: String(theirs.reason) };
   const outcome = theirs.value;
   if (ours.status === "rejected") return differs(show(outcome), `no answer: ${ours.reason}`, true);
-  const [expected, found] = [show(outcome), show(ours.value)];
-  if (expected !== found) return differs(expected, found);
-  const unsettled = operation.kind === "settle" ? await settled(judge, judged) : undefined;
-  return unsettled ?? { kind: "alike", outcome };
+  const difference = differenceOf(outcome, ours.value);
+  if (difference !== undefined) return differs(...difference);
+  if (operation.kind !== "settle" && !isBulky(operation)) return { kind: "alike", outcome };
+  // Whether progress is told is asked by operations of its own; here it tells that nothing is on its way any more.
+  const revision = Math.max(knowledge.revision, (outcome.kind === "ok" && outcome.revision) || 0);
+  for (let stream = 0; stream < STREAMS; stream++) await both((target) => target.stream(stream).progress(revision));
+  return (await settled(judge, judged, QUIET_MS)) ?? { kind: "alike", outcome };
+}
+
+/** Of answers: what the one that is right said, and what was found. */
+export function differenceOf(theirs: Outcome, ours: Outcome): readonly [expected: string, found: string] | undefined {
+  const exact = (outcome: Outcome): string =>
+    show(
+      outcome.kind === "ok" ? { ...outcome, secondsLeft: outcome.secondsLeft === undefined ? "" : "some" } : outcome,
+    );
+  const isNear = Math.abs(secondsOf(theirs) - secondsOf(ours)) <= SECONDS_APART;
+  return isNear && exact(theirs) === exact(ours) ? undefined : [show(theirs), show(ours)];
+}
+
+function secondsOf(outcome: Outcome): number {
+  return outcome.kind === "ok" ? (outcome.secondsLeft ?? 0) : 0;
 }
 
 /** Waits until the watches on both sides have shown the same, and a little longer. */
-async function settled(judge: Target, judged: Target): Promise<Step | undefined> {
+async function settled(judge: Target, judged: Target, quietMs: number): Promise<Step | undefined> {
   const streams = Array.from(
     { length: STREAMS },
     (_, stream) => [judge.stream(stream), judged.stream(stream)] as const,
@@ -182,10 +228,12 @@ async function settled(judge: Target, judged: Target): Promise<Step | undefined>
     }
     return undefined;
   };
-  for (const deadline = Date.now() + SETTLE_MS; difference() !== undefined && Date.now() < deadline; ) {
-    await pause(POLL_MS);
+  // Both may have said the same because neither has said all of it yet.
+  for (const deadline = Date.now() + judge.patience.watchMs; Date.now() < deadline; await pause(POLL_MS)) {
+    if (difference() !== undefined) continue;
+    await pause(quietMs);
+    if (difference() === undefined) break;
   }
-  await pause(QUIET_MS);
   for (const [theirs, ours] of streams) {
     if (theirs.ended !== undefined) return { kind: "unjudged", why: String(theirs.ended) };
     if (ours.ended !== undefined) return differs("a watch stream that goes on", String(ours.ended), true);

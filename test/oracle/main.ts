@@ -8,10 +8,24 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { etcdBinary, etcdVersion } from "../e2e/etcdctl.ts";
-import { explain, type Finding, findDifference, lastStep, list, replay, shrink } from "./difference.ts";
-import { withPair } from "./pair.ts";
+import {
+  type Difference,
+  explain,
+  type Finding,
+  findDifference,
+  isSame,
+  lastStep,
+  list,
+  replay,
+  shrink,
+} from "./difference.ts";
+import type { Operation } from "./operation.ts";
+import { HASTY, PATIENT, withPair } from "./pair.ts";
+import type { Patience } from "./target.ts";
 
 const SHRINK_TRIES = 150;
+/** So many seeds whose servers did not start, and none will. */
+const NOT_RUN = 3;
 
 type Counts = [seeds: number, ops: number, members: number, jobs: number];
 
@@ -35,28 +49,33 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
     process.stderr.write("there is no etcd to compare with: have one on PATH, or name it in ETCD_BIN\n");
     return UNKNOWN;
   }
-  process.stderr.write(`compared with etcd ${etcdVersion}\n`);
+  process.stderr.write(`compared with etcd ${etcdVersion}, ${etcdBinary}\n`);
   const [seeds, ops, members, jobs] = [values.seeds, values.ops, values.members, values.jobs].map(count) as Counts;
   const first = values.from === undefined ? randomInt(2 ** 40) : count(values.from);
+  process.stderr.write(`${seeds} seeds from ${first}, ${ops} operations each, ${members} member(s)\n`);
   const counts: Record<string, number> = {};
   let differing = 0;
   let unjudged = 0;
+  let notRun = 0;
   let begun = 0;
   let ended = 0;
   const work = async (): Promise<void> => {
     while (begun < seeds) {
       const seed = String(first + begun++);
-      const found = await smallest(seed, ops, members, counts, signal).catch((error: unknown) => {
-        // The other seeds that are under way take their servers down; none is begun.
-        begun = seeds;
-        throw error;
+      const found = await smallest(seed, ops, members, counts, signal).catch((error: unknown): Finding => {
+        if (signal.aborted || ++notRun === NOT_RUN) {
+          // The other seeds that are under way take their servers down; none is begun.
+          begun = seeds;
+          throw error;
+        }
+        return { kind: "unjudged", operations: [], why: String(error) };
       });
       if (found.kind === "differs") {
         differing++;
         process.stderr.write(`\nseed ${seed} differs:\n${explain(found.difference)}\n\n`);
       } else if (found.kind === "unjudged") {
         unjudged++;
-        process.stderr.write(`\nseed ${seed}: etcd failed:\n${list(found.operations)}\n      ${found.why}\n\n`);
+        process.stderr.write(`\nseed ${seed}: not judged:\n${list(found.operations)}\n      ${found.why}\n\n`);
       }
       process.stderr.write(`${++ended} of ${seeds} seeds, ${summary(differing, unjudged)}\n`);
     }
@@ -95,16 +114,30 @@ async function smallest(
   process.stderr.write(
     `seed ${seed} differs at operation ${difference.at + 1}:\n${lastStep(difference)}\nlooking for fewer ...\n`,
   );
+  const replayed = async (operations: readonly Operation[], patience: Patience): Promise<Difference | undefined> => {
+    const smaller = await withPair(members, (pair) => replay(pair, operations), signal, patience);
+    return smaller.kind === "differs" ? smaller.difference : undefined;
+  };
   const again: Parameters<typeof shrink>[1] = async (operations) => {
     try {
-      const smaller = await withPair(members, (pair) => replay(pair, operations), signal);
-      return smaller.kind === "differs" ? smaller.difference : undefined;
+      return await replayed(operations, HASTY);
     } catch (error) {
       process.stderr.write(`seed ${seed}: no longer looking for fewer: ${error}\n`);
       throw error;
     }
   };
-  return { kind: "differs", difference: await shrink(difference, again, SHRINK_TRIES) };
+  const smaller = await shrink(difference, again, SHRINK_TRIES);
+  // What was found in haste may only have been slow.
+  const isCertain = await replayed(smaller.operations, PATIENT).then(
+    (confirmed) => confirmed !== undefined && isSame(confirmed, smaller),
+    () => true,
+  );
+  if (isCertain) return { kind: "differs", difference: smaller };
+  process.stderr.write(`seed ${seed}: the few do not show it to one who waits; all there were:\n`);
+  return {
+    kind: "differs",
+    difference: { ...difference, operations: difference.operations.slice(0, difference.at + 1) },
+  };
 }
 
 function count(word: string): number {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type {
   CompactionRequest,
   DeleteRangeRequest,
@@ -35,7 +36,13 @@ export type Operation = (
 };
 
 export type Outcome =
-  | { readonly kind: "ok"; readonly revision: number | undefined; readonly answer: unknown }
+  | {
+      readonly kind: "ok";
+      readonly revision: number | undefined;
+      readonly answer: unknown;
+      /** Seconds that are left of a lease: they pass while one asks, so that they need only be close. */
+      readonly secondsLeft?: number;
+    }
   | { readonly kind: "error"; readonly code: number; readonly message: string };
 
 export type OperationKind = Operation["kind"];
@@ -51,9 +58,17 @@ export function describe(operation: Operation): string {
   }`.trimEnd();
 }
 
-/** Also for answers: two that print alike are alike, so nothing is ever left out but what is at its default. */
+const LONG_BYTES = 1_024;
+
+/**
+ * Also for answers: two that print alike are alike, so nothing is ever left out but what is at its default. Long values are
+ * told by their digest.
+ */
 export function show(value: unknown): string {
-  if (value instanceof Uint8Array) return JSON.stringify(Buffer.from(value).toString("latin1"));
+  if (value instanceof Uint8Array) {
+    if (value.length <= LONG_BYTES) return JSON.stringify(Buffer.from(value).toString("latin1"));
+    return `<${value.length} bytes ${createHash("sha256").update(value).digest("hex").slice(0, 32)}>`;
+  }
   if (typeof value === "bigint") return `${value}`;
   if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(show).join(", ")}]`;

@@ -6,32 +6,44 @@ import { rpcs } from "../../proto/generated/services.ts";
 import { unreachable } from "../../raft/assert.ts";
 import type { ApiClient, ServiceError } from "../e2e/client.ts";
 import { type Cluster, startCluster } from "../e2e/cluster.ts";
-import { STREAMS } from "./draw.ts";
+import { isShort, STREAMS } from "./draw.ts";
 import { CHOSEN_BY_SERVER, type Operation, type Outcome } from "./operation.ts";
+import { withoutTies } from "./ties.ts";
 import { WatchStream } from "./watch-stream.ts";
 
-const TIMEOUT_MS = 20_000;
+const POLL_MS = 10;
+
+/** How long is waited for answers, and for what watches say. */
+export interface Patience {
+  readonly answerMs: number;
+  readonly watchMs: number;
+}
 
 /** One of the two that are compared: a cluster, and clients that ask it. Ids and terms are taken out of its answers. */
 export class Target {
-  readonly name: string;
+  readonly patience: Patience;
+  /** Of API level 3.6: HashKV tells the revision that it hashed, which etcd 3.5 does not. */
+  readonly #tellsHashRevision: boolean;
   readonly #cluster: Cluster;
   readonly #clients: readonly ApiClient[];
   readonly #streams: readonly WatchStream[];
   readonly #chosen: bigint[] = [];
   #lastMember = 0;
 
-  private constructor(name: string, cluster: Cluster) {
-    this.name = name;
+  private constructor(cluster: Cluster, patience: Patience, isOurs: boolean) {
+    this.patience = patience;
+    this.#tellsHashRevision = isOurs;
     this.#cluster = cluster;
     this.#clients = cluster.members.map((member) => cluster.client(member));
-    const [first] = this.#clients as [ApiClient];
-    this.#streams = Array.from({ length: STREAMS }, () => new WatchStream(first));
+    // Where there are several members, watches are at all of them.
+    this.#streams = Array.from({ length: STREAMS }, (_, stream) => {
+      return new WatchStream(this.#client(stream % this.#clients.length), patience.watchMs, (id) => this.#standIn(id));
+    });
   }
 
   /** `binary`: etcd, or undefined for ours. */
-  static async start(members: number, flags: readonly string[], binary?: string): Promise<Target> {
-    return new Target(binary === undefined ? "quorate" : "etcd", await startCluster(members, flags, binary));
+  static async start(members: number, patience: Patience, binary?: string): Promise<Target> {
+    return new Target(await startCluster(members, [], binary), patience, binary === undefined);
   }
 
   async end(): Promise<void> {
@@ -47,15 +59,31 @@ export class Target {
   async ask(operation: Operation, revision: number): Promise<Outcome> {
     const member = operation.member % this.#clients.length;
     // What is answered from one member's own state must not depend on how far behind the others it is.
-    if (member !== this.#lastMember) await this.#client(member).range({ key: "barrier" }, TIMEOUT_MS);
+    if (member !== this.#lastMember) await this.#client(member).range({ key: "barrier" }, this.patience.answerMs);
     this.#lastMember = member;
     try {
-      const { header, answer } = await this.#ask(this.#client(member), operation, revision);
-      return { kind: "ok", revision: header?.revision, answer };
+      const { header, answer, secondsLeft } = await this.#ask(this.#client(member), operation, revision);
+      const outcome = { kind: "ok", revision: header?.revision, answer } as const;
+      return secondsLeft === undefined ? outcome : { ...outcome, secondsLeft };
     } catch (error) {
       const { code, details } = error as Partial<ServiceError>;
       if (code === undefined || isNoAnswer(code, details)) throw error;
       return { kind: "error", code, message: details ?? "" };
+    }
+  }
+
+  /**
+   * Resolves when all members have removed what the compaction to that revision takes away. They tell: of that revision
+   * HashKV says then what was hashed before (N-5), with the compaction before it. Rejects after its patience.
+   */
+  async compacted(revision: number): Promise<void> {
+    const deadline = Date.now() + this.patience.answerMs;
+    for (const client of this.#clients) {
+      await client.range({ key: "barrier" }, this.patience.answerMs);
+      while ((await client.hashKv(revision)).compactRevision >= revision) {
+        if (Date.now() > deadline) throw new Error(`the compaction to ${revision} did not come to its end`);
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      }
     }
   }
 
@@ -67,43 +95,51 @@ export class Target {
     client: ApiClient,
     operation: Operation,
     revision: number,
-  ): Promise<{ readonly header: pb.ResponseHeader | undefined; readonly answer: unknown }> {
-    const patience = { timeoutMs: TIMEOUT_MS };
+  ): Promise<{
+    readonly header: pb.ResponseHeader | undefined;
+    readonly answer: unknown;
+    readonly secondsLeft?: number;
+  }> {
+    const patience = { timeoutMs: this.patience.answerMs };
     switch (operation.kind) {
       case "range": {
         const response = await client.unary(rpcs.KVRange, operation.request, patience);
-        return { header: response.header, answer: rangeOf(response) };
+        return { header: response.header, answer: this.#range(response, operation.request) };
       }
       case "put": {
-        const { request } = operation;
-        const response = await client.unary(rpcs.KVPut, request, patience);
-        return { header: response.header, answer: putOf(response) };
+        const response = await client.unary(rpcs.KVPut, this.#realPut(operation.request), patience);
+        return { header: response.header, answer: this.#put(response) };
       }
       case "deleteRange": {
         const response = await client.unary(rpcs.KVDeleteRange, operation.request, patience);
-        return { header: response.header, answer: deleteOf(response) };
+        return { header: response.header, answer: this.#delete(response) };
       }
       case "txn": {
-        const response = await client.unary(rpcs.KVTxn, operation.request, patience);
-        return { header: response.header, answer: txnOf(response) };
+        const response = await client.unary(rpcs.KVTxn, this.#realTxn(operation.request), patience);
+        return { header: response.header, answer: this.#txn(response, operation.request) };
       }
       case "compact": {
         const { header } = await client.unary(rpcs.KVCompact, operation.request, patience);
         return { header, answer: "compacted" };
       }
       case "hashKv": {
-        const { header, hash, compactRevision } = await client.unary(
+        const { request } = operation;
+        const { header, hash, compactRevision, hashRevision } = await client.unary(
           rpcs.MaintenanceHashKV,
-          operation.request,
+          request,
           patience,
         );
-        return { header, answer: { hash, compactRevision } };
+        const hashed = request.revision !== 0 ? request.revision : header?.revision;
+        const isTold = !this.#tellsHashRevision || hashRevision === hashed;
+        return { header, answer: { hash, compactRevision, ...(isTold ? {} : { hashRevision }) } };
       }
       case "leaseGrant": {
         const { request } = operation;
         const { header, ID, TTL, error } = await client.unary(rpcs.LeaseLeaseGrant, request, patience);
         const isChosen = request.ID === 0n;
-        if (isChosen) this.#chosen.push(ID);
+        // It would end by itself, at another moment on each side.
+        if (isShort(request)) await this.#revokeAtOnce(client, ID);
+        else if (isChosen) this.#chosen.push(ID);
         return { header, answer: { ID: isChosen ? ID > 0n : ID, TTL, error } };
       }
       case "leaseRevoke": {
@@ -115,18 +151,14 @@ export class Target {
         return { header, answer: "revoked" };
       }
       case "leaseKeepAlive": {
-        const { header, ID, TTL } = await keepAliveOnce(client, this.#real(operation.id));
+        const { header, ID, TTL } = await keepAliveOnce(client, this.#real(operation.id), this.patience.answerMs);
         return { header, answer: { ID: this.#standIn(ID), TTL } };
       }
       case "leaseTimeToLive": {
         const request = { ...operation.request, ID: this.#real(operation.request.ID) };
         const { header, ID, TTL, grantedTTL, keys } = await client.unary(rpcs.LeaseLeaseTimeToLive, request, patience);
-        // Whole seconds that have passed since the grant are a matter of luck.
-        const isFresh = TTL > 0 && grantedTTL - TTL < 600;
-        return {
-          header,
-          answer: { ID: this.#standIn(ID), TTL: isFresh ? "some" : TTL, grantedTTL, keys: [...keys].map(text).sort() },
-        };
+        const answer = { ID: this.#standIn(ID), grantedTTL, keys: [...keys].map(text).sort() };
+        return TTL < 0 ? { header, answer: { ...answer, TTL } } : { header, answer, secondsLeft: TTL };
       }
       case "leaseLeases": {
         const { header, leases } = await client.unary(rpcs.LeaseLeaseLeases, {}, patience);
@@ -145,6 +177,15 @@ export class Target {
     }
   }
 
+  async #revokeAtOnce(client: ApiClient, ID: bigint): Promise<void> {
+    try {
+      await client.unary(rpcs.LeaseLeaseRevoke, { ID }, { timeoutMs: this.patience.answerMs });
+    } catch (error) {
+      // The machine was so slow that it had ended.
+      if ((error as Partial<ServiceError>).code !== status.NOT_FOUND) throw error;
+    }
+  }
+
   /** The n-th lease whose id the server chose, by its stand-in. */
   #real(id: bigint): bigint {
     return id < CHOSEN_BY_SERVER ? id : (this.#chosen[Number(id - CHOSEN_BY_SERVER)] ?? id);
@@ -153,6 +194,74 @@ export class Target {
   #standIn(id: bigint): bigint {
     const position = this.#chosen.indexOf(id);
     return position < 0 ? id : CHOSEN_BY_SERVER + BigInt(position);
+  }
+
+  #realPut(request: pb.PutRequest): pb.PutRequest {
+    return request.lease < CHOSEN_BY_SERVER ? request : { ...request, lease: this.#real(request.lease) };
+  }
+
+  #realTxn(request: pb.TxnRequest): pb.TxnRequest {
+    const compare = request.compare.map((one): pb.Compare => {
+      if (one.targetUnion?.kind !== "lease") return one;
+      return { ...one, targetUnion: { kind: "lease", value: this.#real(one.targetUnion.value) } };
+    });
+    const ops = (of: readonly pb.RequestOp[]): pb.RequestOp[] => of.map((op) => this.#realOp(op));
+    return { compare, success: ops(request.success), failure: ops(request.failure) };
+  }
+
+  #realOp(op: pb.RequestOp): pb.RequestOp {
+    const { request } = op;
+    if (request?.kind === "requestPut") {
+      return { request: { kind: "requestPut", value: this.#realPut(request.value) } };
+    }
+    if (request?.kind === "requestTxn") {
+      return { request: { kind: "requestTxn", value: this.#realTxn(request.value) } };
+    }
+    return op;
+  }
+
+  #pair(bytes: Uint8Array): mvccpb.KeyValue {
+    const pair = decode(mvccpb.KeyValue, bytes);
+    return { ...pair, lease: this.#standIn(pair.lease) };
+  }
+
+  #range({ kvs, more, count }: pb.RangeResponse, request: pb.RangeRequest): object {
+    const pairs = kvs.map((bytes) => this.#pair(bytes));
+    return { kvs: withoutTies(pairs, more, count, request), more, count };
+  }
+
+  #put({ prevKv }: pb.PutResponse): object {
+    return { prevKv: prevKv === undefined ? undefined : this.#pair(prevKv) };
+  }
+
+  #delete({ deleted, prevKvs }: pb.DeleteRangeResponse): object {
+    return { deleted, prevKvs: prevKvs.map((bytes) => this.#pair(bytes)) };
+  }
+
+  #txn({ succeeded, responses }: pb.TxnResponse, { success, failure }: pb.TxnRequest): object {
+    const asked = succeeded ? success : failure;
+    return { succeeded, responses: responses.map(({ response }, i) => this.#op(response, asked[i]?.request)) };
+  }
+
+  /** The revision in an inner header is part of the contract (H-2, G-5). */
+  #op(response: pb.ResponseOp["response"], asked: pb.RequestOp["request"]): object {
+    if (response === undefined) return { kind: "nothing" };
+    const { kind, value } = response;
+    const revision = value.header?.revision;
+    switch (kind) {
+      case "responseRange":
+        if (asked?.kind !== "requestRange") return { kind, notAsked: asked?.kind };
+        return { kind, revision, ...this.#range(value, asked.value) };
+      case "responsePut":
+        return { kind, revision, ...this.#put(value) };
+      case "responseDeleteRange":
+        return { kind, revision, ...this.#delete(value) };
+      case "responseTxn":
+        if (asked?.kind !== "requestTxn") return { kind, notAsked: asked?.kind };
+        return { kind, revision, ...this.#txn(value, asked.value) };
+      default:
+        return unreachable(response);
+    }
   }
 }
 
@@ -165,13 +274,13 @@ function text(bytes: Uint8Array | string): string {
   return typeof bytes === "string" ? bytes : Buffer.from(bytes).toString("latin1");
 }
 
-function keepAliveOnce(client: ApiClient, ID: bigint): Promise<pb.LeaseKeepAliveResponse> {
+function keepAliveOnce(client: ApiClient, ID: bigint, limitMs: number): Promise<pb.LeaseKeepAliveResponse> {
   return new Promise((resolve, reject) => {
     const stream = client.bidi(rpcs.LeaseLeaseKeepAlive);
     const timer = setTimeout(() => {
-      reject(new Error(`a keep-alive was not answered within ${TIMEOUT_MS} ms`));
+      reject(new Error(`a keep-alive was not answered within ${limitMs} ms`));
       stream.cancel();
-    }, TIMEOUT_MS);
+    }, limitMs);
     const settle = (how: () => void): void => {
       clearTimeout(timer);
       how();
@@ -184,43 +293,4 @@ function keepAliveOnce(client: ApiClient, ID: bigint): Promise<pb.LeaseKeepAlive
     stream.on("end", () => settle(() => reject(new Error("the server ended a keep-alive stream without an answer"))));
     stream.write({ ID });
   });
-}
-
-const pair = (bytes: Uint8Array): mvccpb.KeyValue => decode(mvccpb.KeyValue, bytes);
-const optional = (bytes: Uint8Array | undefined): mvccpb.KeyValue | undefined =>
-  bytes === undefined ? undefined : pair(bytes);
-
-function rangeOf({ kvs, more, count }: pb.RangeResponse): object {
-  return { kvs: kvs.map(pair), more, count };
-}
-
-function putOf({ prevKv }: pb.PutResponse): object {
-  return { prevKv: optional(prevKv) };
-}
-
-function deleteOf({ deleted, prevKvs }: pb.DeleteRangeResponse): object {
-  return { deleted, prevKvs: prevKvs.map(pair) };
-}
-
-function txnOf({ succeeded, responses }: pb.TxnResponse): object {
-  return { succeeded, responses: responses.map(({ response }) => opOf(response)) };
-}
-
-/** The revision in an inner header is part of the contract (H-2, G-5). */
-function opOf(response: pb.ResponseOp["response"]): object {
-  if (response === undefined) return { kind: "nothing" };
-  const { kind, value } = response;
-  const revision = value.header?.revision;
-  switch (kind) {
-    case "responseRange":
-      return { kind, revision, ...rangeOf(value) };
-    case "responsePut":
-      return { kind, revision, ...putOf(value) };
-    case "responseDeleteRange":
-      return { kind, revision, ...deleteOf(value) };
-    case "responseTxn":
-      return { kind, revision, ...txnOf(value) };
-    default:
-      return unreachable(response);
-  }
 }

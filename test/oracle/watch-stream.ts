@@ -4,25 +4,33 @@ import * as mvccpb from "../../proto/generated/mvccpb.ts";
 import type { ApiClient } from "../e2e/client.ts";
 import { show } from "./operation.ts";
 
-/** What one watch has said, from its creation to its end, in order. How it came in responses is left to each server. */
+/**
+ * What one watch has said, from its creation to its end, in order, with the revision of the header that it came under:
+ * nobody writes while a watch reads history, so that this is certain there, too. Where a response ends is left to each
+ * server, unless it is a fragment that is told to go on.
+ */
 export type WatchLog = readonly string[];
 
 export interface Created {
   readonly watchId: bigint;
   readonly isAlive: boolean;
   readonly cancelReason: string;
+  readonly revision: number;
 }
 
 /** Said here, and not by the server. */
 export const NOTHING_TO_CANCEL = "nothing to cancel";
 export const NOTHING_TO_ASK = "nothing to ask";
 
-const LIMIT_MS = 10_000;
 const AGAIN_MS = 120;
 
 /** A stream of watches whose answers are waited for one by one, and whose events are collected. */
 export class WatchStream {
   readonly #stream: ReturnType<ApiClient["watch"]>;
+  /** How long an answer may take. */
+  readonly #limitMs: number;
+  /** Of a lease, by its id: what both servers can be compared by. */
+  readonly #standIn: (id: bigint) => bigint;
   /** By watch id; a watch id that is used again goes on with the record of the first. */
   readonly #records = new Map<bigint, string[]>();
   /** Where the living ones began. */
@@ -37,7 +45,9 @@ export class WatchStream {
   #closed = false;
   #wake: (() => void)[] = [];
 
-  constructor(client: ApiClient) {
+  constructor(client: ApiClient, limitMs: number, standIn: (id: bigint) => bigint) {
+    this.#limitMs = limitMs;
+    this.#standIn = standIn;
     this.#stream = client.watch();
     this.#stream.on("data", (response: WatchResponse) => this.#take(response));
     this.#stream.on("error", (error: Error) => this.#end(error));
@@ -68,14 +78,14 @@ export class WatchStream {
   async create(request: WatchCreateRequest): Promise<Created> {
     this.#send({ requestUnion: { kind: "createRequest", value: request } });
     const { watchId, canceled, cancelReason, header } = await this.#next((response) => response.created);
+    const revision = header?.revision ?? 0;
     if (!canceled) {
       this.#alive.set(watchId, request.startRevision);
-      const revision = header?.revision ?? 0;
       const isHistory = request.startRevision > 0 && request.startRevision <= revision;
       // The next compaction would overtake it on one side and not on the other.
       if (isHistory) await this.#progressed(revision, () => this.#alive.has(watchId));
     }
-    return { watchId, isAlive: !canceled, cancelReason };
+    return { watchId, isAlive: !canceled, cancelReason, revision };
   }
 
   /** An unknown id gets no answer (W-10). */
@@ -83,8 +93,8 @@ export class WatchStream {
     const isAlive = this.#alive.has(watchId);
     this.#send({ requestUnion: { kind: "cancelRequest", value: { watchId } } });
     if (!isAlive) return NOTHING_TO_CANCEL;
-    const { cancelReason } = await this.#next((response) => response.canceled && response.watchId === watchId);
-    return show({ cancelReason });
+    const { cancelReason, header } = await this.#next((response) => response.canceled && response.watchId === watchId);
+    return show({ cancelReason, revision: header?.revision });
   }
 
   /** Asks for progress until it has come as far as the store, which nobody changes meanwhile. */
@@ -95,7 +105,7 @@ export class WatchStream {
   }
 
   async #progressed(revision: number, goesOn: () => boolean): Promise<boolean> {
-    for (const deadline = Date.now() + LIMIT_MS; Date.now() < deadline && goesOn(); ) {
+    for (const deadline = Date.now() + this.#limitMs; Date.now() < deadline && goesOn(); ) {
       this.#send({ requestUnion: { kind: "progressRequest", value: {} } });
       const reply = await this.#maybe(
         ({ watchId, created, header }) => watchId === -1n && !created && (header?.revision ?? 0) >= revision,
@@ -112,31 +122,37 @@ export class WatchStream {
   }
 
   #take(response: WatchResponse): void {
-    const { watchId, created, canceled, compactRevision, cancelReason, events, header } = response;
+    const { watchId, created, canceled, compactRevision, cancelReason, events, fragment, header } = response;
+    const revision = header?.revision ?? 0;
     if (watchId !== -1n) {
       const record = this.#records.get(watchId) ?? [];
       this.#records.set(watchId, record);
       if (created) {
-        record.push("created");
+        record.push(`created at ${revision}`);
         this.#lastRevision.set(watchId, 0);
         this.#complete.set(watchId, 0);
       }
-      for (const bytes of events) this.#event(watchId, record, decode(mvccpb.Event, bytes));
+      for (const [i, bytes] of events.entries()) {
+        const goesOn = fragment && i === events.length - 1 ? ", goes on" : "";
+        record.push(`${this.#event(watchId, decode(mvccpb.Event, bytes))} under ${revision}${goesOn}`);
+      }
       if (canceled) {
-        record.push(show({ canceled, compactRevision, cancelReason }));
+        record.push(show({ canceled, compactRevision, cancelReason, revision }));
         // etcd waits for a dead watch when it is asked for progress, until its client lets go of it, too (W-11).
         if (compactRevision > 0) this.#send({ requestUnion: { kind: "cancelRequest", value: { watchId } } });
         this.#alive.delete(watchId);
         this.#complete.delete(watchId);
       }
+      if (!created && !canceled && events.length === 0) record.push(`nothing under ${revision}`);
     } else if (!created) {
-      for (const id of this.#complete.keys()) this.#complete.set(id, header?.revision ?? 0);
+      for (const id of this.#complete.keys()) this.#complete.set(id, revision);
     }
     this.#responses.push(response);
     this.#woken();
   }
 
-  #event(watchId: bigint, record: string[], { type, kv, prevKv }: mvccpb.Event): void {
+  /** What it says, once it is known to come in its turn. */
+  #event(watchId: bigint, { type, kv, prevKv }: mvccpb.Event): string {
     const pair = decode(mvccpb.KeyValue, kv);
     const last = this.#lastRevision.get(watchId) ?? 0;
     if (pair.modRevision < last) this.violations.push(`watch ${watchId}: ${pair.modRevision} after ${last}`);
@@ -146,13 +162,14 @@ export class WatchStream {
     else if (pair.modRevision <= complete) {
       this.violations.push(`watch ${watchId}: ${pair.modRevision} after the progress to ${complete}`);
     }
-    const before = prevKv === undefined ? undefined : decode(mvccpb.KeyValue, prevKv);
-    record.push(`${type === 0 ? "put" : "delete"} ${show(pair)}${before === undefined ? "" : ` was ${show(before)}`}`);
+    const shown = (of: mvccpb.KeyValue): string => show({ ...of, lease: this.#standIn(of.lease) });
+    const before = prevKv === undefined ? "" : ` was ${shown(decode(mvccpb.KeyValue, prevKv))}`;
+    return `${type === 0 ? "put" : "delete"} ${shown(pair)}${before}`;
   }
 
   async #next(wanted: (response: WatchResponse) => boolean): Promise<WatchResponse> {
-    const found = await this.#maybe(wanted, LIMIT_MS);
-    if (found === undefined) throw new Error(`a watch stream did not answer within ${LIMIT_MS} ms`);
+    const found = await this.#maybe(wanted, this.#limitMs);
+    if (found === undefined) throw new Error(`a watch stream did not answer within ${this.#limitMs} ms`);
     return found;
   }
 

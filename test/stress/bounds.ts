@@ -2,7 +2,7 @@
 import { limits } from "../../src/config.ts";
 import { grpcJsDefaults } from "../../src/rpc/grpc-js-server.ts";
 import type { Spread } from "./figures.ts";
-import { mib } from "./report.ts";
+import { mib, spread } from "./report.ts";
 
 /** What a member keeps for a stream that nobody reads. */
 const STREAM_BYTES = limits.watchStreamBytes + grpcJsDefaults.streamQueueBytes;
@@ -65,12 +65,76 @@ export function unmeasured(peaks: Peaks): string[] {
   return peaks.includes(undefined) ? ["memory not measured: there is no /proc to ask"] : [];
 }
 
+/** Of one put: its record in the window and on its way to disk, and its place in the index; those of the first two end. */
+const PUT_BYTES = 1_536;
+const INDEXED_PUT_BYTES = 512;
+const LIVE_SLACK_BYTES = 32 << 20;
+
+/** What a member may have more in use after so many puts, whatever was sent to watches meanwhile. */
+export function liveGrowthBound(puts: number): number {
+  const recent = Math.min(puts * PUT_BYTES, limits.windowBytes + limits.stagedBytes);
+  return recent + puts * INDEXED_PUT_BYTES + STREAM_BYTES + LIVE_SLACK_BYTES;
+}
+
+/** By member, in order, at two moments with so many puts between them. */
+export function judgeLive(before: readonly number[], after: readonly number[], puts: number): string[] {
+  const bound = liveGrowthBound(puts);
+  return after.flatMap((bytes, i) => {
+    const growth = bytes - (before[i] ?? bytes);
+    if (growth <= bound) return [];
+    return [`m${i + 1} has ${mib(growth)} more in use after ${puts} puts; ${mib(bound)} more are allowed`];
+  });
+}
+
 /**
  * A stream that is read has not to suffer from one that is not; how much of it is chance a busy machine decides. The
  * slowest hundredth may be late by what the programs that measure stood still themselves.
  */
 export function suffers(alone: Spread, beside: Spread, ownPauseMs: number): boolean {
   return beside.p50 > 3 * alone.p50 + 100 || beside.p99 > 3 * alone.p99 + 500 + ownPauseMs;
+}
+
+/** Of two members under the same load, the delays at one may be longer by the place that it has in the cluster. */
+export function lagsBehind(own: Spread, others: Spread, ownPauseMs: number): boolean {
+  return own.p50 > 2 * others.p50 + 250 || own.p99 > 2 * others.p99 + 500 + ownPauseMs;
+}
+
+/** The delays of one phase, by member. */
+export type Delays = readonly Spread[];
+
+/**
+ * `stalledAt`: the position of the member that has the stalled stream: those who read there suffer first, and only there
+ * their delays can be told from those of a machine that became busy meanwhile.
+ */
+export function judgeDelays(
+  phase: string,
+  alone: Delays,
+  beside: Delays,
+  stalledAt: number,
+  ownPauseMs: number,
+): string[] {
+  const problems: string[] = [];
+  for (const [i, delays] of beside.entries()) {
+    const before = alone[i];
+    if (delays.count === 0 || before === undefined || before.count === 0) {
+      problems.push(`m${i + 1} sent no events in a phase (${phase}): nothing is known of its delays`);
+    } else if (suffers(before, delays, ownPauseMs)) {
+      problems.push(`other streams of m${i + 1} were affected (${phase}): ${spread(delays)}, before ${spread(before)}`);
+    }
+  }
+  const own = beside[stalledAt];
+  const others = beside.filter((delays, i) => i !== stalledAt && delays.count > 0);
+  if (own !== undefined && own.count > 0 && others.length > 0) {
+    const worst = {
+      ...own,
+      p50: Math.max(...others.map(({ p50 }) => p50)),
+      p99: Math.max(...others.map(({ p99 }) => p99)),
+    };
+    if (lagsBehind(own, worst, ownPauseMs)) {
+      problems.push(`other streams of m${stalledAt + 1} lag behind those of other members (${phase}): ${spread(own)}`);
+    }
+  }
+  return problems;
 }
 
 /** L-8: 500 every 500 ms; twice the time for a busy machine, and some seconds for the scan and the revokes themselves. */
@@ -88,6 +152,12 @@ export function succeededExpiryBoundMs(leases: number): number {
 
 /** A rate that is missed by less is the rate. */
 const REACHED_SHARE = 0.97;
+/** Below that what was seen says nothing of the wanted rate. */
+const JUDGED_SHARE = 0.9;
+
+export function isFarFrom(rate: number, wanted: number): boolean {
+  return rate < wanted * JUDGED_SHARE;
+}
 
 /** What to say when the load did not come to its rate: the figures are then of less than was asked for. */
 export function shortOf(rate: number, wanted: number): string[] {

@@ -1,5 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { judgeGrowth, judgeMemory, STALLED_GROWTH_BYTES, suffers, TELLING_BYTES, unmeasured } from "./bounds.ts";
+import {
+  isFarFrom,
+  judgeDelays,
+  judgeGrowth,
+  judgeLive,
+  judgeMemory,
+  STALLED_GROWTH_BYTES,
+  suffers,
+  TELLING_BYTES,
+  unmeasured,
+} from "./bounds.ts";
 import { becomes } from "./clock.ts";
 import { type Expected, judge } from "./departure-check.ts";
 import type { Departure } from "./lease-times.ts";
@@ -131,7 +141,57 @@ describe("the judgement of memory and delays", () => {
   });
 });
 
+describe("the judgement of each member's delays", () => {
+  const of = (p50: number, p99: number, count = 1_000) => ({ count, p50, p99, max: p99 });
+  const alone = [of(100, 300), of(120, 320), of(90, 280)];
+
+  test("as before the stall, or all later alike on a busier machine", () => {
+    expect(judgeDelays("x", alone, alone, 0, 0)).toEqual([]);
+    expect(judgeDelays("x", alone, [of(390, 1_200), of(420, 1_300), of(350, 1_100)], 0, 0)).toEqual([]);
+  });
+
+  test("one member's, though those of all together are well", () => {
+    const [, second, third] = alone as [object, ReturnType<typeof of>, ReturnType<typeof of>];
+    expect(judgeDelays("x", alone, [of(100, 3_100), second, third], 0, 0).join()).toMatch(/m1 were affected.*m1 lag/);
+    expect(judgeDelays("x", alone, [second, of(100, 3_100), third], 0, 0).join()).toMatch(/^other streams of m2 were/);
+  });
+
+  test("beside the stalled stream, where everything was late before", () => {
+    const late = [of(1_200, 3_900), of(1_200, 3_900), of(1_200, 3_900)];
+    const found = judgeDelays("x", late, [of(3_300, 4_500), of(500, 2_000), of(500, 2_000)], 0, 500);
+    expect(found).toEqual([expect.stringMatching(/^other streams of m1 lag behind/)]);
+  });
+
+  test("a phase without events", () => {
+    expect(judgeDelays("x", alone, [of(0, 0, 0), ...alone.slice(1)], 0, 0).join()).toMatch(/^m1 sent no events/);
+    expect(judgeDelays("x", [of(0, 0, 0), ...alone.slice(1)], alone, 0, 0).join()).toMatch(/^m1 sent no events/);
+  });
+});
+
+describe("the judgement of what is in use", () => {
+  const MIB = 1 << 20;
+
+  test("grows with the puts, by a record and its index each", () => {
+    expect(judgeLive([60 * MIB], [60 * MIB + 24_000 * 1_500], 24_000)).toEqual([]);
+    expect(judgeLive([60 * MIB], [60 * MIB], 0)).toEqual([]);
+  });
+
+  test("8 KiB kept of each response, two of three puts at a member", () => {
+    const leaking = (puts: number) => 60 * MIB + puts * 1_000 + (puts * 2 * 8_192) / 3;
+    for (const puts of [20_000, 50_000, 90_000]) {
+      expect(judgeLive([60 * MIB, 60 * MIB], [60 * MIB, leaking(puts)], puts).join()).toMatch(/^m2 has .* more in use/);
+    }
+  });
+});
+
 describe("a run", () => {
+  test("whose load was far from its rate says that it was not judged there", () => {
+    expect([isFarFrom(900, 1_000), isFarFrom(899, 1_000)]).toEqual([false, true]);
+    const report = { title: "A run", rows: [], problems: [], notes: [], isFarFromRate: true, figures: {} };
+    expect(describeReport(report)).toMatch(/NOT JUDGED AT THE WANTED RATE/);
+    expect(describeReport({ ...report, isFarFromRate: false })).toBe("A run\n  every promise kept");
+  });
+
   test("that an error ends tells what it had found", () => {
     const report = brokenOff("A run", ["something is lost"], new Error("m1 is gone"), {});
     expect(describeReport(report).split("\n")).toEqual([

@@ -4,7 +4,15 @@
  */
 import { rpcs } from "../../proto/generated/services.ts";
 import type { MemberProcess } from "../e2e/cluster.ts";
-import { expiryBoundMs, judgeMemory, type Peaks, shortOf, succeededExpiryBoundMs, unmeasured } from "./bounds.ts";
+import {
+  expiryBoundMs,
+  isFarFrom,
+  judgeMemory,
+  type Peaks,
+  shortOf,
+  succeededExpiryBoundMs,
+  unmeasured,
+} from "./bounds.ts";
 import { becomes, now } from "./clock.ts";
 import { type Expected, type Judged, judge } from "./departure-check.ts";
 import type { DepartureReaderDesk } from "./departure-reader.ts";
@@ -314,6 +322,7 @@ class LeaseRun {
       ],
       problems: this.#problems,
       notes: [...this.#notes, ...shortOf(rate, putsPerSecond), ...unmeasured(peaks)],
+      isFarFromRate: isFarFrom(rate, putsPerSecond),
       figures: {
         leases,
         storm: this.#storm,

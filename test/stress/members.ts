@@ -1,6 +1,6 @@
 /** Members that tell how long their event loop stood still and how much memory they took at most. */
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -13,6 +13,8 @@ export interface Measured {
   readonly cluster: Cluster;
   /** Longest pause of the member's event loop since the last call, milliseconds. */
   longestPauseMs(member: MemberProcess): Promise<number>;
+  /** What the member has in memory after its heap was swept. */
+  liveBytes(member: MemberProcess): Promise<number>;
   destroy(): Promise<void>;
 }
 
@@ -45,7 +47,14 @@ async function startMeasured(count: number): Promise<Measured> {
     const cluster = await startCluster(count, [], undefined, env);
     const measured: Measured = {
       cluster,
-      longestPauseMs: (member) => longestPauseMs(directory, member),
+      longestPauseMs: async (member) => (await told(directory, member)).longestMs,
+      async liveBytes(member) {
+        const order = join(directory, `${member.pid}.sweep`);
+        await writeFile(order, "");
+        const { liveBytes = 0 } = await told(directory, member);
+        await rm(order);
+        return liveBytes;
+      },
       async destroy() {
         await cluster.destroy();
         await rm(directory, { recursive: true, force: true });
@@ -60,7 +69,12 @@ async function startMeasured(count: number): Promise<Measured> {
   }
 }
 
-async function longestPauseMs(directory: string, member: MemberProcess): Promise<number> {
+interface Told {
+  readonly longestMs: number;
+  readonly liveBytes?: number;
+}
+
+async function told(directory: string, member: MemberProcess): Promise<Told> {
   const file = join(directory, `${member.pid}.json`);
   await rm(file, { force: true });
   member.signal("SIGUSR2");
@@ -69,7 +83,7 @@ async function longestPauseMs(directory: string, member: MemberProcess): Promise
     text = textOf(file);
     return text !== undefined;
   });
-  return (JSON.parse(text as string) as { longestMs: number }).longestMs;
+  return JSON.parse(text as string) as Told;
 }
 
 /** VmHWM: the most memory that the process ever had resident. Undefined where there is no /proc. */

@@ -8,6 +8,8 @@ export interface Report {
   readonly problems: readonly string[];
   /** What keeps the figures from being what was asked for. */
   readonly notes: readonly string[];
+  /** The load was so far from what was asked for that nothing is known of that. */
+  readonly isFarFromRate: boolean;
   /** The same, for programs. */
   readonly figures: Readonly<Record<string, unknown>>;
 }
@@ -20,7 +22,14 @@ export function brokenOff(
   figures: Report["figures"],
 ): Report {
   const why = error instanceof Error ? error.message : String(error);
-  return { title, rows: [], problems: [...problems, `the run broke off: ${why}`], notes: [], figures };
+  return {
+    title,
+    rows: [],
+    problems: [...problems, `the run broke off: ${why}`],
+    notes: [],
+    isFarFromRate: false,
+    figures,
+  };
 }
 
 /** Says how far a run is. */
@@ -29,10 +38,13 @@ export type Say = (line: string) => void;
 const LABEL_WIDTH = 32;
 const WIDTH = 80;
 
-export function describe({ title, rows, problems, notes }: Report): string {
+export function describe({ title, rows, problems, notes, isFarFromRate }: Report): string {
   const lines = [title, ...rows.map(([label, value]) => `  ${label.padEnd(LABEL_WIDTH)}${value}`)];
   for (const note of notes) lines.push(...wrapped(`note: ${note}`));
-  lines.push(problems.length === 0 ? "  every promise kept" : `  BROKEN: ${problems.length}`);
+  const kept = isFarFromRate
+    ? "  NOT JUDGED AT THE WANTED RATE; at this one every promise kept"
+    : "  every promise kept";
+  lines.push(problems.length === 0 ? kept : `  BROKEN: ${problems.length}`);
   for (const problem of problems) lines.push(...wrapped(problem));
   return lines.join("\n");
 }

@@ -14,8 +14,9 @@ export interface ReaderState {
 }
 
 export interface ReaderResult extends ReaderState {
-  /** From the sending of a put to the arrival of its event, by phase. */
+  /** From the sending of a put to the arrival of its event, by phase: of all, and by the endpoint of the stream. */
   readonly delaysMs: Readonly<Record<string, Spread>>;
+  readonly delaysAtMs: Readonly<Record<string, Readonly<Record<string, Spread>>>>;
   readonly ownPauseMs: number;
 }
 
@@ -26,9 +27,10 @@ export interface WatchEnd {
 }
 
 const streams = new Map<string, WatchedStream>();
-const delays = new Map<string, number[]>();
+/** By phase and endpoint. */
+const delays = new Map<string, Map<string, number[]>>();
 const ownPauseMs = watchOwnPauses();
-let current: number[] = [];
+let current = new Map<string, number[]>();
 
 function stream(name: string): WatchedStream {
   const found = streams.get(name);
@@ -53,13 +55,17 @@ function state(): ReaderState {
 
 const desk = {
   async open(order: StreamOrder): Promise<void> {
-    const opened = new WatchedStream(order, (milliseconds) => current.push(milliseconds));
+    const opened = new WatchedStream(order, (milliseconds) => {
+      const at = current.get(order.endpoint);
+      if (at === undefined) current.set(order.endpoint, [milliseconds]);
+      else at.push(milliseconds);
+    });
     streams.set(order.name, opened);
     await opened.created;
   },
   /** From now on delays belong to the phase of that name. */
   phase(name: string): void {
-    current = delays.get(name) ?? [];
+    current = delays.get(name) ?? new Map();
     delays.set(name, current);
   },
   resume: (name: string): void => stream(name).resume(),
@@ -83,7 +89,13 @@ const desk = {
   },
   result: (): ReaderResult => ({
     ...state(),
-    delaysMs: Object.fromEntries([...delays].map(([name, values]) => [name, spreadOf(values)])),
+    delaysMs: Object.fromEntries([...delays].map(([name, at]) => [name, spreadOf([...at.values()].flat())])),
+    delaysAtMs: Object.fromEntries(
+      [...delays].map(([name, at]) => [
+        name,
+        Object.fromEntries([...at].map(([endpoint, values]) => [endpoint, spreadOf(values)])),
+      ]),
+    ),
     ownPauseMs: ownPauseMs(),
   }),
 };

@@ -4,12 +4,15 @@
  */
 import { rpcs } from "../../proto/generated/services.ts";
 import {
+  type Delays,
+  isFarFrom,
+  judgeDelays,
   judgeGrowth,
+  judgeLive,
   judgeMemory,
   type Peaks,
   STALL_BYTES,
   shortOf,
-  suffers,
   TELLING_BYTES,
   unmeasured,
 } from "./bounds.ts";
@@ -108,6 +111,8 @@ class WatchRun {
     await steady.ask("phase", "warming up");
     await load.ask("start", { endpoints, putsPerSecond, groups: this.#groups });
     await this.#watchFor(slice(SHARES.warmUp), "warming up");
+    const liveFirst = await this.#live();
+    const putsFirst = (await load.ask("state")).acknowledged;
 
     await steady.ask("phase", "alone");
     await this.#watchFor(slice(SHARES.alone), "all streams read");
@@ -118,6 +123,9 @@ class WatchRun {
     const stalledAt = await this.#revision();
     await this.#watchFor(slice(SHARES.stalled), "one stream stalled");
     await this.#goesPast(stalledAt, this.#scale.judgesFigures ? TELLING_BYTES : STALL_BYTES);
+    const liveLast = await this.#live();
+    const putsBetween = (await load.ask("state")).acknowledged - putsFirst;
+    this.#problems.push(...judgeLive(liveFirst, liveLast, putsBetween));
     const compactRevision = (await steady.ask("state")).revision;
     const peaksStalled = peaks();
     this.#problems.push(...judgeGrowth(peaksAlone, peaksStalled, members.indexOf(leader)));
@@ -154,8 +162,15 @@ class WatchRun {
       peaksAlone,
       peaksStalled,
       peaks: peaksInAll,
-      leader: leader.name,
+      liveFirst,
+      liveLast,
+      stalledAt: members.indexOf(leader),
     });
+  }
+
+  #live(): Promise<number[]> {
+    const { cluster, liveBytes } = this.#measured;
+    return Promise.all(cluster.members.map((member) => liveBytes(member)));
   }
 
   /** One watch after the other breaks the same promise: said once. */
@@ -288,7 +303,9 @@ class WatchRun {
       readonly peaksAlone: Peaks;
       readonly peaksStalled: Peaks;
       readonly peaks: Peaks;
-      readonly leader: string;
+      readonly liveFirst: readonly number[];
+      readonly liveLast: readonly number[];
+      readonly stalledAt: number;
     },
   ): Report {
     const { putsPerSecond } = this.#scale;
@@ -297,12 +314,13 @@ class WatchRun {
       problems.push(...reader.problems);
       if (reader.problemCount > reader.problems.length) problems.push(`... ${count(reader.problemCount)} in all`);
     }
-    const delay = (phase: string): Spread => seen.delaysMs[phase] ?? { count: 0, p50: 0, p99: 0, max: 0 };
-    for (const phase of ["stalled", "after"]) {
+    const none: Spread = { count: 0, p50: 0, p99: 0, max: 0 };
+    const delay = (phase: string): Spread => seen.delaysMs[phase] ?? none;
+    const delays = (phase: string): Delays =>
+      this.#measured.cluster.endpoints.map((endpoint) => seen.delaysAtMs[phase]?.[endpoint] ?? none);
+    for (const phase of this.#scale.judgesFigures ? ["stalled", "after"] : []) {
       const ownPauseMs = Math.max(puts.ownPauseMs, seen.ownPauseMs);
-      if (this.#scale.judgesFigures && suffers(delay("alone"), delay(phase), ownPauseMs)) {
-        problems.push(`other streams were affected (${phase}): ${spread(delay(phase))}`);
-      }
+      problems.push(...judgeDelays(phase, delays("alone"), delays(phase), rest.stalledAt, ownPauseMs));
     }
     const rate = puts.acknowledged / puts.seconds;
     const notes = [...shortOf(rate, putsPerSecond), ...unmeasured(rest.peaks)];
@@ -325,13 +343,16 @@ class WatchRun {
         ["events to those who stalled", count(slowly.events)],
         ["longest event-loop pause", rest.pausesMs.map(ms).join(", ")],
         ["peak memory (idle at first)", rest.peaks.map(mib).join(", ")],
-        ["", `(${rest.idle.map(mib).join(", ")}); leader ${rest.leader}`],
+        ["", `(${rest.idle.map(mib).join(", ")}); leader m${rest.stalledAt + 1}`],
         ["  when the stall began", rest.peaksAlone.map(mib).join(", ")],
         ["  when it ended", rest.peaksStalled.map(mib).join(", ")],
+        ["in use after the warm-up", rest.liveFirst.map(mib).join(", ")],
+        ["  when the stall ended", rest.liveLast.map(mib).join(", ")],
         ["own pauses: load, watchers", `${ms(puts.ownPauseMs)}, ${ms(seen.ownPauseMs)}`],
       ],
       problems,
       notes,
+      isFarFromRate: isFarFrom(rate, putsPerSecond),
       figures: {
         ...this.#scale,
         acknowledged: puts.acknowledged,
@@ -340,6 +361,9 @@ class WatchRun {
         events: seen.events,
         slowEvents: slowly.events,
         delaysMs: seen.delaysMs,
+        delaysAtMs: seen.delaysAtMs,
+        liveBytesFirst: rest.liveFirst,
+        liveBytesLast: rest.liveLast,
         cancelledWatches: cancelled,
         stalledWatches: rest.overtaken.length,
         pastStalledBytes: rest.pastBytes,
