@@ -266,6 +266,7 @@ function report(scale: DataScale, ours: Side, theirs: Side, problems: readonly s
     title: `Data in and out: ${count(scale.mebibytes)} MiB in values of ${count(scale.valueBytes)} bytes`,
     rows,
     problems,
+    isFarFromRate: false,
     notes: ["each with the most memory that the process named took"],
     figures: { ...scale, quorate: ours, etcd: theirs },
   };
