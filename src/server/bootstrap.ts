@@ -13,7 +13,7 @@ import { PeerCallError } from "../peer/transport.ts";
 import type { StateMachine } from "../state/machine.ts";
 import { openStateMachine } from "../state/restore.ts";
 import type { MembersAhead } from "./admission.ts";
-import { forceNewCluster } from "./force-new-cluster.ts";
+import { forceNewCluster, refuseTornForce } from "./force-new-cluster.ts";
 import { foundingOf } from "./founding.ts";
 import { clusterIdOf } from "./ids.ts";
 import { type JoinDeps, joinCluster, membersIn, refuseSecondLife } from "./join.ts";
@@ -96,6 +96,7 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     }
     const opened = await openOrCreateLog(config, deps, backend, machine, planned);
     wal = opened.wal;
+    if (!config.forceNewCluster) refuseTornForce(config, opened);
     return { ...(config.forceNewCluster ? await forceNewCluster(config, deps, opened) : opened), unlock };
   } catch (error) {
     // The first failure is the one to tell.

@@ -6,7 +6,9 @@
  * entries that make this member a voter, if it was a learner, and remove all others; they are ordinary ones, so the
  * removed are remembered for good, refused by this member (admission.ts), and the members that will be added learn of it.
  * Entries, term, vote and commit index are one write with one sync, before raft starts. If a crash tears it, the member
- * has some of these entries at the end of its log and is to be started with the flag again, which does the rest.
+ * has some of these entries at the end of its log and is to be started with the flag again, which does the rest; without
+ * it such a member is refused, for its log passes for newer than any other, and it would be elected by those that have
+ * what it lacks.
  *
  * The term. Others may have had leaders after the newest term that this member knows, and may come back with entries of
  * those terms at the indexes of the ones made here. Raft takes entries of the same index and term for the same, so these
@@ -81,6 +83,24 @@ export async function forceNewCluster(config: Config, deps: JoinDeps, opened: Op
     isFounding: false,
     forcedBehind: end,
   };
+}
+
+/**
+ * Throws ConfigError for a log that ends in a part of what --force-new-cluster wrote. In a log of raft's own making the
+ * first entry of a term is its leader's empty one; here it is a change of the membership.
+ */
+export function refuseTornForce(config: Config, { restored }: Pick<Opened, "restored">): void {
+  const { hardState, before, entries } = restored;
+  let term = before.term;
+  for (const entry of entries) {
+    if (entry.index > hardState.commit && entry.type === ENTRY_CONF_CHANGE && entry.term >= term + TERM_LEAP) {
+      throw new ConfigError(
+        `the log in ${config.walDir} ends within what --force-new-cluster began to write at entry ${entry.index}: start ` +
+          "this member with --force-new-cluster once more, and it is done; nothing was changed",
+      );
+    }
+    ({ term } = entry);
+  }
 }
 
 function isAlone(memberId: bigint, cluster: Cluster): boolean {

@@ -238,9 +238,15 @@ describe("--force-new-cluster", () => {
         const choose = chooser(1_000 * at + seed);
         const survivor = disk.crash(choose);
         disk = survivor.crash(() => 0);
-        const plain = await bootstrap(configOf(), deps());
-        expect(plain.restored.entries.at(-1)?.index).toBeGreaterThanOrEqual(20);
-        if (done) expect(membersOf(plain)).toEqual([memberId]);
+        const plain = await bootstrap(configOf(), deps()).catch((error: unknown) => error);
+        if (plain instanceof Error) {
+          expect(done).toBe(false);
+          expect(plain.message).toMatch(/start this member with --force-new-cluster once more/);
+        } else {
+          const booted = plain as Booted;
+          expect(booted.restored.entries.at(-1)?.index).toBeGreaterThanOrEqual(20);
+          if (done) expect(membersOf(booted)).toEqual([memberId]);
+        }
         disk = survivor;
         const forced = await force();
         expect(membersOf(forced)).toEqual([memberId]);
@@ -251,6 +257,22 @@ describe("--force-new-cluster", () => {
       }
       if (isOver) break;
     }
+  });
+
+  test("without the flag a log that ends in a part of that one write is refused; with it, it is done", async () => {
+    const { memberId } = await ran(5);
+    const whole = await force();
+    const written = whole.restored.entries.slice(-2);
+    await close(whole);
+    // As a tear leaves it: an entry, and not the hard state behind it.
+    disk = new MemoryDisk();
+    store = createMemoryBackend();
+    await ran(5);
+    const booted = await bootstrap(configOf(), deps());
+    await booted.wal.append({ hardState: undefined, entries: written.slice(0, 1), mustSync: true });
+    await close(booted);
+    await expect(bootstrap(configOf(), deps())).rejects.toThrow(/ends within what --force-new-cluster began to write/);
+    expect(membersOf(await force())).toEqual([memberId]);
   });
 
   test("who was removed is refused before its removal is applied, and a stranger is no member", async () => {

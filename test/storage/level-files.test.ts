@@ -91,6 +91,15 @@ describe("LevelDB's log", () => {
     }
   });
 
+  test("torn, and behind it an empty one of an opening that was cut short: the store opens", async () => {
+    const path = await store("torn twice", values["that do not compress"], false);
+    const log = await largest(path, ".log");
+    await writeFile(log, (await readFile(log)).subarray(0, -5_000));
+    await writeFile(join(path, "000777.log"), "");
+    expect((await checkLevelFiles(path)).log).toBeUndefined();
+    await (await openLevelBackend(path)).close();
+  });
+
   test("may end anywhere in its last batch, whatever is there; an older one must be whole", async () => {
     const path = await store("torn log", values["that do not compress"], false);
     const bytes = await readFile(await largest(path, ".log"));
