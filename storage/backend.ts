@@ -48,6 +48,13 @@ export interface Backend {
    */
   compact(): Promise<void>;
 
+  /**
+   * Reads the whole store for damage that no read of it would notice, beside everything else. Resolves when what was there
+   * is sound; damage is a failure of the store as any other: it rejects, and the member stops before its store gets
+   * anywhere else.
+   */
+  verify(): Promise<void>;
+
   close(): Promise<void>;
 }
 

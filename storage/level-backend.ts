@@ -6,7 +6,7 @@ import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
 import { checkLevelFiles, type Damage } from "./level-files.ts";
-import { LevelDamagedError, type LevelFiles, levelFiles } from "./level-manifest.ts";
+import { damageInUse, LevelDamagedError, type LevelFiles, levelFiles } from "./level-manifest.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
@@ -202,6 +202,7 @@ class LevelBackend implements Backend {
   #failure: BackendError | undefined;
   readonly #onFailure: ((error: BackendError) => void) | undefined;
   #isFailureReported = false;
+  #verifying: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(db: Level, path: string, options: LevelBackendOptions) {
@@ -286,11 +287,28 @@ class LevelBackend implements Backend {
       codeOf(cause) === "LEVEL_CORRUPTION"
         ? new BackendError(damaged(this.#path, cause), { cause })
         : new BackendError(`the state store ${this.#path} failed (${cause.message}): check its disk`, { cause });
+    return this.#report(fault);
+  }
+
+  #report(fault: BackendError): BackendError {
     if (!this.#isFailureReported) {
       this.#isFailureReported = true;
       this.#onFailure?.(fault);
     }
     return fault;
+  }
+
+  verify(): Promise<void> {
+    this.#verifying ??= this.#verify().finally(() => {
+      this.#verifying = undefined;
+    });
+    return this.#verifying;
+  }
+
+  async #verify(): Promise<void> {
+    const damage = await damageInUse(this.#path);
+    if (damage === undefined || this.#isClosed) return;
+    throw this.#report(new BackendError(damaged(this.#path, misread(damage))));
   }
 
   snapshot(): BackendSnapshot {

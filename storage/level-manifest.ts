@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { damageOfLog, levelNames, logRecords } from "./level-files.ts";
+import { type Damage, damageOfLog, damageOfTable, levelNames, logRecords } from "./level-files.ts";
 
 /** What is wrong with which file. */
 export class LevelDamagedError extends Error {
@@ -42,10 +42,56 @@ export async function levelFiles(directory: string): Promise<LevelFiles | undefi
     if (tables.some((name) => numberOf(name) === number)) continue;
     throw new LevelDamagedError(`${String(number).padStart(6, "0")}.ldb`, undefined, "the file is missing");
   }
+  // The last change of a MANIFEST may be torn: then all is there that the one before names. One that rotted looks the same,
+  // but what it had replaced is gone.
+  const hasLog = contents.some((name) => name.endsWith(".log") && numberOf(name) === version.log);
+  if (version.log !== 0 && !hasLog) {
+    throw new LevelDamagedError(`${String(version.log).padStart(6, "0")}.log`, undefined, "the file is missing");
+  }
+  if (version.log === 0 && (await hasContent(directory, contents))) {
+    throw new LevelDamagedError(manifest, undefined, "it lists none of the files that are here");
+  }
   const logs = contents.filter(
     (name) => name.endsWith(".log") && (numberOf(name) >= version.log || numberOf(name) === version.previousLog),
   );
   return { manifest, tables, logs };
+}
+
+async function hasContent(directory: string, names: readonly string[]): Promise<boolean> {
+  for (const name of names) if ((await read(directory, name)).length > 0) return true;
+  return false;
+}
+
+/**
+ * Of the tables of a store that is open the first that is damaged. They come and go meanwhile, and some are not written to
+ * the end: only what the MANIFEST lists after it was found damaged, and still is, counts.
+ */
+export async function damageInUse(directory: string): Promise<Damage | undefined> {
+  for (const file of (await levelNames(directory)).filter((name) => /^\d+\.(ldb|sst)$/.test(name))) {
+    if ((await damageOfFile(directory, file)) === undefined || !(await isListed(directory, file))) continue;
+    const offset = await damageOfFile(directory, file);
+    if (offset !== undefined) return { file, offset };
+  }
+  return undefined;
+}
+
+async function damageOfFile(directory: string, name: string): Promise<number | undefined> {
+  try {
+    return damageOfTable(await read(directory, name));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function isListed(directory: string, name: string): Promise<boolean> {
+  try {
+    return (await levelFiles(directory))?.tables.includes(name) === true;
+  } catch (error) {
+    // Files and MANIFEST were looked at one after the other, while they changed: the next look tells.
+    if (error instanceof LevelDamagedError) return false;
+    throw error;
+  }
 }
 
 function read(directory: string, name: string): Promise<Buffer> {

@@ -118,6 +118,10 @@ class MemoryStore implements MemoryBackend {
     this.#deletedRows = 0;
   }
 
+  async verify(): Promise<void> {
+    this.#checkOpen();
+  }
+
   async close(): Promise<void> {
     this.#state = "closed";
   }

@@ -40,6 +40,7 @@ export class Databases {
     const file = new OpenDatabase(this.#backend.snapshot(), either, () => this.#open.delete(file));
     this.#open.add(file);
     try {
+      await this.#backend.verify();
       await file.plan();
       return file;
     } catch (error) {

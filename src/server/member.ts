@@ -172,6 +172,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   const hashes = new KvHashes({
     mvcc,
+    verify: () => backend.verify(),
     hash: (revision, compactRevision, signal) => hashKv(backend, mvcc, revision, compactRevision, signal),
     hashCompaction: (target, previous, signal) => hashCompaction(backend, mvcc, target, previous, signal),
     hashStore: async (signal) => {

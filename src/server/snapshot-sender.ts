@@ -83,6 +83,7 @@ export class SnapshotSender {
     let ok = false;
     let file: AsyncGenerator<Uint8Array, void, undefined> | undefined;
     try {
+      await backend.verify();
       const plan = await planBolt(rows, signal);
       file = writeBolt(plan, rows);
       log.info({ ...about, bytes: plan.bytes }, "sending database snapshot");

@@ -122,7 +122,7 @@ describe("README.md on a clean clone", () => {
       // Tried by test/e2e/maintenance.test.ts in pieces.
       "etcdctl del --prefix /old/",
       // Tried by test/e2e/backup.test.ts with other ports.
-      "etcdctl --endpoints=127.0.0.1:2379 snapshot save backup.db",
+      "ETCDCTL_ENDPOINTS=127.0.0.1:2379 etcdctl snapshot save backup.db",
       "bin/quorate import /var/lib/etcd --data-dir data/new1 --name new1 \\",
       // Tried by test/e2e/disaster.test.ts with other ports.
       "bin/quorate rebuild --data-dir data/quorate1 --endpoints http://127.0.0.1:22379,http://127.0.0.1:32379",

@@ -37,6 +37,7 @@ beforeEach(() => {
   finishers = [];
   hashes = new KvHashes({
     mvcc,
+    verify: async () => undefined,
     hash: (revision, compactRevision, signal) => walk(`${revision}/${compactRevision}`, signal),
     hashCompaction: (target, previous, signal) => walk(`compaction ${target}/${previous}`, signal),
     hashStore: (signal) => walk("store", signal),
