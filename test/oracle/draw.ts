@@ -61,7 +61,7 @@ const BULKY = { key: "l/", rangeEnd: "l0" } as const;
 const BULKY_BYTES = 16_384;
 const LONG_TTL_SECONDS = [3_600, 10_000, 9_000_000_000] as const;
 const TOO_LONG_TTL_SECONDS = [9_000_000_001, Number.MAX_SAFE_INTEGER] as const;
-/** All of them less than the least that is granted, or next to it (L-1). */
+/** Below and about the least that is granted (L-1). */
 const SHORT_TTL_SECONDS = [0, -1, -7, -Number.MAX_SAFE_INTEGER, 1, 2, 3, 5, 60] as const;
 const WEIGHTS: readonly (readonly [number, OperationKind])[] = [
   [22, "put"],

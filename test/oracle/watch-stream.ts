@@ -7,7 +7,7 @@ import { show } from "./operation.ts";
 /**
  * What one watch has said, from its creation to its end, in order, with the revision of the header that it came under:
  * nobody writes while a watch reads history, so that this is certain there, too. Where a response ends is left to each
- * server, unless it is a fragment that is told to go on.
+ * server, unless it is a fragment of one revision: history is read in slices, and each server has its own measure of them.
  */
 export type WatchLog = readonly string[];
 
@@ -22,6 +22,8 @@ export interface Created {
 export const NOTHING_TO_CANCEL = "nothing to cancel";
 export const NOTHING_TO_ASK = "nothing to ask";
 
+/** From that size on responses are split for watches that asked for fragments (W-13): the default of both servers. */
+const FRAGMENT_BYTES = 1_572_864 + 524_288;
 const AGAIN_MS = 120;
 
 /** A stream of watches whose answers are waited for one by one, and whose events are collected. */
@@ -36,6 +38,13 @@ export class WatchStream {
   /** Where the living ones began. */
   readonly #alive = new Map<bigint, number>();
   readonly #responses: WatchResponse[] = [];
+  /** The last that was to be created. */
+  #asked: WatchCreateRequest | undefined;
+  /** Those that asked for fragments, and those of them that have one yet to come. */
+  readonly #fragmented = new Set<bigint>();
+  readonly #goingOn = new Set<bigint>();
+  /** Those that began in the past. */
+  readonly #historic = new Set<bigint>();
   /** Events out of order, or of revisions of which everything had been told. */
   readonly violations: string[] = [];
   readonly #lastRevision = new Map<bigint, number>();
@@ -76,6 +85,7 @@ export class WatchStream {
 
   /** What the server says to its creation; one that begins in the past has caught up when this resolves. */
   async create(request: WatchCreateRequest): Promise<Created> {
+    this.#asked = request;
     this.#send({ requestUnion: { kind: "createRequest", value: request } });
     const { watchId, canceled, cancelReason, header } = await this.#next((response) => response.created);
     const revision = header?.revision ?? 0;
@@ -131,9 +141,14 @@ export class WatchStream {
         record.push(`created at ${revision}`);
         this.#lastRevision.set(watchId, 0);
         this.#complete.set(watchId, 0);
+        const { fragment: isFragmented = false, startRevision = 0 } = this.#asked ?? {};
+        mark(this.#fragmented, watchId, isFragmented);
+        mark(this.#historic, watchId, startRevision > 0 && startRevision <= revision);
       }
+      this.#pieces(response);
       for (const [i, bytes] of events.entries()) {
-        const goesOn = fragment && i === events.length - 1 ? ", goes on" : "";
+        const isCut = fragment && i === events.length - 1 && !this.#historic.has(watchId);
+        const goesOn = isCut ? ", goes on" : "";
         record.push(`${this.#event(watchId, decode(mvccpb.Event, bytes))} under ${revision}${goesOn}`);
       }
       if (canceled) {
@@ -149,6 +164,20 @@ export class WatchStream {
     }
     this.#responses.push(response);
     this.#woken();
+  }
+
+  /** Whole where that was asked for; otherwise small enough, or a single event, and after a piece the next. */
+  #pieces({ watchId, events, fragment }: WatchResponse): void {
+    const bytes = events.reduce((sum, event) => sum + event.length, 0);
+    const isFragmented = this.#fragmented.has(watchId);
+    if (fragment && !isFragmented) this.violations.push(`watch ${watchId}: a fragment, for which it did not ask`);
+    if (isFragmented && events.length > 1 && bytes >= FRAGMENT_BYTES) {
+      this.violations.push(`watch ${watchId}: ${events.length} events of ${bytes} bytes in one piece`);
+    }
+    if (this.#goingOn.has(watchId) && events.length === 0) {
+      this.violations.push(`watch ${watchId}: it goes on with nothing`);
+    }
+    mark(this.#goingOn, watchId, fragment);
   }
 
   /** What it says, once it is known to come in its turn. */
@@ -195,4 +224,9 @@ export class WatchStream {
   #woken(): void {
     for (const wake of this.#wake.splice(0)) wake();
   }
+}
+
+function mark(set: Set<bigint>, id: bigint, isIn: boolean): void {
+  if (isIn) set.add(id);
+  else set.delete(id);
 }
