@@ -40,8 +40,7 @@ export class Databases {
     const file = new OpenDatabase(this.#backend.snapshot(), either, () => this.#open.delete(file));
     this.#open.add(file);
     try {
-      await this.#backend.verify();
-      await file.plan();
+      await file.plan(() => this.#backend.verify());
       return file;
     } catch (error) {
       await file.close();
@@ -70,10 +69,15 @@ class OpenDatabase implements DatabaseFile {
     this.#onClosed = onClosed;
   }
 
-  async plan(): Promise<void> {
-    const planning = planBolt(this.#rows, this.#signal).then((plan) => {
-      this.#pieces = pieces(plan.bytes, writeBolt(plan, this.#rows), this.#signal);
-    });
+  /** `verify`: before anything of the store goes out. */
+  async plan(verify: () => Promise<void>): Promise<void> {
+    const plan = async (): Promise<void> => {
+      await verify();
+      this.#signal.throwIfAborted();
+      const planned = await planBolt(this.#rows, this.#signal);
+      this.#pieces = pieces(planned.bytes, writeBolt(planned, this.#rows), this.#signal);
+    };
+    const planning = plan();
     // A close waits for it, however it ends.
     this.#planning = planning.catch(() => undefined);
     await planning;

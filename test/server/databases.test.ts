@@ -40,6 +40,7 @@ beforeEach(() => {
   };
   backend = Object.assign(Object.create(store) as Backend, {
     put: store.put.bind(store),
+    verify: () => store.verify(),
     snapshot: () => counted(store.snapshot()),
   });
   for (let i = 0; i < ROWS; i++) backend.put("key", revisionKey(i + 2, 0), Buffer.alloc(1_000, i));
@@ -114,6 +115,8 @@ describe("N-7: the store as a database file", () => {
         isFirst = false;
       });
     const opening = databases.open(NEVER).catch((error: Error) => error);
+    // The read is under way.
+    while (isFirst) await new Promise((resolve) => setImmediate(resolve));
     const stopping = databases.stop();
     await new Promise((resolve) => setImmediate(resolve));
     expect(closed).toBe(1);
