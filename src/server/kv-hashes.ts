@@ -34,8 +34,8 @@ export class KvHashes {
   readonly #deps: KvHashesDeps;
   readonly #stopping = new AbortController();
   readonly #stored: KvHash[] = [];
-  /** By revision. */
-  readonly #running = new Map<number, Promise<KvHash>>();
+  /** By revision, and whether the files are verified before. */
+  readonly #running = new Map<string, Promise<KvHash>>();
   #last: Promise<unknown> = Promise.resolve();
   /** A walk over the whole store that has not begun: whoever asks now is answered by it, too. */
   #nextOfStore: Promise<number> | undefined;
@@ -65,7 +65,8 @@ export class KvHashes {
     const stored = asked === 0 || isFresh ? undefined : this.#stored.find((hash) => hash.hashRevision === revision);
     if (stored !== undefined) return stored;
     if (revision < mvcc.compactRevision) throw errors.compacted;
-    const shared = this.#running.get(revision);
+    const question = `${revision} ${isFresh}`;
+    const shared = this.#running.get(question);
     if (shared !== undefined) return await shared;
     if (this.#running.size >= limits.pendingHashes) throw errors.tooManyRequests;
     const own = this.#inTurn(async (signal) => {
@@ -76,13 +77,13 @@ export class KvHashes {
       const hash = await this.#deps.hash(revision, compactRevision, signal);
       return { hash, compactRevision, hashRevision: revision };
     });
-    this.#running.set(revision, own);
+    this.#running.set(question, own);
     try {
       return await own;
     } catch (error) {
       if (asked !== 0 || error !== errors.compacted) throw error;
     } finally {
-      this.#running.delete(revision);
+      this.#running.delete(question);
     }
     return await this.ask(0);
   }

@@ -217,7 +217,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     onUnreachable: (id) => inbox({ kind: "unreachable", node: id }),
     onGone: (id) => inbox({ kind: "gone", node: id }),
     onSnapshot: async (message, file) => {
-      if (!admission.admits(message.from)) throw new SnapshotRefusedError(403, "not a member");
+      if (!admission.admits(message.from)) throw new SnapshotRefusedError(404, "error sender not found");
       // It takes the place of a log that must not be replaced before it is known to be this member's (former-life.ts).
       if (!formerLife.admits(message.from))
         throw new SnapshotRefusedError(503, "this member does not know yet who it is");

@@ -71,7 +71,7 @@ export class SnapshotSender {
 
   /** Never rejects. */
   async #send({ from, to, term }: SnapshotMessage): Promise<void> {
-    const { env, log, backend, state, transport, report } = this.#deps;
+    const { env, log, backend, state, transport, isCorrupt, report } = this.#deps;
     const { signal } = this.#stopping;
     const metadata = { index: state.appliedIndex, term: state.appliedTerm, confState: state.confState };
     const data = Buffer.from(v2StoreJson(state.cluster, metadata.index));
@@ -84,6 +84,8 @@ export class SnapshotSender {
     let file: AsyncGenerator<Uint8Array, void, undefined> | undefined;
     try {
       await backend.verify();
+      // The verdict may have come meanwhile.
+      if (isCorrupt()) throw new Error("the store of this member is corrupt");
       const plan = await planBolt(rows, signal);
       file = writeBolt(plan, rows);
       log.info({ ...about, bytes: plan.bytes }, "sending database snapshot");

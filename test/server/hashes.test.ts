@@ -10,6 +10,7 @@ import { FakeEnv } from "./fake-env.ts";
 let env: FakeEnv;
 let mvcc: Mvcc;
 let asked: string[];
+let verified: number;
 let finishers: ((hash: number) => void)[];
 let hashes: KvHashes;
 
@@ -34,10 +35,13 @@ beforeEach(() => {
   env = new FakeEnv();
   mvcc = createMvccRestore(createMemoryBackend()).finish().mvcc;
   asked = [];
+  verified = 0;
   finishers = [];
   hashes = new KvHashes({
     mvcc,
-    verify: async () => undefined,
+    verify: async () => {
+      verified++;
+    },
     hash: (revision, compactRevision, signal) => walk(`${revision}/${compactRevision}`, signal),
     hashCompaction: (target, previous, signal) => walk(`compaction ${target}/${previous}`, signal),
     hashStore: (signal) => walk("store", signal),
@@ -71,6 +75,15 @@ describe("N-4: HashKV on request", () => {
       [55, 5],
       [77, 7],
     ]);
+  });
+
+  test("who wants the files verified first does not share a walk before which they were not", async () => {
+    const all = Promise.all([hashes.ask(5), hashes.ask(5, true), hashes.ask(5, true)]);
+    await finish(55);
+    expect(verified).toBe(1);
+    await finish(56);
+    expect((await all).map(({ hash }) => hash)).toEqual([55, 56, 56]);
+    expect(asked).toEqual(["5/-1", "5/-1"]);
   });
 
   test("bad revisions are refused at once", async () => {
