@@ -4,8 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Backend } from "../storage/backend.ts";
 import { openLevelBackend } from "../storage/level-backend.ts";
 import { nodeDisk, readOnlyNodeDisk } from "../storage/node-disk.ts";
-import { repairs } from "./commands/repair.ts";
-import { isCommand, runCommand } from "./commands/run.ts";
+import { commands, type Run } from "./commands/commands.ts";
 import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
 import { type ClientListener, listenClient } from "./http/client-listener.ts";
 import { createHttpServer, httpDefaults } from "./http/http-server.ts";
@@ -42,20 +41,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
-  if (isCommand(words[0])) return await command(words);
-  const repair = await repairs.get(words[0] ?? "")?.();
-  if (repair !== undefined) {
-    process.exitCode = await repair(words.slice(1), {
-      disk: nodeDisk,
-      readOnlyDisk: readOnlyNodeDisk,
-      openBackend: (path) => openLevelBackend(path),
-      openSource: grpcStateSource,
-      time: () => new Date().toISOString(),
-      out: print,
-      err: (text) => process.stderr.write(text),
-    });
-    return;
-  }
+  const run = await commands.get(words[0] ?? "")?.();
+  if (run !== undefined) return await command(run, words.slice(1));
   let config: Config;
   try {
     const parsed = parseConfig(words, process.env, (path) => readFileSync(path, "utf8"));
@@ -70,7 +57,7 @@ async function main(): Promise<void> {
   }
   const log = createPinoLog({ level: config.logLevel, fd: config.logOutput === "stdout" ? 1 : 2 });
   try {
-    await run(config, log.logger, async (ending) => {
+    await runMember(config, log.logger, async (ending) => {
       await log.flush(LOG_FLUSH_MS);
       endProcess(ending);
     });
@@ -82,23 +69,28 @@ async function main(): Promise<void> {
 }
 
 /** One that is not a member's life: it does its work and ends. */
-async function command(words: readonly string[]): Promise<void> {
-  const interrupted = new AbortController();
+async function command(run: Run, words: readonly string[]): Promise<void> {
   let ending: Ending = 0;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => {
-      ending = signal;
-      interrupted.abort(new Error(`interrupted (${signal})`));
-    });
-  }
-  const code = await runCommand(words, {
+  const interruption = (): AbortSignal => {
+    const interrupted = new AbortController();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => {
+        ending = signal;
+        interrupted.abort(new Error(`interrupted (${signal})`));
+      });
+    }
+    return interrupted.signal;
+  };
+  const code = await run(words, {
     disk: nodeDisk,
     readOnlyDisk: readOnlyNodeDisk,
     openBackend: (path) => openLevelBackend(path),
+    openSource: grpcStateSource,
     now: () => performance.now(),
+    wallTime: () => new Date().toISOString(),
     out: print,
     err: (text) => process.stderr.write(text),
-    signal: interrupted.signal,
+    interruption,
   });
   if (code === 0 || ending === 0) process.exitCode = code;
   else endProcess(ending);
@@ -118,7 +110,7 @@ function endProcess(ending: Ending): void {
  * Starts the member and returns; `exit` ends the process later. A member that took a snapshot from its leader is stopped
  * and started again within the process: so there is one way to come by a state, the one that every start takes.
  */
-async function run(config: Config, log: Logger, exit: (ending: Ending) => Promise<void>): Promise<void> {
+async function runMember(config: Config, log: Logger, exit: (ending: Ending) => Promise<void>): Promise<void> {
   for (const warning of config.warnings) log.warn({}, warning);
   log.info(
     {

@@ -1,19 +1,20 @@
 import type { Entry } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import { BoltError } from "../../storage/bbolt/format.ts";
-import { AUTH_ENABLED, CONSISTENT_INDEX, decodeUint64, TERM } from "../../storage/schema.ts";
-import type { LogPoint } from "../../storage/wal.ts";
-import { readWal } from "../../storage/wal-log.ts";
+import { AUTH_ENABLED } from "../../storage/schema.ts";
+import { readWal } from "../../storage/wal-look.ts";
 import { errors } from "../api/errors.ts";
 import { type Config, limits } from "../config.ts";
 import { restoreMachine } from "../server/bootstrap.ts";
 import { decodeCommand } from "../state/entry.ts";
+import { storedPoint } from "../state/restore.ts";
 import type { Arguments, CommandName } from "./command-line.ts";
 import { type EtcdDirectory, findEtcd, lookOf, refuseRunning } from "./etcd-directory.ts";
+import { makerCommand, type SourceDeps } from "./make.ts";
 import { type Made, makeMember, RestoreError, refuseTaken } from "./new-member.ts";
-import { fillFrom, type SourceDeps } from "./restore.ts";
+import { fillFrom } from "./restore.ts";
 
-export const importCommand: CommandName = {
+const NAME: CommandName = {
   name: "import",
   usage: "import ETCD-DATA-DIR",
   about: [
@@ -29,7 +30,9 @@ const START_IT_ONCE =
   "start that etcd once more and stop it in order (SIGTERM), so that its db holds everything, or use etcdctl snapshot " +
   "save and quorate restore";
 
-export async function importEtcd(args: Arguments, deps: SourceDeps): Promise<Made> {
+export const importEtcd = makerCommand(NAME, importDirectory);
+
+async function importDirectory(args: Arguments, deps: SourceDeps): Promise<Made> {
   const { source, config, etcdWalDir, bumpRevision } = args;
   const { sourceDisk, progress, signal } = deps;
   await refuseTaken(config, deps.disk);
@@ -67,7 +70,7 @@ export async function importEtcd(args: Arguments, deps: SourceDeps): Promise<Mad
  */
 async function applyLog(etcd: EtcdDirectory, backend: Backend, config: Config, deps: SourceDeps): Promise<void> {
   const { progress, signal } = deps;
-  const at = pointOf(backend);
+  const at = storedPoint(backend);
   const log = await readWal(deps.sourceDisk, etcd.walDir, at, {
     segmentBytes: config.walSegmentBytes,
     onProgress: (done, total) => progress.at("reading the log", done, total),
@@ -96,14 +99,6 @@ async function applyLog(etcd: EtcdDirectory, backend: Backend, config: Config, d
     `the database stood at entry ${at.index}; ${log.entries.length} more came from the log` +
       (unknown === 0 ? "" : `, ${unknown} of them behind the commit index that was written down last`),
   );
-}
-
-function pointOf(backend: Backend): LogPoint {
-  const stored = (key: string): number => {
-    const value = backend.get("meta", key);
-    return value === undefined ? 0 : decodeUint64(value);
-  };
-  return { index: stored(CONSISTENT_INDEX), term: stored(TERM) };
 }
 
 function isCommand({ type, data }: Entry): boolean {

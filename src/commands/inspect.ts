@@ -2,8 +2,8 @@ import { parseArgs } from "node:util";
 import { openLevelShadow } from "../../storage/level-backend.ts";
 import { lockHolder } from "../../storage/node-lock.ts";
 import { hexId } from "../server/ids.ts";
-import { type Inspected, inspectMember, judge, type Verdict } from "../server/inspection.ts";
-import type { RepairDeps } from "./repair.ts";
+import { type Inspected, inspectMember, type Judgement, judge } from "../server/inspection.ts";
+import type { CommandDeps } from "./commands.ts";
 
 const USAGE = `Usage: quorate inspect [--json] DATA-DIR[,WAL-DIR]...
 
@@ -17,7 +17,7 @@ const WIDTH = 80;
 const LABEL = 14;
 
 /** Resolves with the exit code: 1 when there is nothing that a member could be started with. */
-export async function inspect(words: readonly string[], deps: RepairDeps): Promise<number> {
+export async function inspect(words: readonly string[], deps: CommandDeps): Promise<number> {
   let places: readonly string[];
   let json: boolean;
   try {
@@ -49,13 +49,13 @@ export async function inspect(words: readonly string[], deps: RepairDeps): Promi
   return verdict.best === undefined ? 1 : 0;
 }
 
-function jsonOf(inspected: readonly Inspected[], { best, hasQuorum, remarks }: Verdict): string {
+function jsonOf(inspected: readonly Inspected[], { best, hasQuorum, remarks }: Judgement): string {
   const members = inspected.map(({ log, ...member }) => ({ ...member, log: log && { ...log } }));
   const plain = { members, best: best?.dataDir ?? null, hasQuorum, remarks };
   return JSON.stringify(plain, (_, value) => (typeof value === "bigint" ? hexId(value) : value), 2);
 }
 
-export function textOf(inspected: readonly Inspected[], verdict: Verdict): string {
+export function textOf(inspected: readonly Inspected[], verdict: Judgement): string {
   const lines = inspected.flatMap((member) => [...linesOf(member), ""]);
   lines.push(...wrapped("", verdictOf(verdict)));
   for (const remark of verdict.remarks) lines.push(...wrapped("Note:", remark, 6));
@@ -90,7 +90,7 @@ function linesOf(inspected: Inspected): string[] {
   return lines;
 }
 
-function verdictOf({ best, hasQuorum }: Verdict): string {
+function verdictOf({ best, hasQuorum }: Judgement): string {
   if (best === undefined) return "There is nothing here that a member could be started with.";
   const { dataDir, log } = best;
   const most = `${dataDir} has the most (entry ${log?.lastIndex} of term ${log?.lastTerm}).`;

@@ -4,7 +4,7 @@ import { ConfigError, parseConfig } from "../config.ts";
 import { memberDirOf } from "../server/bootstrap.ts";
 import { hexId } from "../server/ids.ts";
 import { type Rebuilt, rebuildState } from "../server/rebuild.ts";
-import type { RepairDeps } from "./repair.ts";
+import type { CommandDeps } from "./commands.ts";
 
 const USAGE = `Usage: quorate rebuild --data-dir DIR --endpoints URL[,URL]
 
@@ -21,7 +21,7 @@ const USAGE = `Usage: quorate rebuild --data-dir DIR --endpoints URL[,URL]
 `;
 
 /** Resolves with the exit code. */
-export async function rebuild(words: readonly string[], deps: RepairDeps): Promise<number> {
+export async function rebuild(words: readonly string[], deps: CommandDeps): Promise<number> {
   let endpoints: string;
   let flags: readonly string[];
   try {
@@ -59,7 +59,8 @@ export async function rebuild(words: readonly string[], deps: RepairDeps): Promi
       disk: deps.disk,
       openBackend: deps.openBackend,
       say: (text) => deps.err(`${text}\n`),
-      time: deps.time().replaceAll(/[-:]|\.\d+/g, ""),
+      signal: deps.interruption(),
+      time: deps.wallTime().replaceAll(/[-:]|\.\d+/g, ""),
     });
     deps.out(resultOf(rebuilt));
     return 0;

@@ -1,17 +1,14 @@
 import { createHash } from "node:crypto";
 import type { Backend, Bucket } from "../../storage/backend.ts";
-import { checkBolt } from "../../storage/bbolt/check.ts";
 import type { BoltFile } from "../../storage/bbolt/page-file.ts";
-import { type BoltReader, openBolt } from "../../storage/bbolt/reader.ts";
-import type { Disk, DiskFile } from "../../storage/disk.ts";
-import { copyBucket } from "../../storage/row-slices.ts";
-import { BUCKETS } from "../../storage/schema.ts";
-import { limits } from "../config.ts";
+import type { DiskFile } from "../../storage/disk.ts";
+import { FILE_HASH_BYTES, fillStore, openStoreFile } from "../server/store-file.ts";
 import type { Arguments, CommandName } from "./command-line.ts";
-import { type Made, type MakeDeps, makeMember, RestoreError, refuseTaken } from "./new-member.ts";
+import { makerCommand, type SourceDeps } from "./make.ts";
+import { type Made, makeMember, RestoreError, refuseTaken } from "./new-member.ts";
 import type { Progress } from "./progress.ts";
 
-export const restoreCommand: CommandName = {
+const NAME: CommandName = {
   name: "restore",
   usage: "restore FILE",
   about: [
@@ -22,16 +19,12 @@ export const restoreCommand: CommandName = {
   noSource: "snapshot restore requires exactly one argument",
 };
 
-/** Where what is read is found; nothing of it is changed. */
-export interface SourceDeps extends MakeDeps {
-  readonly sourceDisk: Disk;
-}
-
-const SHA_BYTES = 32;
 const SECTOR_BYTES = 512;
 const READ_BYTES = 1 << 20;
 
-export async function restore(args: Arguments, deps: SourceDeps): Promise<Made> {
+export const restore = makerCommand(NAME, restoreFile);
+
+async function restoreFile(args: Arguments, deps: SourceDeps): Promise<Made> {
   const { source, config, skipHashCheck, bumpRevision } = args;
   const { sourceDisk, progress, signal } = deps;
   await refuseTaken(config, deps.disk);
@@ -56,8 +49,8 @@ async function withoutHash(
   signal: AbortSignal,
 ): Promise<BoltFile> {
   const size = await file.size();
-  const hasHash = size % SECTOR_BYTES === SHA_BYTES;
-  const bytes = hasHash ? size - SHA_BYTES : size;
+  const hasHash = size % SECTOR_BYTES === FILE_HASH_BYTES;
+  const bytes = hasHash ? size - FILE_HASH_BYTES : size;
   if (!hasHash && !skipHashCheck) {
     throw new RestoreError(
       `snapshot missing hash but --skip-hash-check=false: ${path} has ${size} bytes, and a file of etcdctl snapshot save ` +
@@ -66,7 +59,7 @@ async function withoutHash(
     );
   }
   if (hasHash && !skipHashCheck) {
-    const expected = Buffer.alloc(SHA_BYTES);
+    const expected = Buffer.alloc(FILE_HASH_BYTES);
     await file.read(expected, bytes);
     const hash = createHash("sha256");
     const into = Buffer.allocUnsafe(READ_BYTES);
@@ -95,21 +88,17 @@ export async function fillFrom(
   backend: Backend,
   progress: Progress,
   signal: AbortSignal,
-): Promise<BoltReader> {
+): Promise<void> {
   const size = await file.size();
   progress.at("checking the pages", 0, size);
-  await checkBolt(file);
-  const bolt = await openBolt(file);
+  const bolt = await openStoreFile(file);
   if (!bolt.buckets.includes("key" satisfies Bucket)) {
     throw new RestoreError("the file is a bbolt database, but not of an etcd: it has no bucket key");
   }
-  let bytes = 0;
-  for (const bucket of BUCKETS) {
-    await copyBucket(bolt, bucket, backend, limits.flushAtBytes, (rows) => {
-      signal.throwIfAborted();
-      for (const [key, value] of rows) bytes += key.length + value.length;
-      progress.at("copying", bytes, size);
-    });
-  }
-  return bolt;
+  let done = 0;
+  await fillStore(bolt, backend, (bytes) => {
+    signal.throwIfAborted();
+    done += bytes;
+    progress.at("copying", done, size);
+  });
 }

@@ -11,7 +11,7 @@ import { Peer } from "./peer.ts";
 import type { PeerListener } from "./peer-listener.ts";
 import { listenForPeers } from "./peer-listener.ts";
 import { Pipeline } from "./pipeline.ts";
-import { releaseFile } from "./snapshot-sender.ts";
+import { releaseFile } from "./snapshot-upload.ts";
 import type {
   OutgoingSnapshot,
   PeerAddress,

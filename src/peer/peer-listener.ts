@@ -12,7 +12,7 @@ import type { PeerLimits } from "./limits.ts";
 import { decodeMessage, isForwarded } from "./message-codec.ts";
 import { QuietLog } from "./quiet-log.ts";
 import { BodyReceiver } from "./request-body.ts";
-import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotIntake } from "./snapshot-intake.ts";
 import type { PeerHttpAnswer, PeerHttpHandler, PeerIdentity, SnapshotMessage } from "./transport.ts";
 
 export interface ListenerHooks {
@@ -116,7 +116,7 @@ class Router {
   readonly #logger: Logger;
   readonly #quietLog: QuietLog;
   readonly #bodies: BodyReceiver;
-  readonly #snapshots: SnapshotReceiver;
+  readonly #snapshots: SnapshotIntake;
 
   constructor(options: ListenerOptions) {
     this.#env = options.env;
@@ -127,7 +127,7 @@ class Router {
     this.#quietLog = new QuietLog(options.env, options.logger);
     const { env, limits, identity, hooks } = options;
     this.#bodies = new BodyReceiver(env, limits.receivingBytes, limits.bodyTimeoutMs);
-    this.#snapshots = new SnapshotReceiver({
+    this.#snapshots = new SnapshotIntake({
       env,
       limits,
       memberId: identity.memberId,

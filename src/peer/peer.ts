@@ -14,7 +14,7 @@ import type { NameLookup } from "./name-lookup.ts";
 import { PeerStatus } from "./peer-status.ts";
 import { Pipeline } from "./pipeline.ts";
 import { QuietLog } from "./quiet-log.ts";
-import { releaseFile, SnapshotSender } from "./snapshot-sender.ts";
+import { releaseFile, SnapshotUpload } from "./snapshot-upload.ts";
 import { StreamDialer } from "./stream-dialer.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import type { OutgoingSnapshot, PeerIdentity, PeerTraffic } from "./transport.ts";
@@ -50,7 +50,7 @@ export class Peer {
   readonly #dialers: readonly StreamDialer[];
   readonly #writers = new Map<StreamType, StreamWriter>();
   readonly #pipeline: Pipeline;
-  #snapshot: SnapshotSender | undefined;
+  #snapshot: SnapshotUpload | undefined;
   #probeTimer: Timer;
   #roundTripMs: number | undefined;
   #sentBytes = 0;
@@ -117,12 +117,12 @@ export class Peer {
       releaseFile(snapshot.file);
       throw new PeerCallError(unwanted, false);
     }
-    const sender = new SnapshotSender({ ...this.#context, urls: this.#urls, status: this.#status }, snapshot);
-    const aborted = (): void => sender.cancel(ABORTED);
+    const upload = new SnapshotUpload({ ...this.#context, urls: this.#urls, status: this.#status }, snapshot);
+    const aborted = (): void => upload.cancel(ABORTED);
     signal.addEventListener("abort", aborted);
-    this.#snapshot = sender;
+    this.#snapshot = upload;
     try {
-      const { status, text, sentBytes } = await sender.send();
+      const { status, text, sentBytes } = await upload.send();
       this.#sentBytes += sentBytes;
       if (status !== 204) {
         // As on the other lanes; etcd answers 403 also to what is meant for another id than its own.

@@ -6,17 +6,8 @@ const ANSWER_MS = 10_000;
 /** A connection that leads nowhere any more is noticed after two of these. */
 const KEEPALIVE_MS = 10_000;
 
-/** A running member of which one wants to have the state. What it rejects with says why it cannot be had. */
-export interface GrpcStateSource {
-  readonly endpoint: string;
-  identify(): Promise<{ readonly clusterId: bigint; readonly memberId: bigint }>;
-  /** Its database file, and the SHA-256 of that behind it. */
-  fetch(): AsyncIterable<Uint8Array>;
-  close(): void;
-}
-
-/** At a client URL, or host and port. */
-export function grpcStateSource(endpoint: string): GrpcStateSource {
+/** A member whose state one wants to have (StateSource in server/rebuild.ts), at a client URL, or host and port. */
+export function grpcStateSource(endpoint: string) {
   const client = new Client(endpoint.replace(/^http:\/\//, ""), credentials.createInsecure(), {
     "grpc.max_receive_message_length": -1,
     "grpc.keepalive_time_ms": KEEPALIVE_MS,
@@ -25,7 +16,7 @@ export function grpcStateSource(endpoint: string): GrpcStateSource {
   return {
     endpoint,
 
-    identify() {
+    identify(): Promise<{ readonly clusterId: bigint; readonly memberId: bigint }> {
       const { path, request, response } = rpcs.MaintenanceStatus;
       return new Promise((resolve, reject) => {
         client.makeUnaryRequest(
@@ -45,7 +36,7 @@ export function grpcStateSource(endpoint: string): GrpcStateSource {
       });
     },
 
-    async *fetch() {
+    async *fetch(): AsyncGenerator<Uint8Array, void, undefined> {
       const { path, request, response } = rpcs.MaintenanceSnapshot;
       const call = client.makeServerStreamRequest(
         path,

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import type { Backend, BackendSnapshot } from "../../storage/backend.ts";
-import { planBolt, writeBolt } from "../../storage/bbolt/writer.ts";
+import type { Backend } from "../../storage/backend.ts";
 import { errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
+import { OutgoingStore } from "./store-file.ts";
 
 /** N-7. */
 const PIECE_BYTES = 32_768;
@@ -37,10 +37,10 @@ export class Databases {
     this.#stopping.signal.throwIfAborted();
     if (this.#open.size >= limits.openDatabases) throw errors.tooManyRequests;
     const either = AbortSignal.any([signal, this.#stopping.signal]);
-    const file = new OpenDatabase(this.#backend.snapshot(), either, () => this.#open.delete(file));
+    const file = new OpenDatabase(new OutgoingStore(this.#backend), either, () => this.#open.delete(file));
     this.#open.add(file);
     try {
-      await file.plan(() => this.#backend.verify());
+      await file.prepare();
       return file;
     } catch (error) {
       await file.close();
@@ -56,31 +56,21 @@ export class Databases {
 }
 
 class OpenDatabase implements DatabaseFile {
-  readonly #rows: BackendSnapshot;
+  readonly #store: OutgoingStore;
   readonly #signal: AbortSignal;
   readonly #onClosed: () => void;
-  #planning: Promise<void> | undefined;
   #pieces: AsyncGenerator<DatabasePiece, void, undefined> | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(rows: BackendSnapshot, signal: AbortSignal, onClosed: () => void) {
-    this.#rows = rows;
+  constructor(store: OutgoingStore, signal: AbortSignal, onClosed: () => void) {
+    this.#store = store;
     this.#signal = signal;
     this.#onClosed = onClosed;
   }
 
-  /** `verify`: before anything of the store goes out. */
-  async plan(verify: () => Promise<void>): Promise<void> {
-    const plan = async (): Promise<void> => {
-      await verify();
-      this.#signal.throwIfAborted();
-      const planned = await planBolt(this.#rows, this.#signal);
-      this.#pieces = pieces(planned.bytes, writeBolt(planned, this.#rows), this.#signal);
-    };
-    const planning = plan();
-    // A close waits for it, however it ends.
-    this.#planning = planning.catch(() => undefined);
-    await planning;
+  async prepare(): Promise<void> {
+    const { bytes, chunks } = await this.#store.prepare(this.#signal);
+    this.#pieces = pieces(bytes, chunks, this.#signal);
   }
 
   async next(): Promise<DatabasePiece | undefined> {
@@ -97,10 +87,9 @@ class OpenDatabase implements DatabaseFile {
 
   async #close(): Promise<void> {
     try {
-      await this.#planning;
       // It may still be reading.
       await this.#pieces?.return();
-      await this.#rows.close();
+      await this.#store.close();
     } finally {
       this.#onClosed();
     }

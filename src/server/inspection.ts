@@ -4,10 +4,10 @@ import type { Backend, Bucket } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { restoreMvcc } from "../../storage/mvcc-walk.ts";
-import { CONSISTENT_INDEX, decodeUint64, TERM } from "../../storage/schema.ts";
-import { lookAtWal, mismatchOf, type WalLook } from "../../storage/wal-log.ts";
+import { lookAtWal, mismatchOf, type WalLook } from "../../storage/wal-look.ts";
 import { ClusterState } from "../state/cluster.ts";
 import type { ClusterMember } from "../state/machine.ts";
+import { storedPoint } from "../state/restore.ts";
 import { membersAfter } from "./members-ahead.ts";
 import { stateToOpen } from "./state-files.ts";
 
@@ -129,19 +129,12 @@ async function readStore(path: string, openStore: InspectionDeps["openStore"]): 
       return { kind: "missing", cluster: new ClusterState(createMemoryBackend(), EVERYONE, [], []) };
     }
     const { mvcc } = await restoreMvcc(backend);
-    const number = (key: string): number => {
-      const value = backend?.get("meta", key);
-      return value === undefined ? 0 : decodeUint64(value);
-    };
     const rows = backend.snapshot();
     const all = (bucket: Bucket) => rows.range(bucket, "", undefined, 100_000);
     const cluster = new ClusterState(backend, EVERYONE, await all("members"), await all("members_removed"));
     await rows.close();
-    const state = {
-      appliedIndex: number(CONSISTENT_INDEX),
-      appliedTerm: number(TERM),
-      revision: mvcc.currentRevision,
-    };
+    const { index: appliedIndex, term: appliedTerm } = storedPoint(backend);
+    const state = { appliedIndex, appliedTerm, revision: mvcc.currentRevision };
     return { kind: "read", state, cluster };
   } catch (error) {
     // Whatever it is that it cannot be read for, it is what there is to tell.
@@ -151,7 +144,7 @@ async function readStore(path: string, openStore: InspectionDeps["openStore"]): 
   }
 }
 
-export interface Verdict {
+export interface Judgement {
   /** The one to go on with. */
   readonly best: Inspected | undefined;
   /** Enough members are here and whole: nothing is lost. */
@@ -164,7 +157,7 @@ export function compareLogs(a: InspectedLog, b: InspectedLog): number {
   return a.lastTerm - b.lastTerm || a.lastIndex - b.lastIndex;
 }
 
-export function judge(inspected: readonly Inspected[]): Verdict {
+export function judge(inspected: readonly Inspected[]): Judgement {
   const remarks: string[] = [];
   for (const { dataDir, runsAs } of inspected) {
     if (runsAs !== undefined)

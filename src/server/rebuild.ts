@@ -11,20 +11,17 @@
  */
 import { createHash } from "node:crypto";
 import type { Backend } from "../../storage/backend.ts";
-import { checkBolt } from "../../storage/bbolt/check.ts";
 import { BoltError } from "../../storage/bbolt/format.ts";
-import { type BoltReader, openBolt } from "../../storage/bbolt/reader.ts";
+import type { BoltReader } from "../../storage/bbolt/reader.ts";
 import type { Disk, DiskFile } from "../../storage/disk.ts";
-import { copyBucket } from "../../storage/row-slices.ts";
-import { BUCKETS, memberKey, successor } from "../../storage/schema.ts";
+import { memberKey, successor } from "../../storage/schema.ts";
 import type { LogPoint, WalOptions } from "../../storage/wal.ts";
-import { lookAtWal, openWal, readWalStart } from "../../storage/wal-log.ts";
+import { openWal } from "../../storage/wal-log.ts";
+import { lookAtWal, readWalStart } from "../../storage/wal-look.ts";
 import type { LogContent } from "../../storage/wal-replay.ts";
-import { limits } from "../config.ts";
-import { SnapshotRefusedError } from "../peer/transport.ts";
 import { hexId } from "./ids.ts";
-import { pointOf } from "./snapshot-receiver.ts";
 import { dropUntaken, nameState, putAside, replaceState, settleState, stateFiles } from "./state-files.ts";
+import { FILE_HASH_BYTES, fillStore, openStoreFile, pointOfFile, StoreFileError } from "./store-file.ts";
 
 /** Why it cannot be. Everything is as it was, but what an interrupted attempt had left is gone. */
 export class RebuildError extends Error {
@@ -37,12 +34,15 @@ export interface StateSource {
   identify(): Promise<{ readonly clusterId: bigint; readonly memberId: bigint }>;
   /** Its database file, and the SHA-256 of that behind it. */
   fetch(): AsyncIterable<Uint8Array>;
+  close(): void;
 }
 
 export interface RebuildDeps {
   readonly disk: Disk;
   readonly openBackend: (path: string) => Promise<Backend>;
   readonly say: (text: string) => void;
+  /** Nothing more is wanted: its reason is what the work rejects with, unless the new state is being put in place. */
+  readonly signal: AbortSignal;
   /** What the damaged store is to be called beside the new one: `state.damaged-` and this. */
   readonly time: string;
 }
@@ -62,8 +62,6 @@ export interface Rebuilt {
   /** The damaged store's new name; undefined: there was none. */
   readonly aside: string | undefined;
 }
-
-const SHA_BYTES = 32;
 
 /** Asks one source after the other until one has what this member needs. Throws RebuildError and WalDamagedError. */
 export async function rebuildState(
@@ -111,7 +109,7 @@ async function fromAny(
 }
 
 async function from(source: StateSource, places: RebuildPlaces, log: LogContent, deps: RebuildDeps): Promise<Rebuilt> {
-  const { disk, say } = deps;
+  const { disk, say, signal } = deps;
   const { memberDir } = places;
   const { metadata } = log;
   const { clusterId, memberId } = await source.identify().catch(unanswered);
@@ -126,7 +124,7 @@ async function from(source: StateSource, places: RebuildPlaces, log: LogContent,
   try {
     const file = await disk.create(stateFiles(memberDir).part);
     try {
-      await store(source.fetch(), file);
+      await store(source.fetch(), file, signal);
       const { bolt, point } = await lookInto(file, metadata.nodeID);
       const startsAnew = decide(point, log);
       await build(bolt, stateFiles(memberDir).building, deps);
@@ -160,19 +158,20 @@ async function* answered(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8
 }
 
 /** To the disk, without the checksum at its end, which must be right. */
-async function store(chunks: AsyncIterable<Uint8Array>, file: DiskFile): Promise<void> {
+async function store(chunks: AsyncIterable<Uint8Array>, file: DiskFile, signal: AbortSignal): Promise<void> {
   const hash = createHash("sha256");
   let bytes = 0;
   let tail: Buffer = Buffer.alloc(0);
   for await (const chunk of answered(chunks)) {
+    signal.throwIfAborted();
     const all = Buffer.concat([tail, chunk]);
-    const content = all.subarray(0, Math.max(0, all.length - SHA_BYTES));
+    const content = all.subarray(0, Math.max(0, all.length - FILE_HASH_BYTES));
     tail = all.subarray(content.length);
     hash.update(content);
     await file.write(content, bytes);
     bytes += content.length;
   }
-  if (tail.length < SHA_BYTES || !hash.digest().equals(tail)) {
+  if (tail.length < FILE_HASH_BYTES || !hash.digest().equals(tail)) {
     throw new RebuildError("the state did not arrive whole: its checksum is not right; try again");
   }
   await file.sync();
@@ -183,9 +182,8 @@ async function lookInto(
   memberId: bigint,
 ): Promise<{ readonly bolt: BoltReader; readonly point: LogPoint }> {
   try {
-    await checkBolt(file);
-    const bolt = await openBolt(file);
-    const { index, term } = await pointOf(bolt);
+    const bolt = await openStoreFile(file);
+    const { index, term } = await pointOfFile(bolt);
     const point = { index, term };
     const has = async (bucket: string): Promise<boolean> => {
       const key = memberKey(memberId);
@@ -201,7 +199,7 @@ async function lookInto(
     }
     return { bolt, point };
   } catch (error) {
-    if (error instanceof BoltError || error instanceof SnapshotRefusedError) {
+    if (error instanceof BoltError || error instanceof StoreFileError) {
       throw new RebuildError(`its file makes no sense: ${error.message}`);
     }
     throw error;
@@ -227,12 +225,11 @@ function decide(point: LogPoint, { index, hardState }: LogContent): boolean {
   );
 }
 
-async function build(bolt: BoltReader, path: string, { openBackend, say }: RebuildDeps): Promise<void> {
+async function build(bolt: BoltReader, path: string, { openBackend, say, signal }: RebuildDeps): Promise<void> {
   say("making a state store of it");
   const backend = await openBackend(path);
   try {
-    for (const bucket of BUCKETS) await copyBucket(bolt, bucket, backend, limits.flushAtBytes, () => undefined);
-    await backend.flush();
+    await fillStore(bolt, backend, () => signal.throwIfAborted());
   } finally {
     await backend.close();
   }

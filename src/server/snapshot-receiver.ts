@@ -1,15 +1,10 @@
 import type { Backend } from "../../storage/backend.ts";
-import { checkBolt } from "../../storage/bbolt/check.ts";
-import { type BoltReader, openBolt } from "../../storage/bbolt/reader.ts";
 import type { Disk, DiskFile } from "../../storage/disk.ts";
-import { copyBucket } from "../../storage/row-slices.ts";
-import { BUCKETS, CONF_STATE, CONSISTENT_INDEX, decodeUint64, TERM } from "../../storage/schema.ts";
-import { parseConfStateJson } from "../../storage/stored-json.ts";
-import { limits } from "../config.ts";
 import type { Logger } from "../log.ts";
 import { type SnapshotMessage, SnapshotRefusedError } from "../peer/transport.ts";
 import { hexId } from "./ids.ts";
 import { dropUntaken, nameState, stateFiles } from "./state-files.ts";
+import { fillStore, openStoreFile, pointOfFile, StoreFileError } from "./store-file.ts";
 
 export interface SnapshotReceiverDeps {
   readonly disk: Disk;
@@ -57,6 +52,7 @@ export class SnapshotReceiver {
       await receiving;
     } catch (error) {
       if (error instanceof SnapshotRefusedError) throw error;
+      if (error instanceof StoreFileError) throw new SnapshotRefusedError(400, error.message);
       log.warn({ ...about, error: String(error) }, "failed to save a received database snapshot");
       throw new SnapshotRefusedError(500, "the snapshot could not be saved");
     } finally {
@@ -103,40 +99,21 @@ export class SnapshotReceiver {
 
   async #build(message: SnapshotMessage, file: DiskFile): Promise<SnapshotMessage> {
     const { disk, memberDir, openBackend } = this.#deps;
-    await checkBolt(file);
-    const bolt = await openBolt(file);
-    const metadata = await pointOf(bolt);
+    const bolt = await openStoreFile(file);
+    const metadata = await pointOfFile(bolt);
     const named = message.snapshot.metadata;
     if (metadata.index < named.index) {
       throw new SnapshotRefusedError(400, `the file stands at entry ${metadata.index}, before ${named.index}`);
     }
     const backend = await openBackend(stateFiles(memberDir).building);
     try {
-      for (const bucket of BUCKETS) {
-        await copyBucket(bolt, bucket, backend, limits.flushAtBytes, () => {
-          if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
-        });
-      }
-      await backend.flush();
+      await fillStore(bolt, backend, () => {
+        if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
+      });
     } finally {
       await backend.close();
     }
     await nameState(disk, memberDir, metadata);
     return { ...message, snapshot: { metadata, data: new Uint8Array(0) } };
   }
-}
-
-/** Where the state in the file stands. The membership of that moment goes with it, not the one that the sender named. */
-export async function pointOf(bolt: BoltReader): Promise<SnapshotMessage["snapshot"]["metadata"]> {
-  const meta = new Map(await bolt.range("meta", "", undefined, 100));
-  const value = (key: string): Buffer => {
-    const found = meta.get(key);
-    if (found === undefined) throw new SnapshotRefusedError(400, `the file has no ${key}`);
-    return found;
-  };
-  return {
-    index: decodeUint64(value(CONSISTENT_INDEX)),
-    term: decodeUint64(value(TERM)),
-    confState: parseConfStateJson(value(CONF_STATE).toString("utf8")),
-  };
 }

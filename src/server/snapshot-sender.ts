@@ -1,12 +1,12 @@
 import type { ConfState, NodeId } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
-import { planBolt, writeBolt } from "../../storage/bbolt/writer.ts";
 import { limits } from "../config.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { PeerTransport, SnapshotMessage } from "../peer/transport.ts";
 import type { Cluster } from "../state/machine.ts";
 import { hexId } from "./ids.ts";
+import { OutgoingStore } from "./store-file.ts";
 import { v2StoreJson } from "./v2-store.ts";
 
 export interface SnapshotSenderDeps {
@@ -75,35 +75,27 @@ export class SnapshotSender {
     const { signal } = this.#stopping;
     const metadata = { index: state.appliedIndex, term: state.appliedTerm, confState: state.confState };
     const data = Buffer.from(v2StoreJson(state.cluster, metadata.index));
-    const rows = backend.snapshot();
+    const store = new OutgoingStore(backend);
     const held = { to, index: metadata.index };
     this.#held.add(held);
     const startedAt = env.now();
     const about = { "snapshot-index": metadata.index, to: hexId(to) };
     let ok = false;
-    let file: AsyncGenerator<Uint8Array, void, undefined> | undefined;
     try {
-      await backend.verify();
-      // The verdict may have come meanwhile.
-      if (isCorrupt()) throw new Error("the store of this member is corrupt");
-      const plan = await planBolt(rows, signal);
-      file = writeBolt(plan, rows);
-      log.info({ ...about, bytes: plan.bytes }, "sending database snapshot");
+      const { bytes, chunks: file } = await store.prepare(signal, () => {
+        if (isCorrupt()) throw new Error("the store of this member is corrupt");
+      });
+      log.info({ ...about, bytes }, "sending database snapshot");
       const message: SnapshotMessage = { type: "MsgSnap", from, to, term, snapshot: { metadata, data } };
       await transport.sendSnapshot(to, { message, file }, signal);
       ok = true;
-      log.info(
-        { ...about, bytes: plan.bytes, took: `${Math.round(env.now() - startedAt)}ms` },
-        "sent database snapshot",
-      );
+      log.info({ ...about, bytes, took: `${Math.round(env.now() - startedAt)}ms` }, "sent database snapshot");
     } catch (error) {
       // A peer's failure, or an end of this member; of its own disk's the store tells by itself.
       if (!signal.aborted) log.warn({ ...about, error: String(error) }, "failed to send database snapshot");
     }
     try {
-      // It may still be reading.
-      await file?.return();
-      await rows.close();
+      await store.close();
     } catch (error) {
       log.warn({ ...about, error: String(error) }, "could not end reading for a snapshot");
     }

@@ -41,7 +41,7 @@ export async function nameState(disk: Disk, memberDir: string, point: LogPoint):
 
 /** Whether there is a state that is being built, or that waits for the log's decision. */
 export function isUndecided(names: readonly string[]): boolean {
-  return names.some((name) => name === NEW || pointOf(name) !== undefined);
+  return names.some((name) => name === NEW || pointNamed(name) !== undefined);
 }
 
 /** Removes whatever of a snapshot was not taken; nothing may be under way. */
@@ -49,7 +49,7 @@ export async function dropUntaken(disk: Disk, memberDir: string): Promise<void> 
   const names = await disk.list(memberDir);
   if (names.includes(PART)) await disk.remove(`${memberDir}/${PART}`);
   for (const name of names) {
-    if (name === NEW || pointOf(name) !== undefined) await disk.removeTree(`${memberDir}/${name}`);
+    if (name === NEW || pointNamed(name) !== undefined) await disk.removeTree(`${memberDir}/${name}`);
   }
 }
 
@@ -86,7 +86,7 @@ async function decidedAmong(
   names: readonly string[],
   startOfLog: () => Promise<LogPoint>,
 ): Promise<{ readonly decided: string | undefined; readonly start: LogPoint | undefined }> {
-  const received = names.filter((name) => pointOf(name) !== undefined);
+  const received = names.filter((name) => pointNamed(name) !== undefined);
   const start = received.length === 0 ? undefined : await startOfLog();
   const decided = start && received.find((name) => name === nameOf(start));
   return { decided, start };
@@ -119,7 +119,7 @@ function nameOf({ term, index }: LogPoint): string {
   return `${STATE}-${hex16(term)}-${hex16(index)}`;
 }
 
-function pointOf(name: string): LogPoint | undefined {
+function pointNamed(name: string): LogPoint | undefined {
   const parts = /^state-([0-9a-f]{16})-([0-9a-f]{16})$/.exec(name);
   if (parts === null) return undefined;
   return { term: Number.parseInt(parts[1] as string, 16), index: Number.parseInt(parts[2] as string, 16) };

@@ -3,6 +3,7 @@ import { rpcs } from "../../proto/generated/services.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
+import { NOBODY, StreamLife } from "./stream-life.ts";
 
 /** M-5, by path: the RPCs that a learner serves, and which of their requests. */
 const servedByLearner: ReadonlyMap<string, (request: unknown) => boolean> = new Map<
@@ -66,7 +67,7 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
             : handler.open(responses, context);
         }
         responses.end(error);
-        return { request: ignore, halfClosed: ignore, drained: ignore, closed: ignore };
+        return NOBODY;
       },
     };
   });
@@ -78,30 +79,12 @@ function openWhileSound(
   responses: ResponseStream<unknown>,
   open: (responses: ResponseStream<unknown>) => RequestReceiver<unknown>,
 ): RequestReceiver<unknown> {
-  let isOver = false;
-  const close = (): void => {
-    if (isOver) return;
-    isOver = true;
-    stopListening();
-    receiver.closed();
-  };
+  const life = new StreamLife(() => stopListening());
   const stopListening = server.onCorrupt(() => {
     responses.end(errors.corrupt);
-    close();
+    life.over();
   });
-  const receiver = open(responses);
-  return {
-    request: (message) => {
-      if (!isOver) receiver.request(message);
-    },
-    halfClosed: () => {
-      if (!isOver) receiver.halfClosed();
-    },
-    drained: () => {
-      if (!isOver) receiver.drained();
-    },
-    closed: close,
-  };
+  return life.around(open(responses));
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -116,8 +99,4 @@ function isUtf8(metadata: string | undefined): boolean {
   } catch {
     return false;
   }
-}
-
-function ignore(): void {
-  // The call is over before it began.
 }

@@ -1,6 +1,7 @@
 import { type ApiError, errors } from "../api/errors.ts";
 import type { CallContext, RequestReceiver, ResponseStream } from "../rpc/rpc.ts";
 import type { LeaderGuard } from "./leader-guard.ts";
+import { NOBODY, StreamLife } from "./stream-life.ts";
 
 /** The calls of one streaming method: refused or ended when there is no leader (W-15) or the member stops. */
 export interface StreamCalls {
@@ -29,40 +30,21 @@ export function createStreamCalls(guard: LeaderGuard, stopping: AbortSignal): St
       const refusal: ApiError | undefined = stopping.aborted ? errors.stopped : guard.refusal(context);
       if (refusal !== undefined) {
         responses.end(refusal);
-        return { request: ignore, halfClosed: ignore, drained: ignore, closed: ignore };
+        return NOBODY;
       }
-      let isOver = false;
-      const over = (): void => {
-        if (isOver) return;
-        isOver = true;
+      const life = new StreamLife(() => {
         ends.delete(end);
         unfollow();
-        receiver.closed();
-      };
+      });
       const end = (error?: Error): void => {
-        if (isOver) return;
+        if (life.isOver) return;
         responses.end(error);
-        over();
+        life.over();
       };
-      const receiver = begin(end);
+      const receiver = life.around(begin(end));
       const unfollow = guard.follow(context, end);
       ends.add(end);
-      return {
-        request: (message) => {
-          if (!isOver) receiver.request(message);
-        },
-        halfClosed: () => {
-          if (!isOver) receiver.halfClosed();
-        },
-        drained: () => {
-          if (!isOver) receiver.drained();
-        },
-        closed: over,
-      };
+      return receiver;
     },
   };
-}
-
-function ignore(): void {
-  // The call is over before it began.
 }

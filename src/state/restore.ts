@@ -37,17 +37,17 @@ export function openStateMachine(
       cluster: new ClusterState(backend, maxLearners, of("members"), of("members_removed")),
       alarms: new AlarmList(backend, of("alarm")),
     },
-    {
-      index: storedNumber(backend, CONSISTENT_INDEX),
-      term: storedNumber(backend, TERM),
-      confState: storedConfState(backend),
-    },
+    { ...storedPoint(backend), confState: storedConfState(backend) },
   );
 }
 
-function storedNumber(backend: Backend, key: string): number {
-  const value = backend.get("meta", key);
-  return value === undefined ? 0 : decodeUint64(value);
+/** The last entry that the store has; index and term 0: none. */
+export function storedPoint(backend: Backend): { readonly index: number; readonly term: number } {
+  const stored = (key: string): number => {
+    const value = backend.get("meta", key);
+    return value === undefined ? 0 : decodeUint64(value);
+  };
+  return { index: stored(CONSISTENT_INDEX), term: stored(TERM) };
 }
 
 function storedConfState(backend: Backend): ConfState {

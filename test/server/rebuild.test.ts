@@ -13,7 +13,8 @@ import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { nodeDisk, readOnlyNodeDisk } from "../../storage/node-disk.ts";
 import { CONF_STATE, CONSISTENT_INDEX, encodeUint64, memberKey, TERM } from "../../storage/schema.ts";
 import { confStateJson, memberJson } from "../../storage/stored-json.ts";
-import { createWal, lookAtWal, openWal, readWalStart } from "../../storage/wal-log.ts";
+import { createWal, openWal } from "../../storage/wal-log.ts";
+import { lookAtWal, readWalStart } from "../../storage/wal-look.ts";
 import { batch, entries, METADATA, SMALL, state } from "../storage/wal-fixtures.ts";
 
 const OWN = METADATA.nodeID;
@@ -70,11 +71,12 @@ async function sourceAt(
     async *fetch() {
       for (let at = 0; at < sent.length; at += 3_000) yield sent.subarray(at, at + 3_000);
     },
+    close: () => undefined,
   };
 }
 
-function deps(disk: Disk = nodeDisk): RebuildDeps {
-  return { disk, openBackend: (path) => openLevelBackend(path), say: () => undefined, time: "now" };
+function deps(disk: Disk = nodeDisk, signal = new AbortController().signal): RebuildDeps {
+  return { disk, signal, openBackend: (path) => openLevelBackend(path), say: () => undefined, time: "now" };
 }
 
 const placesOf = (memberDir: string) => ({ memberDir, walDir: join(memberDir, "wal"), walOptions: SMALL });
@@ -154,6 +156,19 @@ describe("quorate rebuild", () => {
     await refused(await sourceAt(15, 3, { clusterId: 5n }), "it is of the cluster 5, this member is of cdf8");
     await refused(await sourceAt(15, 3, { members: [OTHER] }), "it knows of no member 1122334455667788");
     await refused(await sourceAt(15, 3, { spoil: true }), "its checksum is not right");
+    const interrupted = new AbortController();
+    const source = await sourceAt(15, 3);
+    const interrupting = {
+      ...source,
+      async *fetch() {
+        yield* source.fetch();
+        interrupted.abort(new Error("interrupted"));
+      },
+    };
+    await expect(rebuildState(placesOf(memberDir), [interrupting], deps(nodeDisk, interrupted.signal))).rejects.toThrow(
+      "interrupted",
+    );
+    expect(readdirSync(memberDir).sort()).toEqual(["state", "wal"]);
     await expect(rebuildState(placesOf(join(root, "none", "member")), [await sourceAt(15, 3)], deps())).rejects.toThrow(
       "there is no log of a member",
     );

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Entry, HardState } from "../../raft/types.ts";
 import type { LogPoint, Wal, WalBatch } from "../../storage/wal.ts";
-import { createWal, openWal, readWalStart } from "../../storage/wal-log.ts";
+import { createWal, openWal } from "../../storage/wal-log.ts";
+import { readWalStart } from "../../storage/wal-look.ts";
 import { type DiskOperation, MemoryDisk } from "./memory-disk.ts";
 import { batch, chooser, entries, METADATA, open, SMALL, state, WAL } from "./wal-fixtures.ts";
 

@@ -44,9 +44,9 @@ export const snapshotMutants: readonly Mutant[] = [
   },
   {
     name: "bucket-left-out-of-the-copy",
-    file: "src/server/snapshot-receiver.ts",
-    from: `        await copyBucket(bolt, bucket, backend,`,
-    to: `        if (bucket !== "lease") await copyBucket(bolt, bucket, backend,`,
+    file: "src/server/store-file.ts",
+    from: `    await copyBucket(bolt, bucket, backend,`,
+    to: `    if (bucket !== "lease") await copyBucket(bolt, bucket, backend,`,
     why: "Keys hang on leases that the member does not know.",
     seenBy: ["state-hash", "leases", "lease-lists", "hash-kv", "member", "linearizability"],
   },

@@ -10,7 +10,7 @@ import type { OutgoingSnapshot, PeerIdentity } from "./transport.ts";
 import { PeerCallError } from "./transport.ts";
 import type { UrlPicker } from "./url-picker.ts";
 
-export interface SnapshotSenderOptions {
+export interface SnapshotUploadOptions {
   readonly env: Env;
   readonly limits: PeerLimits;
   readonly identity: PeerIdentity;
@@ -32,13 +32,13 @@ const REFUSAL_BYTES = 4 * 1024;
 const PIECE_BYTES = 256 * 1024;
 
 /** One snapshot on its way to a peer, over a connection of its own. */
-export class SnapshotSender {
-  readonly #options: SnapshotSenderOptions;
+export class SnapshotUpload {
+  readonly #options: SnapshotUploadOptions;
   readonly #snapshot: OutgoingSnapshot;
   #attempt: Attempt | undefined;
   #cancelled: string | undefined;
 
-  constructor(options: SnapshotSenderOptions, snapshot: OutgoingSnapshot) {
+  constructor(options: SnapshotUploadOptions, snapshot: OutgoingSnapshot) {
     this.#options = options;
     this.#snapshot = snapshot;
   }
@@ -111,7 +111,7 @@ type Phase = "dialling" | "uploading" | "waiting" | "answered";
 /** One request to one URL. The body is ended only when all of the file is in it: else its receiver sees it break off. */
 class Attempt {
   readonly answer: Promise<SnapshotAnswer>;
-  readonly #options: SnapshotSenderOptions;
+  readonly #options: SnapshotUploadOptions;
   readonly #what: string;
   readonly #request: http.ClientRequest;
   #phase: Phase = "dialling";
@@ -124,7 +124,7 @@ class Attempt {
   #settle: { resolve(answer: SnapshotAnswer): void; reject(error: PeerCallError): void };
 
   /** Throws PeerCallError for a URL that cannot be dialled. */
-  constructor(options: SnapshotSenderOptions, url: string, message: Buffer, file: Source) {
+  constructor(options: SnapshotUploadOptions, url: string, message: Buffer, file: Source) {
     const { env, identity, names } = options;
     this.#options = options;
     this.#what = `${url}${PATH}`;

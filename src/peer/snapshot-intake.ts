@@ -15,7 +15,7 @@ export type SnapshotOutcome =
   /** The sender is gone, or was turned away in the middle: nobody is to be answered. */
   | { readonly kind: "brokeOff"; readonly reason: string };
 
-export interface SnapshotReceiverOptions {
+export interface SnapshotIntakeOptions {
   readonly env: Env;
   readonly limits: PeerLimits;
   readonly memberId: NodeId;
@@ -33,11 +33,11 @@ interface Reception {
  * long to be found dead; so, as with streams, the new one takes its place, unless there is nothing left to come of the
  * old one: then that is finished first.
  */
-export class SnapshotReceiver {
-  readonly #options: SnapshotReceiverOptions;
+export class SnapshotIntake {
+  readonly #options: SnapshotIntakeOptions;
   #current: Reception | undefined;
 
-  constructor(options: SnapshotReceiverOptions) {
+  constructor(options: SnapshotIntakeOptions) {
     this.#options = options;
   }
 
