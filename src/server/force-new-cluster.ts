@@ -26,7 +26,7 @@ import type { Cluster, ClusterMember } from "../state/machine.ts";
 import type { Booted } from "./bootstrap.ts";
 import { hexId } from "./ids.ts";
 import { type JoinDeps, membersIn } from "./join.ts";
-import { membersAfter } from "./members-ahead.ts";
+import { membersAfter, membershipsOf, notOutdated } from "./members-ahead.ts";
 
 /** With pre-vote terms rise with every leader, without it with every election time-out of a member that is cut off. */
 const TERM_LEAP = 1_000;
@@ -46,7 +46,13 @@ export async function forceNewCluster(config: Config, deps: JoinDeps, opened: Op
     deps.log.warn({}, "this member is a cluster of one already: --force-new-cluster has no effect, start without it");
     return opened;
   }
-  await refuseWithQuorum(deps, clusterId, own, others);
+  const memberships = membershipsOf(machine.cluster, restored.entries, config.maxLearners);
+  await refuseWithQuorum(
+    deps,
+    clusterId,
+    memberId,
+    notOutdated(memberships, restored.hardState.commit).map((membership) => membership.cluster),
+  );
 
   const hardState: HardState = {
     term: restored.hardState.term + TERM_LEAP,
@@ -87,13 +93,20 @@ export async function forceNewCluster(config: Config, deps: JoinDeps, opened: Op
 
 /**
  * Throws ConfigError for a log that ends in a part of what --force-new-cluster wrote. In a log of raft's own making the
- * first entry of a term is its leader's empty one; here it is a change of the membership.
+ * first entry of a term is its leader's empty one; here it is a change of the membership. Who got these entries from the
+ * member that was forced joined later: by what comes before them it is no member, and its torn writes are as any other's.
  */
-export function refuseTornForce(config: Config, { restored }: Pick<Opened, "restored">): void {
+export function refuseTornForce(
+  config: Config,
+  { memberId, machine, restored }: Pick<Opened, "memberId" | "machine" | "restored">,
+): void {
   const { hardState, before, entries } = restored;
   let term = before.term;
-  for (const entry of entries) {
-    if (entry.index > hardState.commit && entry.type === ENTRY_CONF_CHANGE && entry.term >= term + TERM_LEAP) {
+  for (const [place, entry] of entries.entries()) {
+    const isLeap = entry.type === ENTRY_CONF_CHANGE && entry.term >= term + TERM_LEAP;
+    if (entry.index > hardState.commit && isLeap) {
+      const cluster = membersAfter(machine.cluster, entries.slice(0, place), config.maxLearners);
+      if (cluster.member(memberId) === undefined) return;
       throw new ConfigError(
         `the log in ${config.walDir} ends within what --force-new-cluster began to write at entry ${entry.index}: start ` +
           "this member with --force-new-cluster once more, and it is done; nothing was changed",
@@ -134,24 +147,33 @@ function refusal(config: Config, memberId: bigint, cluster: Cluster): ConfigErro
 
 /**
  * The flag is for a quorum that is lost for good. While one runs, what this member has is none of its business to decide;
- * it may have been left in a start script, too.
+ * it may have been left in a start script, too. The log may end in changes of the membership that were never committed:
+ * a quorum of any membership that may be in force is one.
  */
 async function refuseWithQuorum(
   deps: JoinDeps,
   clusterId: bigint,
-  own: ClusterMember,
-  others: readonly ClusterMember[],
+  memberId: bigint,
+  memberships: readonly Cluster[],
 ): Promise<void> {
-  const voters = others.filter(({ isLearner }) => !isLearner);
-  const answers = await Promise.all(voters.map((member) => answersFor(deps, clusterId, member)));
-  const running = voters.filter((_, place) => answers[place] === true);
-  const all = voters.length + (own.isLearner ? 0 : 1);
-  const withThis = running.length + (own.isLearner ? 0 : 1);
-  if (running.length === 0 || withThis <= all / 2) return;
-  throw new ConfigError(
-    `--force-new-cluster: the quorum is not lost: ${running.map(({ id }) => hexId(id)).join(", ")} of the ${all} voting ` +
-      "members answer. Start this one without the flag. If they are to be given up, stop them first",
+  const voters = memberships.map((cluster) => cluster.members().filter(({ isLearner }) => !isLearner));
+  const others = new Map(voters.flat().map((member) => [member.id, member]));
+  others.delete(memberId);
+  const running = new Set<bigint>();
+  await Promise.all(
+    [...others.values()].map(async (member) => {
+      if (await answersFor(deps, clusterId, member)) running.add(member.id);
+    }),
   );
+  for (const all of voters) {
+    const answering = all.filter(({ id }) => running.has(id));
+    const withThis = answering.length + (all.some(({ id }) => id === memberId) ? 1 : 0);
+    if (answering.length === 0 || withThis <= all.length / 2) continue;
+    throw new ConfigError(
+      `--force-new-cluster: the quorum is not lost: ${answering.map(({ id }) => hexId(id)).join(", ")} of the ` +
+        `${all.length} voting members answer. Start this one without the flag. If they are to be given up, stop them first`,
+    );
+  }
 }
 
 async function answersFor(deps: JoinDeps, clusterId: bigint, { peerURLs }: ClusterMember): Promise<boolean> {

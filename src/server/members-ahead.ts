@@ -21,3 +21,27 @@ export function membersAfter(cluster: Cluster, entries: readonly Entry[], maxLea
   }
   return ahead;
 }
+
+/** The membership from an entry of the log on. */
+export interface MembershipFrom {
+  readonly index: number;
+  readonly cluster: Cluster;
+}
+
+/**
+ * Every membership that may be in force, for all that a log says of it: as it was before the entries, which follow, and
+ * after each change among them. Which of them are committed its owner may not have heard, or not written down.
+ */
+export function membershipsOf(cluster: Cluster, entries: readonly Entry[], maxLearners: number): MembershipFrom[] {
+  const changes = entries.filter(({ type }) => type === ENTRY_CONF_CHANGE);
+  const after = (count: number): Cluster => membersAfter(cluster, changes.slice(0, count), maxLearners);
+  return [
+    { index: 0, cluster: after(0) },
+    ...changes.map(({ index }, place) => ({ index, cluster: after(place + 1) })),
+  ];
+}
+
+/** Those that may be in force when everything up to `commit` is known to be committed; never none. */
+export function notOutdated<M extends { readonly index: number }>(memberships: readonly M[], commit: number): M[] {
+  return memberships.filter((_, place) => (memberships[place + 1]?.index ?? Number.POSITIVE_INFINITY) > commit);
+}

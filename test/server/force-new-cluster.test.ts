@@ -8,6 +8,7 @@ import { PeerCallError } from "../../src/peer/transport.ts";
 import { Admission } from "../../src/server/admission.ts";
 import { type BootDeps, type Booted, bootstrap } from "../../src/server/bootstrap.ts";
 import { hexId } from "../../src/server/ids.ts";
+import type { ClusterMember } from "../../src/state/machine.ts";
 import { createMemoryBackend, type MemoryBackend } from "../../storage/memory-backend.ts";
 import { memberJson } from "../../storage/stored-json.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
@@ -217,6 +218,66 @@ describe("--force-new-cluster", () => {
     await expect(force()).rejects.toThrow("the quorum is not lost");
     answering.set(URLS[1] as string, "abc");
     await close(await force());
+  });
+
+  test("while a quorum of the members before a change that is not committed answers, or after it: refused", async () => {
+    const { memberId, clusterId, ahead } = await ran();
+    const others = ahead.cluster.members().filter(({ id }) => id !== memberId);
+    const [second, third] = others as [ClusterMember, ClusterMember];
+    const add: Partial<ConfChange> = {
+      type: ConfChangeType.ConfChangeAddNode,
+      nodeId: 99n,
+      context: Buffer.from(
+        memberJson({ id: 99n, name: "", peerURLs: ["http://127.0.0.1:9"], clientURLs: [], isLearner: false }),
+      ),
+    };
+    const remove = { type: ConfChangeType.ConfChangeRemoveNode, nodeId: third.id };
+    const before = { disk, store };
+    for (const [change, answers] of [
+      // Two of the three that it was before; of the four that it would be, two would be too few.
+      [add, second],
+      // It would not even be asked.
+      [remove, third],
+    ] as const) {
+      disk = before.disk.crash(() => 0);
+      store = before.store;
+      answering.clear();
+      const booted = await bootstrap(configOf(), deps());
+      const data = encode(ConfChange, ConfChange.create(change));
+      await booted.wal.append(batch([{ type: ENTRY_CONF_CHANGE, term: 3, index: 21, data }]));
+      await close(booted);
+      answering.set(answers.peerURLs[0] as string, hexId(clusterId));
+      await expect(force()).rejects.toThrow(`the quorum is not lost: ${hexId(answers.id)}`);
+      answering.clear();
+      await close(await force());
+    }
+  });
+
+  test("who joined after a force and crashes while it gets those entries starts as ever", async () => {
+    const { restored: founded } = await ran(5);
+    const whole = await force();
+    const written = whole.restored.entries;
+    await close(whole);
+    disk = new MemoryDisk();
+    store = createMemoryBackend();
+    const list = `[{"id":7,"peerURLs":["${URLS[1]}"]},{"id":8,"peerURLs":["${URLS[0]}"]}]`;
+    const joining = {
+      ...deps(),
+      askPeer: async (_url: string, path: string) => ({
+        status: 200,
+        headers: { "x-etcd-cluster-id": hexId(whole.clusterId) },
+        body: Buffer.from(path === "/members" ? list : path === "/version" ? '{"etcdcluster":"3.6.0"}' : "false"),
+      }),
+    };
+    const two = `--initial-cluster=a=${URLS[0]},b=${URLS[1]}`;
+    const booted = await bootstrap(configOf("--initial-cluster-state=existing", two), joining);
+    expect(booted.memberId).toBe(8n);
+    const log = [...founded.entries, ...entries(4, 17, 3), ...written.slice(-2)];
+    await booted.wal.append({ hardState: undefined, entries: log.slice(0, -1), mustSync: true });
+    await close(booted);
+    const again = await bootstrap(configOf(), deps());
+    expect(again.restored.entries).toHaveLength(21);
+    await close(again);
   });
 
   test("a crash at any operation leaves a member that starts, and that the flag makes what it was to become", async () => {
