@@ -1,7 +1,7 @@
 import type { Message, NodeId } from "../../raft/types.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
-import { formatId, requestHeaders } from "./headers.ts";
+import { formatId, header, requestHeaders } from "./headers.ts";
 import { callUrls, PeerHttpClient } from "./http-client.ts";
 import type { PeerLimits } from "./limits.ts";
 import { DEFAULT_PEER_LIMITS } from "./limits.ts";
@@ -161,8 +161,12 @@ class HttpPeerTransport implements PeerTransport {
   async request(id: NodeId, request: PeerRequest): Promise<PeerResponse> {
     const peer = this.#peers.get(id);
     if (peer === undefined) throw new PeerCallError(`member ${formatId(id)} is not known`, false);
-    const headers = { ...requestHeaders(this.#context.identity), ...request.headers };
-    return callUrls(this.#context.env, this.#context.callClient, peer.urls, { ...request, headers });
+    const { env, callClient, identity } = this.#context;
+    const headers = { ...requestHeaders(identity), ...request.headers };
+    const answer = await callUrls(env, callClient, peer.urls, { ...request, headers });
+    const cluster = header(answer.headers, "x-etcd-cluster-id");
+    if (cluster === undefined || cluster === formatId(identity.clusterId)) return answer;
+    throw new PeerCallError(`at the URL of member ${formatId(id)} answers one of cluster ${cluster}`, true);
   }
 
   async close(): Promise<void> {

@@ -118,7 +118,8 @@ export interface PeerTransport {
   traffic(id: NodeId): PeerTraffic | undefined;
   /**
    * A plain HTTP call to a member's peer URLs in turn. A second URL is tried only when the first cannot have acted
-   * (no connection) or the method is GET. Rejects with PeerCallError on failure; any HTTP status is an answer.
+   * (no connection) or the method is GET. Rejects with PeerCallError on failure, and when a member of another cluster
+   * answers; any HTTP status is an answer.
    */
   request(id: NodeId, request: PeerRequest): Promise<PeerResponse>;
   /** Where the listeners are bound, in the order of the listen URLs. */

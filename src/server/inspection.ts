@@ -8,7 +8,7 @@ import { lookAtWal, mismatchOf, type WalLook } from "../../storage/wal-look.ts";
 import { ClusterState } from "../state/cluster.ts";
 import type { ClusterMember } from "../state/machine.ts";
 import { storedPoint } from "../state/restore.ts";
-import { membersAfter } from "./members-ahead.ts";
+import { membershipsOf, notOutdated } from "./members-ahead.ts";
 import { stateToOpen } from "./state-files.ts";
 
 export interface InspectedPlace {
@@ -41,6 +41,12 @@ export interface InspectedState {
   readonly revision: number;
 }
 
+/** The voting members from an entry of the log on. */
+export interface VotersFrom {
+  readonly index: number;
+  readonly ids: readonly bigint[];
+}
+
 export interface Inspected extends InspectedPlace {
   /** The process that runs this member: nothing else is looked at then. */
   readonly runsAs: number | undefined;
@@ -50,6 +56,8 @@ export interface Inspected extends InspectedPlace {
   readonly state: InspectedState | undefined;
   /** When all that the log holds is applied; empty when the state store cannot be read. */
   readonly members: readonly ClusterMember[];
+  /** Those that may be in force by this log, which may not know of the last that they are committed. */
+  readonly voters: readonly VotersFrom[];
   readonly isRemoved: boolean;
   readonly damage: readonly string[];
 }
@@ -66,6 +74,7 @@ export async function inspectMember(place: InspectedPlace, deps: InspectionDeps)
     log: undefined,
     state: undefined,
     members: [],
+    voters: [],
     isRemoved: false,
     damage: [],
   };
@@ -94,7 +103,8 @@ export async function inspectMember(place: InspectedPlace, deps: InspectionDeps)
     if (mismatch !== undefined) damage.push(`state store and log do not belong together: ${mismatch}`);
   }
   const entries = look?.content?.entries ?? [];
-  const cluster = store.kind === "damaged" ? undefined : membersAfter(store.cluster, entries, EVERYONE);
+  const memberships = store.kind === "damaged" ? [] : membershipsOf(store.cluster, entries, EVERYONE);
+  const cluster = memberships.at(-1)?.cluster;
   const { nodeID: memberId, clusterID: clusterId } = look?.content?.metadata ?? {};
   return {
     ...place,
@@ -104,6 +114,7 @@ export async function inspectMember(place: InspectedPlace, deps: InspectionDeps)
     log,
     state,
     members: cluster?.members() ?? [],
+    voters: memberships.map(({ index, cluster }) => ({ index, ids: votersOf(cluster.members()) })),
     isRemoved: memberId !== undefined && cluster?.isRemoved(memberId) === true,
     damage,
   };
@@ -182,9 +193,16 @@ export function judge(inspected: readonly Inspected[]): Judgement {
     }
   }
   if (best === undefined) return { best, hasQuorum: false, remarks };
-  const voters = best.members.filter(({ isLearner }) => !isLearner);
-  const here = voters.filter(({ id }) => usable.some(({ memberId }) => memberId === id));
-  return { best, hasQuorum: here.length > voters.length / 2, remarks };
+  const commit = Math.max(...usable.map((member) => logIn(member).commit));
+  const hasQuorum = notOutdated(best.voters, commit).every(({ ids }) => {
+    const here = ids.filter((id) => usable.some(({ memberId }) => memberId === id));
+    return here.length > ids.length / 2;
+  });
+  return { best, hasQuorum, remarks };
+}
+
+function votersOf(members: readonly ClusterMember[]): bigint[] {
+  return members.filter(({ isLearner }) => !isLearner).map(({ id }) => id);
 }
 
 function isMember({ memberId, members, log }: Inspected): boolean {

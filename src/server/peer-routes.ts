@@ -36,7 +36,7 @@ const PROMOTE = "/members/promote/";
 
 /** What members ask each other beside raft (etcd's peer protocol, P-33, P-36..P-38). Bad input is an answer, never a throw. */
 export function createPeerRoutes(deps: PeerRouteDeps): PeerHttpHandler {
-  return async (method, path, body) => {
+  return async (method, path, body, headers) => {
     switch (path) {
       case "/members":
         return method === "GET" ? membersAnswer(deps) : wrongMethod("GET");
@@ -47,6 +47,10 @@ export function createPeerRoutes(deps: PeerRouteDeps): PeerHttpHandler {
       case "/leases/internal":
         return method === "POST" ? timeToLiveAnswer(deps, body) : wrongMethod("POST");
       case "/members/hashkv":
+        // P-35: here it matters most that it is a member that asks. etcd 3.5 does not say of which cluster it is.
+        if ((headers["x-etcd-cluster-id"] ?? hexId(deps.clusterId)) !== hexId(deps.clusterId)) {
+          return text(412, "cluster ID mismatch");
+        }
         return method === "GET" ? hashAnswer(deps, body) : wrongMethod("GET");
       case "/downgrade/enabled":
         return method === "GET" ? downgradeAnswer(deps) : wrongMethod("GET");

@@ -301,6 +301,17 @@ describe("request", () => {
     expect(answer.headers["x-etcd-cluster-id"]).toBe("cdf818194e3a8c32");
   });
 
+  it("rejects when a member of another cluster answers", async () => {
+    const a = await openMember(1n);
+    const foreign = await openMember(2n, {
+      identity: { clusterId: 0xabcn },
+      handle: async () => ({ status: 200, body: "[]" }),
+    });
+    a.transport.setPeers([{ id: 2n, urls: [foreign.url] }]);
+    const asked = a.transport.request(2n, { method: "GET", path: "/members", timeoutMs: 5_000 });
+    await expect(asked).rejects.toThrow("at the URL of member 2 answers one of cluster abc");
+  });
+
   it("rejects when late, aborted, unknown, dead or closed", async () => {
     const a = await openMember(1n);
     const b = await openMember(2n, { handle: () => new Promise(() => undefined) });

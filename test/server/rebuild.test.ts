@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Inspected, inspectMember, judge } from "../../src/server/inspection.ts";
+import { type Inspected, type InspectedLog, inspectMember, judge } from "../../src/server/inspection.ts";
 import { type RebuildDeps, rebuildState, type StateSource } from "../../src/server/rebuild.ts";
 import { stateFiles } from "../../src/server/state-files.ts";
 import { planBolt, writeBolt } from "../../storage/bbolt/writer.ts";
@@ -280,6 +280,12 @@ describe("quorate inspect", () => {
     expect(judge([a, { ...b, runsAs: 5, log: undefined, memberId: undefined }]).remarks).toEqual([
       expect.stringContaining("in use by process 5"),
     ]);
+
+    // A change that may not be committed counts as both: as made, and as not.
+    const alone = { ...a, voters: [...a.voters, { index: 20, ids: [OWN] }] };
+    expect([judge([alone, b]).hasQuorum, judge([alone]).hasQuorum]).toEqual([true, false]);
+    const known = { ...alone, log: { ...alone.log, commit: 20 } as InspectedLog };
+    expect(judge([known]).hasQuorum).toBe(true);
 
     async function withLog(name: string): Promise<Inspected> {
       await withStore(await logOf(name, 20, 12), 10);
