@@ -115,8 +115,9 @@ export const limits = {
   pendingHashes: 64,
   /** Maintenance.Snapshot calls under way: each reads the whole store twice, and keeps what it reads from being given back. */
   openDatabases: 2,
-  /** A client that takes nothing of its snapshot for this long loses it. */
-  databaseStallMs: 60_000,
+  /** A client that took less than so much of its snapshot while it was waited for so long loses its place to others. */
+  databasePaceBytes: 1 << 20,
+  databasePaceMs: 60_000,
   /** L-8 */
   leaseScanMs: 500,
   leaseExpiriesPerScan: 500,

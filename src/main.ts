@@ -136,12 +136,14 @@ async function runMember(config: Config, log: Logger, exit: (ending: Ending) => 
 
   /** The member as it runs now; undefined between two of its lives. */
   let life: Life | undefined;
+  /** The end of the one before, when that is under way. */
+  let formerEnd: Promise<void> | undefined;
   let isStopping = false;
   const stopGracefully = (ending: Ending): void => {
     if (isStopping) return;
     isStopping = true;
-    // Between two lives there is nothing to stop, and everything is on the disk.
     (async () => {
+      await formerEnd;
       await life?.member.handOver();
       await life?.end(STOP_GRACE_MS);
       if (ending === 0) log.warn({ "data-dir": config.dataDir }, "data-dir used by this member must be removed");
@@ -156,7 +158,9 @@ async function runMember(config: Config, log: Logger, exit: (ending: Ending) => 
     log.info({}, "restarting from a database snapshot");
     life = undefined;
     (async () => {
-      await replaced.end(REPLACE_GRACE_MS);
+      formerEnd = replaced.end(REPLACE_GRACE_MS);
+      await formerEnd;
+      formerEnd = undefined;
       if (!isStopping) await live();
     })().catch(onFatal);
   };
@@ -267,7 +271,10 @@ async function serveClients(
     ...watchService(server, { ...streams, progressNotifyMs: config.progressNotifyMs }),
     ...leaseService(server, streams),
     ...clusterService(server),
-    ...maintenanceService(server, { ...streams, databaseStallMs: limits.databaseStallMs }),
+    ...maintenanceService(server, {
+      ...streams,
+      databasePace: { bytes: limits.databasePaceBytes, waitMs: limits.databasePaceMs },
+    }),
     ...healthService(),
   ]);
   const rpc = createGrpcJsServer(handlers, {

@@ -51,9 +51,9 @@ export interface Backend {
   /**
    * Reads the whole store for damage that no read of it would notice, beside everything else. Resolves when what was there
    * is sound; damage is a failure of the store as any other: it rejects, and the member stops before its store gets
-   * anywhere else.
+   * anywhere else. Rejects with the signal's reason when that is aborted.
    */
-  verify(): Promise<void>;
+  verify(signal?: AbortSignal): Promise<void>;
 
   close(): Promise<void>;
 }

@@ -298,15 +298,17 @@ class LevelBackend implements Backend {
     return fault;
   }
 
-  verify(): Promise<void> {
+  async verify(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     this.#verifying ??= this.#verify().finally(() => {
       this.#verifying = undefined;
     });
-    return this.#verifying;
+    // Others may wait for the same; who is gone just hears no more of it.
+    await (signal === undefined ? this.#verifying : unlessAborted(this.#verifying, signal));
   }
 
   async #verify(): Promise<void> {
-    const damage = await damageInUse(this.#path);
+    const damage = await damageInUse(this.#path, () => !this.#isClosed);
     if (damage === undefined || this.#isClosed) return;
     throw this.#report(new BackendError(damaged(this.#path, misread(damage))));
   }
@@ -430,8 +432,21 @@ class LevelBackend implements Backend {
   /** What was not flushed is left to the log. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.allSettled([this.#flush, this.#measuring, this.#compaction]);
+    await Promise.allSettled([this.#flush, this.#measuring, this.#compaction, this.#verifying]);
     await this.#db.close();
+  }
+}
+
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

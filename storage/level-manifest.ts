@@ -66,8 +66,9 @@ async function hasContent(directory: string, names: readonly string[]): Promise<
  * Of the tables of a store that is open the first that is damaged. They come and go meanwhile, and some are not written to
  * the end: only what the MANIFEST lists after it was found damaged, and still is, counts.
  */
-export async function damageInUse(directory: string): Promise<Damage | undefined> {
+export async function damageInUse(directory: string, isWanted: () => boolean): Promise<Damage | undefined> {
   for (const file of (await levelNames(directory)).filter((name) => /^\d+\.(ldb|sst)$/.test(name))) {
+    if (!isWanted()) return undefined;
     if ((await damageOfFile(directory, file)) === undefined || !(await isListed(directory, file))) continue;
     const offset = await damageOfFile(directory, file);
     if (offset !== undefined) return { file, offset };

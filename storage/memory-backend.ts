@@ -118,7 +118,8 @@ class MemoryStore implements MemoryBackend {
     this.#deletedRows = 0;
   }
 
-  async verify(): Promise<void> {
+  async verify(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     this.#checkOpen();
   }
 

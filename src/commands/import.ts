@@ -5,7 +5,7 @@ import { AUTH_ENABLED } from "../../storage/schema.ts";
 import { readWal } from "../../storage/wal-look.ts";
 import { errors } from "../api/errors.ts";
 import { type Config, limits } from "../config.ts";
-import { restoreMachine } from "../server/bootstrap.ts";
+import { restoreMachine } from "../server/restored-machine.ts";
 import { decodeCommand } from "../state/entry.ts";
 import { storedPoint } from "../state/restore.ts";
 import type { Arguments, CommandName } from "./command-line.ts";

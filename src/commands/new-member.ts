@@ -23,9 +23,10 @@ import {
 } from "../../storage/schema.ts";
 import { createWal } from "../../storage/wal-log.ts";
 import type { Config } from "../config.ts";
-import { memberDirOf, restoreMachine } from "../server/bootstrap.ts";
+import { memberDirOf } from "../server/bootstrap.ts";
 import { foundingOf } from "../server/founding.ts";
 import { clusterIdOf, hexId } from "../server/ids.ts";
+import { restoreMachine } from "../server/restored-machine.ts";
 import { isUndecided, nameState, settleState, stateFiles } from "../server/state-files.ts";
 import type { StateMachine } from "../state/machine.ts";
 import type { Progress } from "./progress.ts";

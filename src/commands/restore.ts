@@ -91,14 +91,14 @@ export async function fillFrom(
 ): Promise<void> {
   const size = await file.size();
   progress.at("checking the pages", 0, size);
-  const bolt = await openStoreFile(file);
+  const bolt = await openStoreFile(file, () => signal.throwIfAborted());
   if (!bolt.buckets.includes("key" satisfies Bucket)) {
     throw new RestoreError("the file is a bbolt database, but not of an etcd: it has no bucket key");
   }
   let done = 0;
-  await fillStore(bolt, backend, (bytes) => {
+  await fillStore(bolt, backend, (rows) => {
     signal.throwIfAborted();
-    done += bytes;
+    for (const [key, value] of rows) done += key.length + value.length;
     progress.at("copying", done, size);
   });
 }

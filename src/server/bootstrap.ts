@@ -1,29 +1,26 @@
 import type { ConfState, Entry, HardState, Restored } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
-import { restoreMvcc } from "../../storage/mvcc-walk.ts";
-import { BUCKETS, successor } from "../../storage/schema.ts";
 import { type MemberRecord, StoredJsonError } from "../../storage/stored-json.ts";
 import type { LogPoint, Wal, WalOptions } from "../../storage/wal.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
 import { readWalStart } from "../../storage/wal-look.ts";
 import { segmentsAmong } from "../../storage/wal-segment.ts";
 import { type Config, ConfigError, checkInitialCluster } from "../config.ts";
-import type { Logger } from "../log.ts";
 import { PeerCallError } from "../peer/transport.ts";
 import type { StateMachine } from "../state/machine.ts";
-import { openStateMachine } from "../state/restore.ts";
 import type { MembersAhead } from "./admission.ts";
+import { everyTime } from "./every-time.ts";
 import { forceNewCluster, refuseTornForce } from "./force-new-cluster.ts";
 import { foundingOf } from "./founding.ts";
 import { clusterIdOf } from "./ids.ts";
 import { type JoinDeps, joinCluster, membersIn, refuseSecondLife } from "./join.ts";
 import { membersAfter } from "./members-ahead.ts";
+import { restoreMachine } from "./restored-machine.ts";
 import { isUndecided, settleState, stateFiles } from "./state-files.ts";
 
-/** About two seconds of reading each. */
+/** About two seconds of reading. */
 const PROGRESS_LOG_BYTES = 256 << 20;
-const PROGRESS_LOG_ROWS = 200_000;
 
 const FORMER_LIFE_MS = 2_000;
 const NO_HARD_STATE: HardState = { term: 0, vote: 0n, commit: 0 };
@@ -262,45 +259,4 @@ async function askForFormerLife(config: Config, deps: BootDeps, id: bigint): Pro
       refuseSecondLife(config, known, id);
     }),
   );
-}
-
-/** Calls through once for every `step` of progress, so that short work says nothing and long work shows that it goes on. */
-function everyTime(step: number, say: (done: number, total: number) => void): (done: number, total?: number) => void {
-  let next = step;
-  return (done, total = 0) => {
-    if (done < next) return;
-    next = done + step;
-    say(done, total);
-  };
-}
-
-/** Reads the whole store. */
-export async function restoreMachine(backend: Backend, config: Config, log: Logger): Promise<StateMachine> {
-  const onProgress = everyTime(PROGRESS_LOG_ROWS, (rows) => log.info({ rows }, "reading the state store"));
-  const { mvcc, leased } = await restoreMvcc(backend, onProgress);
-  const snapshot = backend.snapshot();
-  try {
-    const rows: Record<string, (readonly [string, Uint8Array])[]> = {};
-    for (const bucket of BUCKETS) {
-      if (bucket === "key") continue;
-      const all: (readonly [string, Uint8Array])[] = [];
-      rows[bucket] = all;
-      for (let from = ""; ; ) {
-        const page = await snapshot.range(bucket, from, undefined, 1_000);
-        const last = page.at(-1);
-        if (last === undefined) break;
-        all.push(...page);
-        from = successor(last[0]);
-      }
-    }
-    return openStateMachine(backend, mvcc, leased, rows, minLeaseTtlSeconds(config), config.maxLearners);
-  } finally {
-    await snapshot.close();
-  }
-}
-
-/** L-1: ceil(floor(3 x election ticks / 2) x heartbeat). */
-export function minLeaseTtlSeconds(config: Config): number {
-  const ticks = Math.floor((3 * Math.floor(config.electionMs / config.heartbeatMs)) / 2);
-  return Math.ceil((ticks * config.heartbeatMs) / 1000);
 }

@@ -12,7 +12,7 @@ export interface KvHash {
 export interface KvHashesDeps {
   readonly mvcc: Mvcc;
   /** As Backend.verify: before a hash is to tell what this member has. */
-  readonly verify: () => Promise<void>;
+  readonly verify: (signal: AbortSignal) => Promise<void>;
   /** HashKV (N-4) of a readable revision; rejects with the signal's reason when that is aborted. */
   readonly hash: (revision: number, compactRevision: number, signal: AbortSignal) => Promise<number>;
   /** The hash that a compaction leaves behind (N-5); asked for before anything of it is removed. */
@@ -70,7 +70,7 @@ export class KvHashes {
     if (shared !== undefined) return await shared;
     if (this.#running.size >= limits.pendingHashes) throw errors.tooManyRequests;
     const own = this.#inTurn(async (signal) => {
-      if (isFresh) await this.#deps.verify();
+      if (isFresh) await this.#deps.verify(signal);
       // While it waited a compaction may have taken what it would have read.
       const { compactRevision } = mvcc;
       if (revision < compactRevision) throw errors.compacted;

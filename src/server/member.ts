@@ -43,7 +43,7 @@ import { Proposals } from "./proposals.ts";
 import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
 import type { CallLimits, Server, ServerStatus } from "./server.ts";
-import { createSnapshots } from "./snapshots.ts";
+import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createUpkeep } from "./upkeep.ts";
 import { watchLimits } from "./watch-limits.ts";
 
@@ -172,7 +172,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   const hashes = new KvHashes({
     mvcc,
-    verify: () => backend.verify(),
+    verify: (signal) => backend.verify(signal),
     hash: (revision, compactRevision, signal) => hashKv(backend, mvcc, revision, compactRevision, signal),
     hashCompaction: (target, previous, signal) => hashCompaction(backend, mvcc, target, previous, signal),
     hashStore: async (signal) => {
@@ -198,6 +198,8 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   // Peers can come as soon as the transport listens, which is before there is a node: what they say then is lost, as
   // messages may be, and what they ask is answered "not yet".
   let inbox = (_input: Input): void => undefined;
+  let receiveSnapshot: Snapshots["receive"] = () =>
+    Promise.reject(new SnapshotRefusedError(503, "the member is starting"));
   let routes: PeerHttpHandler = () => Promise.resolve({ status: 503, body: "the member is starting\n" });
   const formerLife = new FormerLife({
     env,
@@ -221,7 +223,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       // It takes the place of a log that must not be replaced before it is known to be this member's (former-life.ts).
       if (!formerLife.admits(message.from))
         throw new SnapshotRefusedError(503, "this member does not know yet who it is");
-      await snapshots.receive(message, file);
+      await receiveSnapshot(message, file);
     },
     onRemoved: () => departure.leave("refused"),
     isRemoved: (id) => admission.isRemoved(id),
@@ -519,6 +521,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   };
 
   inbox = (input) => node.enqueue(input);
+  receiveSnapshot = snapshots.receive;
   setPeers();
   if (machine.cluster.isRemoved(memberId)) departure.leave("applied");
   node.start();

@@ -11,7 +11,6 @@
  */
 import { createHash } from "node:crypto";
 import type { Backend } from "../../storage/backend.ts";
-import { BoltError } from "../../storage/bbolt/format.ts";
 import type { BoltReader } from "../../storage/bbolt/reader.ts";
 import type { Disk, DiskFile } from "../../storage/disk.ts";
 import { memberKey, successor } from "../../storage/schema.ts";
@@ -20,8 +19,8 @@ import { openWal } from "../../storage/wal-log.ts";
 import { lookAtWal, readWalStart } from "../../storage/wal-look.ts";
 import type { LogContent } from "../../storage/wal-replay.ts";
 import { hexId } from "./ids.ts";
-import { dropUntaken, nameState, putAside, replaceState, settleState, stateFiles } from "./state-files.ts";
-import { FILE_HASH_BYTES, fillStore, openStoreFile, pointOfFile, StoreFileError } from "./store-file.ts";
+import { dropUntaken, nameState, putAside, replaceState, settleState, stateFiles, takeBack } from "./state-files.ts";
+import { adoptStore, FILE_HASH_BYTES, isOfFile, openStoreFile, pointOfFile } from "./store-file.ts";
 
 /** Why it cannot be. Everything is as it was, but what an interrupted attempt had left is gone. */
 export class RebuildError extends Error {
@@ -125,17 +124,20 @@ async function from(source: StateSource, places: RebuildPlaces, log: LogContent,
     const file = await disk.create(stateFiles(memberDir).part);
     try {
       await store(source.fetch(), file, signal);
-      const { bolt, point } = await lookInto(file, metadata.nodeID);
+      const { bolt, point } = await lookInto(file, metadata.nodeID, signal);
       const startsAnew = decide(point, log);
       await build(bolt, stateFiles(memberDir).building, deps);
       const aside = await takeOver(point, startsAnew, places, log, deps);
       return { memberId: metadata.nodeID, from: source.endpoint, point, startsAnew, aside };
+    } catch (error) {
+      throw isOfFile(error) ? new RebuildError(`its file makes no sense: ${error.message}`) : error;
     } finally {
       await file.close();
     }
   } finally {
-    // What the log was decided to start from is in its place by now; anything else was not taken.
+    // What the log was decided to start from is put in its place; anything else was not taken.
     await settleState(disk, memberDir, () => readWalStart(disk, places.walDir, places.walOptions));
+    await takeBack(disk, memberDir, asideName(deps));
   }
 }
 
@@ -180,30 +182,23 @@ async function store(chunks: AsyncIterable<Uint8Array>, file: DiskFile, signal: 
 async function lookInto(
   file: DiskFile,
   memberId: bigint,
+  signal: AbortSignal,
 ): Promise<{ readonly bolt: BoltReader; readonly point: LogPoint }> {
-  try {
-    const bolt = await openStoreFile(file);
-    const { index, term } = await pointOfFile(bolt);
-    const point = { index, term };
-    const has = async (bucket: string): Promise<boolean> => {
-      const key = memberKey(memberId);
-      return (await bolt.range(bucket, key, successor(key), 1)).length > 0;
-    };
-    if (await has("members_removed")) {
-      throw new RebuildError(
-        `member ${hexId(memberId)} was removed from the cluster: its data is of no use any more, add a new member instead`,
-      );
-    }
-    if (!(await has("members"))) {
-      throw new RebuildError(`it knows of no member ${hexId(memberId)}: ask one that is further`);
-    }
-    return { bolt, point };
-  } catch (error) {
-    if (error instanceof BoltError || error instanceof StoreFileError) {
-      throw new RebuildError(`its file makes no sense: ${error.message}`);
-    }
-    throw error;
+  const bolt = await openStoreFile(file, () => signal.throwIfAborted());
+  const { index, term } = await pointOfFile(bolt);
+  const has = async (bucket: string): Promise<boolean> => {
+    const key = memberKey(memberId);
+    return (await bolt.range(bucket, key, successor(key), 1)).length > 0;
+  };
+  if (await has("members_removed")) {
+    throw new RebuildError(
+      `member ${hexId(memberId)} was removed from the cluster: its data is of no use any more, add a new member instead`,
+    );
   }
+  if (!(await has("members"))) {
+    throw new RebuildError(`it knows of no member ${hexId(memberId)}: ask one that is further`);
+  }
+  return { bolt, point: { index, term } };
 }
 
 /** Whether the log is to start anew behind the point. Throws RebuildError. */
@@ -229,10 +224,14 @@ async function build(bolt: BoltReader, path: string, { openBackend, say, signal 
   say("making a state store of it");
   const backend = await openBackend(path);
   try {
-    await fillStore(bolt, backend, () => signal.throwIfAborted());
+    await adoptStore(bolt, backend, () => signal.throwIfAborted());
   } finally {
     await backend.close();
   }
+}
+
+function asideName({ time }: RebuildDeps): string {
+  return `state.damaged-${time}`;
 }
 
 /** The order is that of state-files.ts: a crash at any point leaves the old state, the new one, or none and a log that says so. */
@@ -241,10 +240,11 @@ async function takeOver(
   startsAnew: boolean,
   { memberDir, walDir, walOptions }: RebuildPlaces,
   { index, hardState }: LogContent,
-  { disk, time }: RebuildDeps,
+  deps: RebuildDeps,
 ): Promise<string | undefined> {
+  const { disk } = deps;
   const { state } = stateFiles(memberDir);
-  const name = `state.damaged-${time}`;
+  const name = asideName(deps);
   const aside = (await disk.list(state)).length > 0 ? `${memberDir}/${name}` : undefined;
   if (!startsAnew) {
     await replaceState(disk, memberDir, name);

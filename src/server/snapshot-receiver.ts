@@ -4,7 +4,7 @@ import type { Logger } from "../log.ts";
 import { type SnapshotMessage, SnapshotRefusedError } from "../peer/transport.ts";
 import { hexId } from "./ids.ts";
 import { dropUntaken, nameState, stateFiles } from "./state-files.ts";
-import { fillStore, openStoreFile, pointOfFile, StoreFileError } from "./store-file.ts";
+import { adoptStore, isOfFile, openStoreFile, pointOfFile, StoreFileError } from "./store-file.ts";
 
 export interface SnapshotReceiverDeps {
   readonly disk: Disk;
@@ -52,7 +52,7 @@ export class SnapshotReceiver {
       await receiving;
     } catch (error) {
       if (error instanceof SnapshotRefusedError) throw error;
-      if (error instanceof StoreFileError) throw new SnapshotRefusedError(400, error.message);
+      if (isOfFile(error)) throw new SnapshotRefusedError(400, `the file is of no use: ${error.message}`);
       log.warn({ ...about, error: String(error) }, "failed to save a received database snapshot");
       throw new SnapshotRefusedError(500, "the snapshot could not be saved");
     } finally {
@@ -99,17 +99,21 @@ export class SnapshotReceiver {
 
   async #build(message: SnapshotMessage, file: DiskFile): Promise<SnapshotMessage> {
     const { disk, memberDir, openBackend } = this.#deps;
-    const bolt = await openStoreFile(file);
+    const goOn = (): void => {
+      if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
+    };
+    const bolt = await openStoreFile(file, goOn);
     const metadata = await pointOfFile(bolt);
     const named = message.snapshot.metadata;
-    if (metadata.index < named.index) {
-      throw new SnapshotRefusedError(400, `the file stands at entry ${metadata.index}, before ${named.index}`);
+    if (metadata.index < named.index || metadata.term > message.term) {
+      throw new StoreFileError(
+        `it stands at entry ${metadata.index} of term ${metadata.term}, and was sent in term ${message.term} for one at ` +
+          `entry ${named.index} or later`,
+      );
     }
     const backend = await openBackend(stateFiles(memberDir).building);
     try {
-      await fillStore(bolt, backend, () => {
-        if (this.#stopped) throw new SnapshotRefusedError(503, "the member stops");
-      });
+      await adoptStore(bolt, backend, goOn);
     } finally {
       await backend.close();
     }

@@ -1,7 +1,7 @@
 import type { ConfState, NodeId } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import { limits } from "../config.ts";
-import type { Env } from "../env.ts";
+import type { Env, Timer } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { PeerTransport, SnapshotMessage } from "../peer/transport.ts";
 import type { Cluster } from "../state/machine.ts";
@@ -42,6 +42,7 @@ export class SnapshotSender {
   /** Under way, or arrived a short time ago: the index of each. */
   readonly #held = new Set<{ readonly to: NodeId; readonly index: number }>();
   readonly #running = new Set<Promise<void>>();
+  readonly #timers = new Set<Timer>();
 
   constructor(deps: SnapshotSenderDeps) {
     this.#deps = deps;
@@ -99,7 +100,7 @@ export class SnapshotSender {
     } catch (error) {
       log.warn({ ...about, error: String(error) }, "could not end reading for a snapshot");
     }
-    if (ok) env.setTimer(() => this.#held.delete(held), limits.snapshotHoldMs);
+    if (ok) this.#later(limits.snapshotHoldMs, () => this.#held.delete(held));
     else this.#held.delete(held);
     if (signal.aborted) return;
     if (ok) report(to, ok, metadata.index);
@@ -107,15 +108,23 @@ export class SnapshotSender {
   }
 
   #failed(to: NodeId): void {
-    const { env, report } = this.#deps;
-    env.setTimer(() => {
-      if (!this.#stopping.signal.aborted) report(to, false, 0);
-    }, limits.snapshotRetryMs);
+    this.#later(limits.snapshotRetryMs, () => this.#deps.report(to, false, 0));
+  }
+
+  /** Unless it was stopped before. */
+  #later(delayMs: number, work: () => void): void {
+    if (this.#stopping.signal.aborted) return;
+    const timer = this.#deps.env.setTimer(() => {
+      this.#timers.delete(timer);
+      work();
+    }, delayMs);
+    this.#timers.add(timer);
   }
 
   /** Resolves when it reads the store no more. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the member stops"));
+    for (const timer of this.#timers) timer.cancel();
     await Promise.all(this.#running);
   }
 }

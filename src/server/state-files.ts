@@ -35,6 +35,8 @@ export function stateFiles(memberDir: string): StateFiles {
 
 /** Step 2. */
 export async function nameState(disk: Disk, memberDir: string, point: LogPoint): Promise<void> {
+  // LevelDB syncs its files, and not the last name that it gave to one of them.
+  await disk.syncDirectory(`${memberDir}/${NEW}`);
   await disk.rename(`${memberDir}/${NEW}`, `${memberDir}/${nameOf(point)}`);
   await disk.syncDirectory(memberDir);
 }
@@ -103,6 +105,7 @@ export async function stateToOpen(disk: Disk, memberDir: string, startOfLog: () 
  * goes on behind it. The damaged one stays, as `aside`. A crash between the two names leaves a member without a state.
  */
 export async function replaceState(disk: Disk, memberDir: string, aside: string): Promise<void> {
+  await disk.syncDirectory(`${memberDir}/${NEW}`);
   await putAside(disk, memberDir, aside);
   await disk.rename(`${memberDir}/${NEW}`, `${memberDir}/${STATE}`);
   await disk.syncDirectory(memberDir);
@@ -112,6 +115,14 @@ export async function replaceState(disk: Disk, memberDir: string, aside: string)
 export async function putAside(disk: Disk, memberDir: string, aside: string): Promise<void> {
   if (!(await disk.list(memberDir)).includes(STATE)) return;
   await disk.rename(`${memberDir}/${STATE}`, `${memberDir}/${aside}`);
+  await disk.syncDirectory(memberDir);
+}
+
+/** What was put aside, when nothing came into its place. */
+export async function takeBack(disk: Disk, memberDir: string, aside: string): Promise<void> {
+  const names = await disk.list(memberDir);
+  if (names.includes(STATE) || !names.includes(aside)) return;
+  await disk.rename(`${memberDir}/${aside}`, `${memberDir}/${STATE}`);
   await disk.syncDirectory(memberDir);
 }
 

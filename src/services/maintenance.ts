@@ -6,7 +6,7 @@ import { type AnyHandler, stream, unary } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
 import { ETCD_API_VERSION, STORAGE_VERSION } from "../version.ts";
 import { createLeaderGuard } from "./leader-guard.ts";
-import { sendDatabase } from "./snapshot.ts";
+import { type DatabasePace, sendDatabase } from "./snapshot.ts";
 import { createStreamCalls } from "./stream-call.ts";
 
 export interface MaintenanceServiceOptions {
@@ -14,8 +14,7 @@ export interface MaintenanceServiceOptions {
   readonly electionMs: number;
   /** Aborted when the member begins to stop. */
   readonly stopping: AbortSignal;
-  /** A client that takes nothing of its snapshot for this long loses it. */
-  readonly databaseStallMs: number;
+  readonly databasePace: DatabasePace;
 }
 
 export function maintenanceService(server: Server, options: MaintenanceServiceOptions): AnyHandler[] {

@@ -22,17 +22,17 @@ const IDS_A_READ = 8192;
 /**
  * Reads all of a file but its large values and checks that it is whole: keys ascend within and across pages, every page
  * is used exactly once or is free, and none of it is beyond the end. Takes a byte of memory a page. Rejects with
- * BoltError, which names the first damaged page.
+ * BoltError, which names the first damaged page; `onPage` is called for each, and ends the work with what it throws.
  */
-export async function checkBolt(file: BoltFile): Promise<BoltCheck> {
+export async function checkBolt(file: BoltFile, onPage: () => void = () => undefined): Promise<BoltCheck> {
   const trees = await openTrees(file);
   const { meta } = trees;
   const pages = new PageUse(meta.highWater);
   pages.use(0, 1, 0);
   pages.use(1, 1, 1);
-  await checkTree(trees, meta.root, "buckets", pages);
+  await checkTree(trees, meta.root, "buckets", pages, onPage);
   const rows = new Map<string, number>();
-  for (const [name, root] of await trees.buckets()) rows.set(name, await checkTree(trees, root, "rows", pages));
+  for (const [name, root] of await trees.buckets()) rows.set(name, await checkTree(trees, root, "rows", pages, onPage));
   if (meta.freelist !== undefined) {
     await checkFreelist(trees, meta.freelist, pages);
     const lost = pages.first(UNSEEN);
@@ -47,7 +47,13 @@ export async function checkBolt(file: BoltFile): Promise<BoltCheck> {
 }
 
 /** Answers how many rows the tree has. */
-async function checkTree(trees: TreeReader, root: Root, content: LeafContent, pages: PageUse): Promise<number> {
+async function checkTree(
+  trees: TreeReader,
+  root: Root,
+  content: LeafContent,
+  pages: PageUse,
+  onPage: () => void,
+): Promise<number> {
   const top = await trees.root(root, content);
   pages.use(top.id, top.pages, top.id);
   let rows = 0;
@@ -56,6 +62,7 @@ async function checkTree(trees: TreeReader, root: Root, content: LeafContent, pa
   path.push({ node: top, bounds: UNBOUNDED, next: 0 });
   for (let at = path.at(-1); at !== undefined; at = path.at(-1)) {
     const { node, bounds } = at;
+    onPage();
     if (node.kind === "leaf") {
       rows += node.keys.length;
       path.pop();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Config, ConfigError, checkInitialCluster, parseConfig, requestTimeoutMs } from "../../src/config.ts";
-import { minLeaseTtlSeconds } from "../../src/server/bootstrap.ts";
+import { minLeaseTtlSeconds } from "../../src/server/restored-machine.ts";
 
 const noFile = (path: string): string => {
   throw new Error(`no file ${path}`);

@@ -17,7 +17,7 @@ const options = {
   env: new FakeEnv(),
   electionMs: 1_000,
   stopping: new AbortController().signal,
-  databaseStallMs: 60_000,
+  databasePace: { bytes: 1 << 20, waitMs: 60_000 },
 };
 let fake: FakeServer;
 beforeEach(async () => {

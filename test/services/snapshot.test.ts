@@ -8,7 +8,7 @@ import { createStreamCalls } from "../../src/services/stream-call.ts";
 import { FakeEnv } from "../server/fake-env.ts";
 import { FakeCall } from "./stream-harness.ts";
 
-const STALL_MS = 1_000;
+const PACE = { bytes: 5, waitMs: 1_000 };
 
 let env: FakeEnv;
 let stopping: AbortController;
@@ -46,7 +46,7 @@ function call(): FakeCall<SnapshotRequest, SnapshotResponse> {
   };
   const handler = stream(rpcs.MaintenanceSnapshot, (responses, context) =>
     calls.open(responses, context, (end) =>
-      sendDatabase(server, responses, { env, version: () => "3.6.0", databaseStallMs: STALL_MS, end }),
+      sendDatabase(server, responses, { env, version: () => "3.6.0", databasePace: PACE, end }),
     ),
   );
   return new FakeCall([handler], rpcs.MaintenanceSnapshot.path);
@@ -66,27 +66,42 @@ describe("N-7: Snapshot", () => {
     expect([one.ended, open]).toEqual(["ok", 0]);
   });
 
-  test("goes no faster than the client takes it, and waits for it as long as it takes something", async () => {
+  /** A piece at a time, each after such a wait; whatever the client has in the end. */
+  const takeSlowly = async (pauseMs: number): Promise<unknown> => {
     const one = call();
-    one.writable = false;
-    one.send({});
-    for (let taken = 0; taken <= pieces; taken++) {
-      await env.advance(STALL_MS - 1);
-      expect(one.take().length).toBeLessThanOrEqual(pieces);
-      one.writable = true;
+    one.room = 0;
+    const takeOne = async (): Promise<void> => {
       one.writable = false;
+      one.room = 1;
+      one.writable = true;
+      await env.settle();
+    };
+    one.send({});
+    for (let turn = 0; turn < pieces && one.ended === undefined; turn++) {
+      await env.advance(pauseMs);
+      expect(given).toBeLessThanOrEqual(turn + 1);
+      await takeOne();
     }
-    one.writable = true;
-    await env.settle();
-    expect([one.ended, open]).toEqual(["ok", 0]);
+    await takeOne();
+    expect(open).toBe(0);
+    return one.ended;
+  };
+
+  test("goes no faster than the client takes it, and waits for it as long as it takes enough", async () => {
+    pieces = 20;
+    expect(await takeSlowly(PACE.waitMs / PACE.bytes - 1)).toBe("ok");
+    expect(given).toBe(20);
   });
 
-  test("a client that takes nothing for too long loses it", async () => {
+  test("a client that takes nothing, or always a little, loses it", async () => {
     const one = call();
     one.writable = false;
     one.send({});
-    await env.advance(STALL_MS + 1);
+    await env.advance(PACE.waitMs + 1);
     expect([one.ended, given, open]).toEqual([errors.deadlineExceeded, 0, 0]);
+    pieces = 20;
+    expect(await takeSlowly(PACE.waitMs / PACE.bytes + 2)).toBe(errors.deadlineExceeded);
+    expect(given).toBeLessThan(PACE.bytes + 1);
   });
 
   test("a client that goes, before and while it waits, leaves nothing open", async () => {

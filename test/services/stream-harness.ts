@@ -67,6 +67,8 @@ export class FakeCall<Request, Response> {
   readonly #receiver: RequestReceiver<unknown>;
   readonly received: Response[] = [];
   ended: Error | "ok" | undefined;
+  /** Responses that it still takes while it is writable. */
+  room = Number.POSITIVE_INFINITY;
   #writable = true;
 
   constructor(handlers: readonly AnyHandler[], path: string, callContext: CallContext = context()) {
@@ -79,9 +81,10 @@ export class FakeCall<Request, Response> {
         if (call.ended !== undefined) throw new Error("sent after the end");
         const bytes = encode(handler.rpc.response, response as never);
         call.received.push(decode(handler.rpc.response, bytes) as Response);
+        call.room--;
       },
       get writable() {
-        return call.#writable && call.ended === undefined;
+        return call.#writable && call.room > 0 && call.ended === undefined;
       },
       end(error) {
         if (call.ended !== undefined) return;

@@ -302,7 +302,10 @@ export class Life implements Owner {
       ...watchService(server, { ...streams, progressNotifyMs: config.progressNotifyMs }),
       ...leaseService(server, streams),
       ...clusterService(server),
-      ...maintenanceService(server, { ...streams, databaseStallMs: limits.databaseStallMs }),
+      ...maintenanceService(server, {
+        ...streams,
+        databasePace: { bytes: limits.databasePaceBytes, waitMs: limits.databasePaceMs },
+      }),
     ]);
     return new Map(handlers.map((handler) => [handler.rpc.path, handler]));
   }

@@ -97,6 +97,11 @@ test("verify: a byte that changes in a table under an open store is found, and i
   const failures: string[] = [];
   const backend = await openLevelBackend(path, { onFailure: (error) => failures.push(error.message) });
   await backend.verify();
+  const stop = new AbortController();
+  const stopped = expect(backend.verify(stop.signal)).rejects.toThrow("enough");
+  stop.abort(new Error("enough"));
+  await stopped;
+  await expect(backend.verify(stop.signal)).rejects.toThrow("enough");
   writeFileSync(join(path, "000999.ldb"), "being written");
   await backend.verify();
   const table = join(path, (await levelFiles(path))?.tables[0] ?? "none");
