@@ -7,7 +7,7 @@ import { type Inspected, type InspectedLog, inspectMember, judge } from "../../s
 import { type RebuildDeps, rebuildState, type StateSource } from "../../src/server/rebuild.ts";
 import { stateFiles } from "../../src/server/state-files.ts";
 import { planBolt, writeBolt } from "../../storage/bbolt/writer.ts";
-import type { Disk } from "../../storage/disk.ts";
+import type { Disk, DiskFile } from "../../storage/disk.ts";
 import { openLevelBackend, openLevelShadow } from "../../storage/level-backend.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { nodeDisk, readOnlyNodeDisk } from "../../storage/node-disk.ts";
@@ -72,6 +72,18 @@ async function sourceAt(
       for (let at = 0; at < sent.length; at += 3_000) yield sent.subarray(at, at + 3_000);
     },
     close: () => undefined,
+  };
+}
+
+/** Its methods, which a spread leaves out. */
+function bound(file: DiskFile): DiskFile {
+  return {
+    size: () => file.size(),
+    read: (...args) => file.read(...args),
+    write: (...args) => file.write(...args),
+    allocate: (...args) => file.allocate(...args),
+    sync: () => file.sync(),
+    close: () => file.close(),
   };
 }
 
@@ -172,6 +184,24 @@ describe("quorate rebuild", () => {
     await expect(rebuildState(placesOf(join(root, "none", "member")), [await sourceAt(15, 3)], deps())).rejects.toThrow(
       "there is no log of a member",
     );
+  });
+
+  test("a log that cannot be written leaves the damaged store where it was", async () => {
+    const memberDir = await logOf("a", 20, 12);
+    await damagedStore(memberDir);
+    const full: Disk = {
+      ...nodeDisk,
+      open: async (path) => {
+        const file = await nodeDisk.open(path);
+        const write = (): Promise<void> => Promise.reject(new Error("ENOSPC: no space left on device"));
+        return file && path.endsWith(".wal") ? { ...bound(file), write } : file;
+      },
+    };
+    const done = rebuildState(placesOf(memberDir), [await sourceAt(30, 3)], deps(full));
+    await expect(done).rejects.toThrow("no space left");
+    expect(readdirSync(memberDir).sort()).toEqual(["state", "wal"]);
+    const rebuilt = await rebuildState(placesOf(memberDir), [await sourceAt(30, 3)], deps());
+    expect([rebuilt.startsAnew, rebuilt.aside]).toEqual([true, `${memberDir}/state.damaged-now`]);
   });
 
   test.each([
