@@ -28,7 +28,7 @@ export class LogCutter {
 
   /** At a start: raft has to know that there is no more of the log than this. */
   start(): void {
-    if (this.#deps.wal.firstIndex > 1) this.#tell();
+    if (this.#deps.wal.firstIndex > 1) this.tell();
   }
 
   /**
@@ -45,7 +45,7 @@ export class LogCutter {
       .cut(Math.min(through, windowStart(), floor()), keepSegments)
       .then(() => {
         this.#cutting = undefined;
-        if (wal.firstIndex > before && !this.#stopped) this.#tell();
+        if (wal.firstIndex > before && !this.#stopped) this.tell();
       })
       .catch(onFatal);
   }
@@ -55,7 +55,8 @@ export class LogCutter {
     await this.#cutting;
   }
 
-  #tell(): void {
+  /** Raft is to know how far back the log goes now, and of the state of this moment. */
+  tell(): void {
     const { wal, windowStart, point, enqueue } = this.#deps;
     // A snapshot has just taken the place of all that; the member starts anew from it.
     if (windowStart() > point().index) return;

@@ -429,6 +429,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       onSoftState,
       onFlushed: (index) => snapshots.flushed(index),
       sendSnapshot: (message) => snapshots.send(message),
+      onEntriesGone: () => snapshots.offer(),
       onReplaced: () => {
         if (stopping) return;
         turnCallersAway();

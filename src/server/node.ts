@@ -42,6 +42,8 @@ export interface NodeDeps {
   readonly onSoftState: (state: SoftState) => void;
   /** The state machine was at this index when it was flushed: up to there it is on the disk. */
   readonly onFlushed: (index: number) => void;
+  /** An entry is asked for that the log can no longer give: raft is to know of a state that can take its place. */
+  readonly onEntriesGone: () => void;
   /** A snapshot that a leader sends: not for the message lanes, for it takes the whole state along. */
   readonly sendSnapshot: (message: Message & { readonly type: "MsgSnap" }) => void;
   /**
@@ -260,6 +262,7 @@ export class Node {
       .read(request.from, request.through, request.maxBytes)
       .then((found) => {
         this.#logReads.delete(reading);
+        if (found === undefined) this.#deps.onEntriesGone();
         this.enqueue({
           kind: "logRead",
           to: request.to,

@@ -34,6 +34,8 @@ export interface SnapshotsDeps {
 export interface Snapshots {
   /** Raft starts. */
   start(): void;
+  /** As LogCutter.tell. */
+  offer(): void;
   /** Raft wants this one sent. */
   send(message: SnapshotMessage): void;
   /** As SnapshotReceiver.receive. */
@@ -80,6 +82,7 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
   });
   return {
     start: () => cutter.start(),
+    offer: () => cutter.tell(),
     send: (message) => sender.send(message),
     receive: (message, file) => receiver.receive(message, file),
     flushed: (index) => cutter.flushed(index),

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { createRaft } from "../../raft/raft.ts";
-import type { Entry, Message } from "../../raft/types.ts";
+import type { Entry, Message, Restored } from "../../raft/types.ts";
 import { errors } from "../../src/api/errors.ts";
 import { limits } from "../../src/config.ts";
 import { Node } from "../../src/server/node.ts";
@@ -24,11 +24,25 @@ let appends: { readonly batch: WalBatch; readonly done: () => void; readonly fai
 let applyEntry: (entry: Entry) => void;
 let held: Uint8Array[];
 let beforeDurable: () => Promise<void>;
+let onEntriesGone: () => void;
 
-beforeEach(() => {
+/** A new member: one voter, and nothing in its log. */
+const NEW: Restored = {
+  hardState: { term: 1, vote: 0n, commit: 0 },
+  confState: { voters: [1n], learners: [] },
+  applied: 0,
+  before: { index: 0, term: 0 },
+  entries: [],
+  storedFrom: 1,
+};
+
+beforeEach(() => begin(NEW));
+
+function begin(restored: Restored): void {
   env = new FakeEnv();
   faults = [];
   applied = [];
+  onEntriesGone = () => undefined;
   flushed = [];
   snapshots = [];
   replaced = 0;
@@ -57,22 +71,17 @@ beforeEach(() => {
       maxUncommittedBytes: limits.raftUncommittedBytes,
       random: () => 0,
     },
-    {
-      hardState: { term: 1, vote: 0n, commit: 0 },
-      confState: { voters: [1n], learners: [] },
-      applied: 0,
-      before: { index: 0, term: 0 },
-      entries: [],
-      storedFrom: 1,
-    },
+    restored,
   );
   const wal = {
     append: (batch: WalBatch) =>
       new Promise<void>((resolve, reject) => appends.push({ batch, done: resolve, fail: reject })),
+    // It was cut.
+    read: async () => undefined,
   } as unknown as Wal;
   const machine = {
     get appliedIndex() {
-      return applied.at(-1) ?? 0;
+      return applied.at(-1) ?? restored.applied;
     },
     apply: (entry: Entry): Applied => {
       applyEntry(entry);
@@ -112,6 +121,7 @@ beforeEach(() => {
       onSoftState: () => undefined,
       onFlushed: (index) => flushed.push(index),
       sendSnapshot: (message) => snapshots.push(message),
+      onEntriesGone: () => onEntriesGone(),
       onReplaced: () => {
         replaced++;
       },
@@ -121,7 +131,7 @@ beforeEach(() => {
   );
   node.start();
   node.enqueue({ kind: "campaign" });
-});
+}
 
 async function syncAll(): Promise<void> {
   for (await env.settle(); appends.length > 0; await env.settle()) appends.shift()?.done();
@@ -292,4 +302,36 @@ test("a stop before the turn that a snapshot waits for: its bringer hears, too",
   await syncAll();
   await stopping;
   expect(await turned).toBe(isWritten);
+});
+
+test("a follower whose next entry the log cannot give gets a state of now, however long ago raft last heard of one", async () => {
+  await node.stop();
+  const confState = { voters: [1n], learners: [2n] };
+  // As after a rebuild at the end of a cut: raft takes entry 6 for readable, and knows of the state before it.
+  begin({
+    ...NEW,
+    confState,
+    applied: 5,
+    before: { index: 5, term: 1 },
+    hardState: { term: 1, vote: 0n, commit: 5 },
+    storedFrom: 6,
+  });
+  node.enqueue({ kind: "snapshotAvailable", metadata: { index: 5, term: 1, confState }, storedFrom: 6 });
+  await syncAll();
+  await propose("a");
+  await syncAll();
+  expect(applied).toEqual([6, 7]);
+  let offered = 0;
+  onEntriesGone = () => {
+    offered++;
+    node.enqueue({ kind: "snapshotAvailable", metadata: { index: 7, term: 2, confState }, storedFrom: 6 });
+  };
+  node.enqueue({ kind: "trim", index: 7 });
+  await env.advance(100);
+  const context = new Uint8Array(0);
+  node.enqueue({ kind: "message", message: { type: "MsgHeartbeatResp", from: 2n, to: 1n, term: 2, context } });
+  await syncAll();
+  expect(faults).toEqual([]);
+  expect(offered).toBe(1);
+  expect(snapshots).toMatchObject([{ to: 2n, snapshot: { metadata: { index: 7, term: 2 } } }]);
 });
