@@ -50,8 +50,8 @@ export function hashKv(
 
 /**
  * The hash to store for a compaction to `target` (N-5). Call it when the compaction was accepted and before its first
- * slice; `previous` is the compact revision it replaced. Not for a compaction that resumes after a restart, nor for one
- * that was accepted while another was pending: the others would not store one either.
+ * slice; `previous` is the compact revision it replaced. Not for a compaction that resumes after a restart: some of
+ * what it would hash is removed.
  */
 export function hashCompaction(
   backend: Backend,

@@ -11,7 +11,8 @@
  *
  * A process in another pid namespace (a container that shares the directory) cannot be seen from here, and its claim
  * counts as stale; otherwise a container that was killed could never start again on its volume. Between such processes
- * only the kernel's lock on the state store inside the directory decides.
+ * only the kernel's lock on the state store inside the directory decides, once that is opened; so nothing is to work on
+ * the directory of a member whose container runs.
  */
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * How the state that another member sent, or that is restored from a file, takes the place of a member's own, so that a crash at any point leaves a member
- * that starts.
+ * How the state that another member sent, or that is restored from a file, takes the place of a member's own, so that a
+ * crash at any point leaves a member that starts.
  *
  *   1. The file is received as `snapshot.part`, and the state is built from it in `state.new`. A crash: both are removed.
  *   2. The state is whole and on the disk: `state.new` gets the name `state-TERM-INDEX`. A crash: nobody was told of it,

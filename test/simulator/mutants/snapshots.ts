@@ -13,8 +13,8 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     name: "cut-log-not-told-of-after-a-restart",
     file: "src/server/log-cutter.ts",
-    from: `if (this.#deps.wal.firstIndex > 1) this.#tell();`,
-    to: `if (this.#stopped) this.#tell();`,
+    from: `if (this.#deps.wal.firstIndex > 1) this.tell();`,
+    to: `if (this.#stopped) this.tell();`,
     why: "A leader that starts with a cut log knows of no snapshot to send: who is behind stays behind.",
     seenBy: ["liveness", "progress"],
   },
