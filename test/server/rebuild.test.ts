@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -14,7 +14,7 @@ import { nodeDisk, readOnlyNodeDisk } from "../../storage/node-disk.ts";
 import { CONF_STATE, CONSISTENT_INDEX, encodeUint64, memberKey, TERM } from "../../storage/schema.ts";
 import { confStateJson, memberJson } from "../../storage/stored-json.ts";
 import { createWal, openWal } from "../../storage/wal-log.ts";
-import { lookAtWal, readWalStart } from "../../storage/wal-look.ts";
+import { lookAtWal } from "../../storage/wal-look.ts";
 import { batch, entries, METADATA, SMALL, state } from "../storage/wal-fixtures.ts";
 
 const OWN = METADATA.nodeID;
@@ -203,53 +203,7 @@ describe("quorate rebuild", () => {
     const rebuilt = await rebuildState(placesOf(memberDir), [await sourceAt(30, 3)], deps());
     expect([rebuilt.startsAnew, rebuilt.aside]).toEqual([true, `${memberDir}/state.damaged-now`]);
   });
-
-  test.each([
-    ["goes on", 15],
-    ["begins anew", 30],
-  ])("a crash anywhere leaves a member that can be started or rebuilt (the log %s)", async (_, point) => {
-    const origin = await logOf("origin", 20, 12);
-    await damagedStore(origin);
-    for (let at = 1; ; at++) {
-      const memberDir = join(root, `crash-${at}`, "member");
-      cpSync(origin, memberDir, { recursive: true });
-      const done = await rebuildState(placesOf(memberDir), [await sourceAt(point, 3)], deps(dying(at))).then(
-        () => true,
-        () => false,
-      );
-      const names = readdirSync(memberDir);
-      // The store of before is in its place, or beside.
-      expect(names.some((name) => name === "state.damaged-now") || names.includes("state")).toBe(true);
-      for (const name of names) if (name.startsWith("lock.")) rmSync(join(memberDir, name));
-      await rebuildState(placesOf(memberDir), [await sourceAt(point, 3)], { ...deps(), time: "again" });
-      const { applied, hard } = await startable(memberDir);
-      expect([applied, hard.startsWith(`3 ${OWN} `)]).toEqual([point, true]);
-      expect(await readWalStart(nodeDisk, join(memberDir, "wal"), SMALL)).toMatchObject({
-        index: point === 30 ? 30 : 0,
-      });
-      rmSync(memberDir, { recursive: true });
-      if (done) break;
-    }
-  });
 });
-
-/** The process is killed at this operation of the disk. */
-function dying(at: number): Disk {
-  let count = 0;
-  const step = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (++count >= at) throw new Error("killed");
-    return await work();
-  };
-  return {
-    ...nodeDisk,
-    rename: (from, to) => step(() => nodeDisk.rename(from, to)),
-    remove: (path) => step(() => nodeDisk.remove(path)),
-    removeTree: (path) => step(() => nodeDisk.removeTree(path)),
-    syncDirectory: (path) => step(() => nodeDisk.syncDirectory(path)),
-    create: (path) => step(() => nodeDisk.create(path)),
-    open: (path) => step(() => nodeDisk.open(path)),
-  };
-}
 
 describe("quorate inspect", () => {
   const look = (name: string): Promise<Inspected> =>
