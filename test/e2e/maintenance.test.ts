@@ -5,6 +5,7 @@ import { ClassicLevel } from "classic-level";
 import { afterEach, describe, expect, test } from "vitest";
 import { AlarmRequestAlarmAction, AlarmType } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
+import { sealed } from "../../storage/level-rows.ts";
 import type { ApiClient, ServiceError } from "./client.ts";
 import { type Cluster, type MemberProcess, quorate, startCluster } from "./cluster.ts";
 import { etcdctl, hasEtcdctl, run, tryEtcdctl } from "./etcdctl.ts";
@@ -260,7 +261,7 @@ describe("N-13: a member whose store is not what it was", () => {
     for (const [key, row] of rows) {
       const at = row.indexOf(mark) + 5;
       row[at] = (row[at] as number) ^ 1;
-      await db.put(key, row);
+      await db.put(key, sealed(key, row.subarray(0, -4)));
     }
     await db.close();
     victim.start();

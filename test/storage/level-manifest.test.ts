@@ -1,9 +1,12 @@
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ClassicLevel } from "classic-level";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openLevelBackend, openLevelShadow } from "../../storage/level-backend.ts";
 import { LevelDamagedError, levelFiles } from "../../storage/level-manifest.ts";
+import { BUCKETS, revisionKey } from "../../storage/schema.ts";
 
 let path: string;
 
@@ -113,4 +116,69 @@ test("verify: a byte that changes in a table under an open store is found, and i
   );
   expect(failures).toHaveLength(1);
   await backend.close();
+});
+
+test("what has rotted is found by row, too, when a compaction has given it a right checksum before anybody looked", async () => {
+  const failures: string[] = [];
+  const rotten = join(path, "rotten");
+  const first = await openLevelBackend(rotten);
+  for (let i = 0; i < 200; i++) first.put("key", revisionKey(i + 2, 0), randomBytes(2_000));
+  await first.flush();
+  await first.compact();
+  await first.close();
+  const db = new ClassicLevel<Buffer, Buffer>(rotten, { keyEncoding: "buffer", valueEncoding: "buffer" });
+  await db.open();
+  const table = join(rotten, (await levelFiles(rotten))?.tables[0] ?? "none");
+  const bytes = readFileSync(table);
+  const middle = bytes.length >> 1;
+  bytes[middle] = (bytes[middle] as number) ^ 1;
+  writeFileSync(table, bytes);
+  // LevelDB's own compactions look at no checksum, and need nobody to call for them.
+  const ends = [Buffer.from([0]), Buffer.from([BUCKETS.length + 1])] as const;
+  for (const end of ends) await db.put(end, Buffer.alloc(0));
+  await db.compactRange(...ends);
+  for (const end of ends) await db.del(end);
+  await db.close();
+
+  const backend = await openLevelBackend(rotten, { onFailure: (error) => failures.push(error.message) });
+  await backend.verify();
+  const snapshot = backend.snapshot();
+  const why = /is damaged \(the row [0-9a-f]{34} of the bucket key is not what was written\).*quorate rebuild/;
+  await expect(snapshot.range("key", "", undefined, 1_000)).rejects.toThrow(why);
+  await snapshot.close();
+  expect(failures).toEqual([expect.stringMatching(why)]);
+  const wrong = Buffer.from(/row ([0-9a-f]+) /.exec(failures[0] as string)?.[1] as string, "hex").toString("latin1");
+  expect(() => backend.get("key", wrong)).toThrow(why);
+  expect(backend.get("key", revisionKey(2, 0))).toHaveLength(2_000);
+  await backend.close();
+});
+
+test("a compaction that is asked for finds what has rotted before it reads it", async () => {
+  const backend = await openLevelBackend(path);
+  const table = join(path, (await levelFiles(path))?.tables[0] ?? "none");
+  const bytes = readFileSync(table);
+  bytes[20] = (bytes[20] as number) ^ 1;
+  writeFileSync(table, bytes);
+  await expect(backend.compact()).rejects.toThrow(/\d+\.ldb has a wrong checksum at offset 0/);
+  expect(readFileSync(table).equals(bytes)).toBe(true);
+  await backend.close();
+});
+
+test("a store of the format without checksums goes on as it is", async () => {
+  const former = join(path, "former");
+  const db = new ClassicLevel<Buffer, Buffer>(former, { keyEncoding: "buffer", valueEncoding: "buffer" });
+  const row = Buffer.concat([Buffer.from([BUCKETS.indexOf("meta") + 1]), Buffer.from("a")]);
+  await db.put(Buffer.from("\0format", "latin1"), Buffer.from("quorate 1"));
+  await db.put(row, Buffer.from("as ever"));
+  await db.close();
+  for (const expected of ["as ever", "new"]) {
+    const backend = await openLevelBackend(former);
+    expect(String(backend.get("meta", "a"))).toBe(expected);
+    backend.put("meta", "a", Buffer.from("new"));
+    await backend.flush();
+    await backend.close();
+  }
+  const again = new ClassicLevel<Buffer, Buffer>(former, { keyEncoding: "buffer", valueEncoding: "buffer" });
+  expect(String(await again.get(row))).toBe("new");
+  await again.close();
 });
