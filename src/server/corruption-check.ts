@@ -1,4 +1,5 @@
 import { AlarmRequest, AlarmRequestAlarmAction, AlarmType } from "../../proto/generated/etcdserverpb.ts";
+import { NONE } from "../../raft/types.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
 import type { Logger } from "../log.ts";
@@ -48,8 +49,9 @@ interface Comparison {
  *
  * Members are compared only when both have a hash of the same revision, taken with the same compact revision. One that is
  * down, behind, has compacted meanwhile or does not answer is not judged. What differs is asked once more before anybody
- * is blamed. The majority is right; where none is, members that differ from the leader are blamed, as etcd does. Then
- * the alarm CORRUPT of that member stops all writes, and that member answers no more reads (guard.ts).
+ * is blamed. What a majority of all members holds is right. Where none is (one of three is down, say, and the other two
+ * differ), nobody can tell, and the alarm is for all of them (NONE, as etcd has it). The alarm CORRUPT stops all writes,
+ * and the member that it names answers no more reads (guard.ts).
  */
 export class CorruptionCheck {
   readonly #deps: CorruptionCheckDeps;
@@ -116,7 +118,8 @@ export class CorruptionCheck {
 
   async #compare(revision: number, isFresh: boolean): Promise<Comparison> {
     const first = await this.#ask(revision, isFresh);
-    const suspects = blamed(first.answers);
+    const members = this.#deps.cluster.members().length;
+    const suspects = blamed(first.answers, members);
     if (suspects.length === 0) return first;
     // A member that lags in what it removes may answer otherwise now, by rule; it has had time when it is asked again.
     await new Promise<void>((resolve) => {
@@ -127,7 +130,7 @@ export class CorruptionCheck {
       this.#timers.add(timer);
     });
     const second = await this.#ask(revision, isFresh);
-    const confirmed = blamed(second.answers).filter(({ id }) => suspects.some((suspect) => suspect.id === id));
+    const confirmed = blamed(second.answers, members).filter(({ id }) => suspects.some((suspect) => suspect.id === id));
     if (confirmed.length === 0) {
       this.#deps.log.warn(
         { revision, first: table(first.answers), second: table(second.answers) },
@@ -195,7 +198,9 @@ export class CorruptionCheck {
         revision,
         hashes: table(answers),
       },
-      "the store of a member differs from the others': raising the alarm CORRUPT for it",
+      id === NONE
+        ? "the stores of members differ, and no majority of all members holds the same: raising the alarm CORRUPT for all"
+        : "the store of a member differs from the others': raising the alarm CORRUPT for it",
     );
     const action = AlarmRequestAlarmAction.ACTIVATE;
     await this.#deps.propose({ alarm: AlarmRequest.create({ action, memberID: id, alarm: AlarmType.CORRUPT }) });
@@ -207,12 +212,13 @@ export interface Blame extends Answer {
   readonly others: readonly Answer[];
 }
 
-/** Who is wrong: all but the majority of those compared, or, without one, all that differ from the first. */
-export function blamed(answers: readonly Answer[]): readonly Blame[] {
+/** Who is wrong: those that differ from what a majority of all `members` holds; where none does: everybody (NONE). */
+export function blamed(answers: readonly Answer[], members: number): readonly Blame[] {
   const [first] = answers;
   if (first === undefined || answers.every(({ hash }) => hash === first.hash)) return [];
   const holders = (hash: number): number => answers.filter((answer) => answer.hash === hash).length;
-  const right = answers.find(({ hash }) => 2 * holders(hash) > answers.length)?.hash ?? first.hash;
+  const right = answers.find(({ hash }) => 2 * holders(hash) > members)?.hash;
+  if (right === undefined) return [{ id: NONE, hash: first.hash, others: answers.slice(1) }];
   const others = answers.filter(({ hash }) => hash === right);
   return answers.filter(({ hash }) => hash !== right).map((answer) => ({ ...answer, others }));
 }
