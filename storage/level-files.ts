@@ -83,11 +83,15 @@ export function damageOfLog(bytes: Buffer, isNewest: boolean): number | undefine
   return isNewest ? undefined : bad;
 }
 
-/** The records of a log that has none that is damaged, put together from their parts, up to one that is torn. */
-export function logRecords(bytes: Buffer): { readonly offset: number; readonly data: Buffer }[] {
+/** The records of a log that has none that is damaged, put together from their parts, and where they end: one is torn there. */
+export function logRecords(bytes: Buffer): {
+  readonly records: { readonly offset: number; readonly data: Buffer }[];
+  readonly end: number;
+} {
   const records: { readonly offset: number; readonly data: Buffer }[] = [];
   let parts: Buffer[] = [];
   let offset = 0;
+  let whole = 0;
   for (let at = 0; at < bytes.length; ) {
     const left = LOG_BLOCK_BYTES - (at % LOG_BLOCK_BYTES);
     if (left < LOG_HEADER_BYTES) {
@@ -102,10 +106,12 @@ export function logRecords(bytes: Buffer): { readonly offset: number; readonly d
       offset = at;
     }
     parts.push(bytes.subarray(at + LOG_HEADER_BYTES, end));
-    if (type === FULL || type === LAST) records.push({ offset, data: Buffer.concat(parts) });
     at = end;
+    if (type !== FULL && type !== LAST) continue;
+    records.push({ offset, data: Buffer.concat(parts) });
+    whole = end;
   }
-  return records;
+  return { records, end: whole };
 }
 
 /** End of the valid record at this place, whose block has `left` bytes from there on. */

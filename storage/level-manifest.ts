@@ -38,18 +38,26 @@ export async function levelFiles(directory: string): Promise<LevelFiles | undefi
   const version = readManifest(manifest, await read(directory, manifest));
   const numberOf = (name: string): number => Number.parseInt(name, 10);
   const tables = contents.filter((name) => !name.endsWith(".log") && version.tables.has(numberOf(name)));
+  const missing = (name: string): LevelDamagedError =>
+    version.tornAt === undefined
+      ? new LevelDamagedError(name, undefined, "the file is missing")
+      : new LevelDamagedError(
+          manifest,
+          version.tornAt,
+          `a change that cannot be read, and without it ${name} is missing`,
+        );
   for (const number of version.tables) {
     if (tables.some((name) => numberOf(name) === number)) continue;
-    throw new LevelDamagedError(`${String(number).padStart(6, "0")}.ldb`, undefined, "the file is missing");
+    throw missing(`${String(number).padStart(6, "0")}.ldb`);
   }
   // The last change of a MANIFEST may be torn: then all is there that the one before names. One that rotted looks the same,
   // but what it had replaced is gone.
   const hasLog = contents.some((name) => name.endsWith(".log") && numberOf(name) === version.log);
   if (version.log !== 0 && !hasLog) {
-    throw new LevelDamagedError(`${String(version.log).padStart(6, "0")}.log`, undefined, "the file is missing");
+    throw missing(`${String(version.log).padStart(6, "0")}.log`);
   }
   if (version.log === 0 && (await hasContent(directory, contents))) {
-    throw new LevelDamagedError(manifest, undefined, "it lists none of the files that are here");
+    throw new LevelDamagedError(manifest, version.tornAt, "it lists none of the files that are here");
   }
   const logs = contents.filter(
     (name) => name.endsWith(".log") && (numberOf(name) >= version.log || numberOf(name) === version.previousLog),
@@ -103,6 +111,8 @@ interface Version {
   readonly tables: ReadonlySet<number>;
   readonly log: number;
   readonly previousLog: number;
+  /** Where the last change begins, if it is torn. */
+  readonly tornAt: number | undefined;
 }
 
 /** What the changes that a MANIFEST lists come to. */
@@ -112,7 +122,8 @@ function readManifest(file: string, bytes: Buffer): Version {
   let previousLog = 0;
   const damage = damageOfLog(bytes, true);
   if (damage !== undefined) throw new LevelDamagedError(file, damage, "a record that cannot be read");
-  for (const { offset, data } of logRecords(bytes)) {
+  const { records, end } = logRecords(bytes);
+  for (const { offset, data } of records) {
     const cursor = new Cursor(data, 0, data.length);
     const number = (): number => {
       const value = cursor.varint();
@@ -160,7 +171,7 @@ function readManifest(file: string, bytes: Buffer): Version {
       }
     }
   }
-  return { tables, log, previousLog };
+  return { tables, log, previousLog, tornAt: end < bytes.length ? end : undefined };
 }
 
 class Cursor {

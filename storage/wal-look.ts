@@ -4,7 +4,7 @@ import type { Disk, DiskFile } from "./disk.ts";
 import { type LogPoint, WalDamagedError, type WalOptions, type WalReplay } from "./wal.ts";
 import type { WalIndex } from "./wal-index.ts";
 import { type LogContent, Replay, type SegmentEnd } from "./wal-replay.ts";
-import { damaged, foreign, type SegmentName, segmentsAmong } from "./wal-segment.ts";
+import { damaged, foreign, type Mismatch, type SegmentName, segmentsAmong } from "./wal-segment.ts";
 
 /**
  * As openWal, of a log that somebody else wrote and that stays as it is, also when its end is torn. Nobody may write to it
@@ -85,20 +85,17 @@ export async function lookAtWal(disk: Disk, directory: string, keepAfter: number
  * durable here; so one that the store has and the log lost was acknowledged, however much its remains look like a torn
  * write.
  */
-export function mismatchOf(index: WalIndex, applied: LogPoint, tornBytes: number): string | undefined {
+export function mismatchOf(index: WalIndex, applied: LogPoint, tornBytes: number): Mismatch | undefined {
   const torn = tornBytes > 0 ? `, followed by ${tornBytes} bytes of a write that cannot be read` : "";
-  if (index.last < applied.index) return `it ends at entry ${index.last}${torn}`;
+  if (index.last < applied.index) return { what: `it ends at entry ${index.last}${torn}`, isStoreLost: false };
   if (index.first > applied.index + 1) {
     const store = applied.index === 0 ? "is missing or new" : `ends at entry ${applied.index}`;
-    return (
-      `it begins at entry ${index.first}, and the state store ${store}. What came before was cut off the log, because a ` +
-      "state store had it on the disk: give that one back, or get the state from another member that runs " +
-      "(quorate rebuild --data-dir DATA-DIR --endpoints CLIENT-URL[,CLIENT-URL])"
-    );
+    return { what: `it begins at entry ${index.first}, and the state store ${store}`, isStoreLost: true };
   }
   const term = index.termAt(applied.index);
   if (term === undefined || term === applied.term) return undefined;
-  return `its entry ${applied.index} is of term ${term}, that of the state store of term ${applied.term}`;
+  const what = `its entry ${applied.index} is of term ${term}, that of the state store of term ${applied.term}`;
+  return { what, isStoreLost: false };
 }
 
 /** The last segment, left open, and how it ends. */

@@ -48,11 +48,21 @@ const WHAT_TO_DO =
   "start with an empty data directory). Until then the cluster goes on without it, as long as most of the others run.";
 
 /** A sound log, but not the one that belongs to the state store. */
-export function foreign(directory: string, what: string): WalDamagedError {
+export function foreign(directory: string, { what, isStoreLost }: Mismatch): WalDamagedError {
+  const whatToDo = isStoreLost
+    ? "The log is sound. What came before was cut off it because a state store had it on the disk: give that one back, or " +
+      "get the state from another member that runs (quorate rebuild --data-dir DATA-DIR --endpoints CLIENT-URL[,CLIENT-URL])"
+    : `Give this member its own log back (--wal-dir). ${WHAT_TO_DO}`;
   return new WalDamagedError(
-    `The state store and the log in ${directory} do not belong together: ${what}. Give this member its own log back ` +
-      `(--wal-dir). ${WHAT_TO_DO}`,
+    `The state store and the log in ${directory} do not belong together: ${what}. ${whatToDo}`,
   );
+}
+
+/** Why a log is not the one whose entries a state store has. */
+export interface Mismatch {
+  readonly what: string;
+  /** It is the store that is missing or too old; nothing is wrong with the log. */
+  readonly isStoreLost: boolean;
 }
 
 /** `record` counts from 0 in its file. */

@@ -75,6 +75,8 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
   };
   let backend: Backend | undefined;
   let wal: Wal | undefined;
+  /** Takes back an empty store that this start has made for nothing. */
+  let unmake = async (): Promise<void> => undefined;
   try {
     await disk.makeDirectory(memberDir);
     locks.push(await disk.lock(`${memberDir}/lock`));
@@ -85,7 +87,9 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     const walOptions = walOptionsOf(config, deps);
     const installed = await settleState(disk, memberDir, () => readWalStart(disk, config.walDir, walOptions));
     if (installed !== undefined) deps.log.info({ "snapshot-index": installed.index }, "applied snapshot");
+    const isNew = (await disk.list(state)).length === 0;
     backend = await deps.openBackend(state);
+    if (isNew) unmake = () => disk.removeTree(state);
     const machine = await restoreMachine(backend, config, deps.log);
     if (!isLogThere) {
       refuseLostLog(config, machine);
@@ -98,7 +102,8 @@ export async function bootstrap(config: Config, deps: BootDeps): Promise<Booted>
     return { ...(config.forceNewCluster ? await forceNewCluster(config, deps, opened) : opened), unlock };
   } catch (error) {
     // The first failure is the one to tell.
-    for (const result of await Promise.allSettled([wal?.close(), backend?.close(), unlock()])) {
+    const closed = Promise.all([wal?.close(), backend?.close()]).then(unmake);
+    for (const result of await Promise.allSettled([closed, closed.finally(unlock)])) {
       if (result.status === "rejected") deps.log.warn({ error: String(result.reason) }, "could not clean up");
     }
     throw error;

@@ -100,7 +100,7 @@ export async function inspectMember(place: InspectedPlace, deps: InspectionDeps)
   if (look?.content !== undefined && look.damage === undefined && store.kind !== "damaged") {
     const applied = { index: state?.appliedIndex ?? 0, term: state?.appliedTerm ?? 0 };
     const mismatch = mismatchOf(look.content.index, applied, look.tornBytes);
-    if (mismatch !== undefined) damage.push(`state store and log do not belong together: ${mismatch}`);
+    if (mismatch !== undefined) damage.push(`state store and log do not belong together: ${mismatch.what}`);
   }
   const entries = look?.content?.entries ?? [];
   const memberships = store.kind === "damaged" ? [] : membershipsOf(store.cluster, entries, EVERYONE);

@@ -23,6 +23,8 @@ export interface QuotaDeps {
   /** There is no room left, and there may be something to gain. */
   readonly onFull: () => void;
   readonly autoDisarm: boolean;
+  /** One that is none can take nothing back: it was removed, or is of the cluster that the data was restored from. */
+  readonly isMember: (id: bigint) => boolean;
 }
 
 /** A store that was found full is not measured again sooner than this. */
@@ -125,7 +127,7 @@ export class Quota {
       { "local-member-id": hexId(memberId), "quota-bytes": quotaBytes, "store-bytes": knownBytes() },
       "the store has reached its quota; raising the alarm NOSPACE",
     );
-    return this.#proposeAlarm(AlarmRequestAlarmAction.ACTIVATE, "failed to raise the alarm NOSPACE");
+    return this.#proposeAlarm(AlarmRequestAlarmAction.ACTIVATE, memberId, "failed to raise the alarm NOSPACE");
   }
 
   #watch(): void {
@@ -139,22 +141,24 @@ export class Quota {
   }
 
   async #disarmIfRoom(): Promise<void> {
-    const { log, memberId, quotaBytes = 0, knownBytes } = this.#deps;
+    const { log, memberId, quotaBytes = 0, knownBytes, isMember } = this.#deps;
     const enough = quotaBytes * limits.disarmShare;
+    for (const id of this.#alarmed().filter((alarmed) => !isMember(alarmed))) {
+      log.info({ "alarmed-member-id": hexId(id) }, "taking the alarm NOSPACE of one that is no member back");
+      await this.#proposeAlarm(AlarmRequestAlarmAction.DEACTIVATE, id, "failed to take an alarm NOSPACE back");
+    }
     if (!this.#isOwnAlarmActive() || knownBytes() >= enough || (await this.#deps.measure()) >= enough) return;
     log.info(
       { "local-member-id": hexId(memberId), "quota-bytes": quotaBytes, "store-bytes": knownBytes() },
       "the store has room again; taking the alarm NOSPACE back",
     );
-    await this.#proposeAlarm(AlarmRequestAlarmAction.DEACTIVATE, "failed to take the alarm NOSPACE back");
+    await this.#proposeAlarm(AlarmRequestAlarmAction.DEACTIVATE, memberId, "failed to take the alarm NOSPACE back");
   }
 
-  async #proposeAlarm(action: number, failure: string): Promise<void> {
-    const { log, memberId } = this.#deps;
+  async #proposeAlarm(action: number, memberID: bigint, failure: string): Promise<void> {
+    const { log } = this.#deps;
     try {
-      await this.#deps.propose({
-        alarm: AlarmRequest.create({ action, memberID: memberId, alarm: AlarmType.NOSPACE }),
-      });
+      await this.#deps.propose({ alarm: AlarmRequest.create({ action, memberID, alarm: AlarmType.NOSPACE }) });
     } catch (error) {
       // Environment: no leader now. Whoever comes next tries again.
       log.warn({ error: String(error) }, failure);
@@ -162,9 +166,12 @@ export class Quota {
   }
 
   #isOwnAlarmActive(): boolean {
-    const { alarms, memberId } = this.#deps;
-    if (!alarms.isActive(AlarmType.NOSPACE)) return false;
-    return alarms.list(AlarmType.NOSPACE).some(({ memberID }) => memberID === memberId);
+    return this.#alarmed().includes(this.#deps.memberId);
+  }
+
+  #alarmed(): bigint[] {
+    const { alarms } = this.#deps;
+    return alarms.isActive(AlarmType.NOSPACE) ? alarms.list(AlarmType.NOSPACE).map(({ memberID }) => memberID) : [];
   }
 }
 

@@ -78,6 +78,7 @@ export function createUpkeep(deps: UpkeepDeps): Upkeep {
     propose,
     onFull: () => storeCare.consider(),
     autoDisarm: config.autoDisarmNospace,
+    isMember: (id) => cluster.member(id) !== undefined,
   });
   const verdict = new Verdict(log, memberId, alarms);
   const currentRevision = (): number => mvcc.currentRevision;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Cluster, type MemberProcess, memberAt, quorate, startCluster } from "./cluster.ts";
@@ -233,7 +233,9 @@ describe("a damaged state store", () => {
     rmSync(join(member.dataDir, "member", "state"), { recursive: true });
     member.start();
     expect(await member.exited()).toEqual({ code: 1, signal: null });
-    expect(member.log).toMatch(/begins at entry \d+, and the state store is missing or new/);
+    expect(member.log).toMatch(/begins at entry \d+, and the state store is missing or new. The log is sound/);
+    expect(member.log).not.toContain("no command heals");
+    expect(existsSync(join(member.dataDir, "member", "state"))).toBe(false);
     expect(member.log).toContain("quorate rebuild");
     expect((await rebuild(member, other.endpoint)).code).toBe(0);
     member.start();

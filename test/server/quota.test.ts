@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { type AlarmMember, AlarmRequestAlarmAction, AlarmType } from "../../proto/generated/etcdserverpb.ts";
 import { errors } from "../../src/api/errors.ts";
+import { limits } from "../../src/config.ts";
 import { Quota } from "../../src/server/quota.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
@@ -41,6 +42,7 @@ function open(quotaBytes: number | undefined, autoDisarm = false): Quota {
     },
     onFull: () => asked.push("full"),
     autoDisarm,
+    isMember: (id) => id < 100n,
   });
   quota.start();
   return quota;
@@ -151,5 +153,14 @@ test("N-11: the alarm stays when there is room again, unless it is to be taken b
   known = 899;
   await env.advance(1_000);
   expect([active, asked]).toEqual([[alarms[1]], ["measure", "disarm 5"]]);
+  quota.stop();
+});
+
+test("N-11, switched on: who is no member can take no alarm back, so those that are do", async () => {
+  const of = (memberID: bigint): AlarmMember => ({ memberID, alarm: AlarmType.NOSPACE });
+  active = [of(100n), of(6n), of(101n)];
+  const quota = open(1_000, true);
+  await env.advance(limits.disarmCheckMs);
+  expect([asked, active]).toEqual([["disarm 100", "disarm 101"], [of(6n)]]);
   quota.stop();
 });

@@ -88,7 +88,9 @@ test("a last record of the MANIFEST that rotted is told from one that is torn: w
       const damaged = Buffer.from(bytes);
       damaged[at] = (damaged[at] as number) ^ (1 << bit);
       writeFileSync(manifest, damaged);
-      await expect(levelFiles(path), `byte ${at}, bit ${bit}`).rejects.toThrow(LevelDamagedError);
+      const looked = levelFiles(path);
+      await expect(looked, `byte ${at}, bit ${bit}`).rejects.toThrow(LevelDamagedError);
+      await expect(looked, `byte ${at}, bit ${bit}`).rejects.toThrow(/^MANIFEST-\d+ at offset \d+: /);
     }
   }
   writeFileSync(manifest, bytes.subarray(0, last));
