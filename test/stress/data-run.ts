@@ -14,7 +14,7 @@ import { type Cluster, freePorts, type MemberProcess, memberAt, quorate, startCl
 import { etcdBinary, hasEtcdctl, hasEtcdutl } from "../e2e/etcdctl.ts";
 import { until } from "../e2e/until.ts";
 import { now } from "./clock.ts";
-import { peakBytes } from "./members.ts";
+import { ownBytes, peakBytes } from "./members.ts";
 import { count, mib, type Report, type Say } from "./report.ts";
 
 export interface DataScale {
@@ -27,8 +27,9 @@ type Maker = "quorate" | "etcd";
 /** What one step took. */
 interface Step {
   readonly ms: number;
-  /** Of the process that did the work, at most. */
+  /** Of the process that did the work, at most: all, with the files that it has mapped; and its own memory alone. */
   readonly peak: number | undefined;
+  readonly own: number;
   readonly peakOfOther?: number | undefined;
 }
 
@@ -42,6 +43,7 @@ interface Side {
 }
 
 const PATIENCE_MS = 600_000;
+const LOOK_MS = 20;
 const OPS_PER_TXN = 50;
 const IN_FLIGHT = 8;
 /** Little of the log is kept, so that whoever was away needs the state. */
@@ -70,10 +72,10 @@ async function measure(maker: Maker, scale: DataScale, directory: string, proble
   const cluster = await startCluster(3, FLAGS[maker], binary);
   try {
     const leader = await cluster.leader();
-    const load = await timed([leader], () => fill(cluster, scale, (done) => say(`${maker}: ${mib(done)} written`)));
+    const load = await timed(leader, () => fill(cluster, scale, (done) => say(`${maker}: ${mib(done)} written`)));
     const file = join(directory, `${maker}.db`);
     say(`${maker}: saving a snapshot`);
-    const save = await timed([leader], () =>
+    const save = await timed(leader, () =>
       command("etcdctl", [`--endpoints=${leader.endpoint}`, "snapshot", "save", file]),
     );
     const fileBytes = (await stat(file)).size;
@@ -194,29 +196,43 @@ async function caughtUp(cluster: Cluster, { valueBytes }: DataScale, problems: s
   await resetPeak(leader);
   const startedAt = now();
   follower.start();
+  const own = watchOwn(() => follower.pid);
   await follower.ready(PATIENCE_MS);
-  const own = cluster.client(follower);
+  const api = cluster.client(follower);
   await until(
     "the follower has everything",
     async () => {
-      const found = await own.get("last", { serializable: true }).catch(() => undefined);
+      const found = await api.get("last", { serializable: true }).catch(() => undefined);
       return found?.modRevision === revision;
     },
     PATIENCE_MS,
   );
   const ms = now() - startedAt;
-  const step = { ms, peak: peakBytes(follower.pid), peakOfOther: peakBytes(leader.pid) };
-  const [hash, expected] = await Promise.all([own.hashKv(revision), client.hashKv(revision)]);
+  const step = { ms, peak: peakBytes(follower.pid), own: own(), peakOfOther: peakBytes(leader.pid) };
+  const [hash, expected] = await Promise.all([api.hashKv(revision), client.hashKv(revision)]);
   if (hash.hash !== expected.hash) problems.push(`after catching up: HashKV ${hash.hash} instead of ${expected.hash}`);
   if (!follower.log.includes("applied snapshot")) problems.push("the follower caught up without a snapshot");
   return step;
 }
 
-async function timed(members: readonly MemberProcess[], work: () => Promise<unknown>): Promise<Step> {
-  await Promise.all(members.map(resetPeak));
+async function timed(member: MemberProcess, work: () => Promise<unknown>): Promise<Step> {
+  await resetPeak(member);
+  const own = watchOwn(() => member.pid);
   const startedAt = now();
   await work();
-  return { ms: now() - startedAt, peak: members[0] && peakBytes(members[0].pid) };
+  return { ms: now() - startedAt, peak: peakBytes(member.pid), own: own() };
+}
+
+/** The most memory of its own that a process has until the returned function is called; 0 without a /proc. */
+function watchOwn(pid: () => number): () => number {
+  let most = 0;
+  const look = setInterval(() => {
+    most = Math.max(most, ownBytes(pid()) ?? 0);
+  }, LOOK_MS);
+  return () => {
+    clearInterval(look);
+    return most;
+  };
 }
 
 /** The kernel's high-water mark starts anew. */
@@ -231,43 +247,49 @@ function command(program: string, words: readonly string[]): Promise<Step> {
     const child = spawn(program, words, { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";
     let peak: number | undefined;
+    let own = 0;
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       said = (said + text).slice(-4_000);
     });
     const look = setInterval(() => {
-      peak = (child.pid === undefined ? undefined : peakBytes(child.pid)) ?? peak;
-    }, 20);
+      if (child.pid === undefined) return;
+      peak = peakBytes(child.pid) ?? peak;
+      own = Math.max(own, ownBytes(child.pid) ?? 0);
+    }, LOOK_MS);
     child.on("error", (error) => {
       clearInterval(look);
       reject(error);
     });
     child.on("close", (code) => {
       clearInterval(look);
-      if (code === 0) resolve({ ms: now() - startedAt, peak });
+      if (code === 0) resolve({ ms: now() - startedAt, peak, own });
       else reject(new Error(`${program} ${words.join(" ")} ended with ${code}:\n${said}`));
     });
   });
 }
 
 function report(scale: DataScale, ours: Side, theirs: Side, problems: readonly string[]): Report {
-  const rows: [string, string][] = [["", "quorate                 etcd"]];
+  const rows: [string, string][] = [["", "quorate                     etcd"]];
   const row = (label: string, tell: (side: Side) => string): void => {
-    rows.push([label, `${tell(ours).padEnd(24)}${tell(theirs)}`]);
+    rows.push([label, `${tell(ours).padEnd(28)}${tell(theirs)}`]);
   };
-  const step = ({ ms, peak }: Step): string => `${(ms / 1000).toFixed(1)} s, ${mib(peak)}`;
-  row("write it (leader)", ({ load }) => step(load));
-  row("snapshot save (member)", ({ save }) => step(save));
+  const step = ({ ms, peak, own }: Step): string => `${(ms / 1000).toFixed(1)} s, ${mib(peak)} (${mib(own)})`;
+  row("write it", ({ load }) => step(load));
+  row("snapshot save", ({ save }) => step(save));
   row("  its file", ({ fileBytes }) => mib(fileBytes));
   // Each side's step was the work of the other one's tool.
-  rows.push(["restore the other's file (tool)", `${step(theirs.restore).padEnd(24)}${step(ours.restore)}`]);
-  row("catch up by snapshot (follower)", ({ catchUp }) => step(catchUp));
+  rows.push(["restore the other's file", `${step(theirs.restore).padEnd(28)}${step(ours.restore)}`]);
+  row("catch up by snapshot", ({ catchUp }) => step(catchUp));
   row("  the leader meanwhile", ({ catchUp }) => mib(catchUp.peakOfOther));
   return {
     title: `Data in and out: ${count(scale.mebibytes)} MiB in values of ${count(scale.valueBytes)} bytes`,
     rows,
     problems,
     isFarFromRate: false,
-    notes: ["each with the most memory that the process named took"],
+    notes: [
+      "each with the most memory that the process at work (the leader, the tool, the follower) took with the files that it " +
+        "has mapped, and (in brackets) of its own alone",
+    ],
     figures: { ...scale, quorate: ours, etcd: theirs },
   };
 }

@@ -15,7 +15,7 @@ const USAGE = `usage: npm run stress -- [watch|leases|data] [options]
                         a real etcd (etcd, etcdctl, etcdutl on PATH)
   --watchers N          (1000)
   --puts-per-second N   (2000 for watch, 500 beside the leases)
-  --seconds S           of watching (45)
+  --seconds S           of watching (120)
   --leases N            alive together; a fifth of them ends together (100000)
   --mebibytes N         of data (1024)
   --value-bytes N       of each value (10240)
@@ -53,7 +53,7 @@ async function main(words: readonly string[]): Promise<number> {
     options: {
       watchers: { type: "string", default: "1000" },
       "puts-per-second": { type: "string" },
-      seconds: { type: "string", default: "45" },
+      seconds: { type: "string", default: "120" },
       leases: { type: "string", default: "100000" },
       mebibytes: { type: "string", default: "1024" },
       "value-bytes": { type: "string", default: "10240" },

@@ -88,7 +88,16 @@ async function told(directory: string, member: MemberProcess): Promise<Told> {
 
 /** VmHWM: the most memory that the process ever had resident. Undefined where there is no /proc. */
 export function peakBytes(pid: number): number | undefined {
-  const match = /^VmHWM:\s+(\d+) kB$/m.exec(textOf(`/proc/${pid}/status`) ?? "");
+  return statusBytes(pid, "VmHWM");
+}
+
+/** RssAnon: resident and no part of a file. Undefined where there is no /proc. */
+export function ownBytes(pid: number): number | undefined {
+  return statusBytes(pid, "RssAnon");
+}
+
+function statusBytes(pid: number, field: string): number | undefined {
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(textOf(`/proc/${pid}/status`) ?? "");
   return match === null ? undefined : Number(match[1]) * 1024;
 }
 
