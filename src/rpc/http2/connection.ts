@@ -65,7 +65,7 @@ export class Connection implements StreamHost {
   readonly writer: FrameWriter;
   readonly headers = new ResponseHeaders();
   readonly sendWindow = new SendWindow(INITIAL.windowBytes);
-  readonly held: Totals = { unsentBytes: 0, receivingBytes: 0 };
+  readonly held: Totals = { unsentBytes: 0, receivingBytes: 0, streams: 0 };
   readonly #host: ConnectionHost;
   readonly #socket: Socket;
   readonly #reader: FrameReader;
@@ -193,12 +193,6 @@ export class Connection implements StreamHost {
   answered(stream: Http2Stream): void {
     if (stream.remoteEnded) this.#forget(stream);
     else this.#answeredEarly.push(stream);
-  }
-
-  reset(stream: Http2Stream, code: ErrorCode): void {
-    if (this.#streams.get(stream.id) !== stream) return;
-    this.#writeReset(stream.id, code);
-    this.#drop(stream);
   }
 
   /** False when this connection, or all of them, would hold too much of unfinished messages. */
@@ -376,13 +370,15 @@ export class Connection implements StreamHost {
       this.#refuse(streamId, ErrorCode.protocolError);
       return;
     }
-    if (this.#streams.size >= this.#maxStreams) {
+    const { limits, everywhere } = this.#host;
+    if (this.#streams.size >= this.#maxStreams || everywhere.streams >= limits.memberStreams) {
       this.#refuse(streamId, ErrorCode.refusedStream);
       return;
     }
-    const windows = { send: this.#peerWindowBytes, receive: this.#host.limits.streamWindowBytes };
+    const windows = { send: this.#peerWindowBytes, receive: limits.streamWindowBytes };
     const opened = new Http2Stream(streamId, this, windows, head.contentLength);
     this.#streams.set(streamId, opened);
+    this.#countStreams(1);
     if (isLong(head)) this.#longCalls++;
     opened.isLong = isLong(head);
     const receiver = this.#host.open(opened, head, this);
@@ -595,7 +591,8 @@ export class Connection implements StreamHost {
 
   /** §5.4.2 */
   #streamError(stream: Http2Stream, code: ErrorCode): void {
-    this.reset(stream, code);
+    this.#writeReset(stream.id, code);
+    this.#drop(stream);
     this.#spend(this.#resets, "streams with errors");
   }
 
@@ -619,6 +616,7 @@ export class Connection implements StreamHost {
 
   #forget(stream: Http2Stream): void {
     if (!this.#streams.delete(stream.id)) return;
+    this.#countStreams(-1);
     this.#waiting.delete(stream);
     if (stream.isLong) this.#longCalls--;
     if (this.#draining) this.#endIfDone();
@@ -674,7 +672,7 @@ export class Connection implements StreamHost {
     if (this.#socket.isPaused()) this.#socket.resume();
   }
 
-  /** §9.3's spirit: who does not read its answers gets no further questions in. */
+  /** Who does not read its answers gets no further questions in. */
   #pauseWhileUnread(): void {
     if (this.writer.unsentBytes <= this.#host.limits.unreadOutputBytes || this.#closed) return;
     this.writer.flush();
@@ -687,6 +685,11 @@ export class Connection implements StreamHost {
     if (bytes === this.#inSocketBytes) return;
     this.#countUnsent(bytes - this.#inSocketBytes);
     this.#inSocketBytes = bytes;
+  }
+
+  #countStreams(count: number): void {
+    this.held.streams += count;
+    this.#host.everywhere.streams += count;
   }
 
   #countUnsent(bytes: number): void {
@@ -800,6 +803,7 @@ export class Connection implements StreamHost {
 
   #dropAll(): void {
     const streams = [...this.#streams.values()];
+    this.#countStreams(-streams.length);
     this.#streams.clear();
     this.#waiting.clear();
     this.#answeredEarly = [];

@@ -64,7 +64,11 @@ export class FrameReader {
   }
 
   #deliver(buffer: Buffer, at: number, end: number): void {
-    const streamId = buffer.readUInt32BE(at + 5) & 0x7fffffff;
+    const streamId =
+      (((buffer[at + 5] as number) & 0x7f) << 24) |
+      ((buffer[at + 6] as number) << 16) |
+      ((buffer[at + 7] as number) << 8) |
+      (buffer[at + 8] as number);
     this.#onFrame(buffer[at + 3] as number, buffer[at + 4] as number, streamId, buffer, at + FRAME_HEAD_BYTES, end);
   }
 

@@ -17,7 +17,7 @@ import {
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../rpc.ts";
 import { gzipped, uncompressed } from "./compression.ts";
 import type { Http2Limits } from "./limits.ts";
-import { MessageReader, type MessageTaker, PREFIX_BYTES } from "./message-reader.ts";
+import { isOneMessage, MessageReader, type MessageTaker, PREFIX_BYTES } from "./message-reader.ts";
 import { listOf, type RequestHead } from "./request-head.ts";
 import type { Http2Stream, StreamReceiver } from "./stream.ts";
 import type { Totals } from "./totals.ts";
@@ -55,7 +55,8 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   readonly #head: CallHead;
   readonly #connection: CallConnection;
   readonly #host: CallHost;
-  readonly #reader: MessageReader;
+  /** Of a request that is not one whole message in one piece. */
+  #reader: MessageReader | undefined;
   /** Of a streaming call that has begun. */
   #receiver: RequestReceiver<unknown> | undefined;
   #requestSeen = false;
@@ -68,7 +69,6 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     this.#head = head;
     this.#connection = connection;
     this.#host = host;
-    this.#reader = new MessageReader(host.options.maxReceiveBytes);
     this.deadline = head.timeoutMs === undefined ? undefined : host.env.now() + head.timeoutMs;
   }
 
@@ -130,12 +130,19 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   }
 
   data(buffer: Buffer, start: number, end: number): void {
-    if (this.#ended === undefined) this.#reader.push(buffer, start, end, this);
+    if (this.#ended !== undefined) return;
+    const { maxReceiveBytes } = this.#host.options;
+    if (this.#reader === undefined && isOneMessage(buffer, start, end, maxReceiveBytes)) {
+      this.message(buffer[start] as number, buffer, start + PREFIX_BYTES, end);
+      return;
+    }
+    this.#reader ??= new MessageReader(maxReceiveBytes);
+    this.#reader.push(buffer, start, end, this);
   }
 
   ended(): void {
     if (this.#ended !== undefined) return;
-    if (this.#reader.isWithinMessage) this.fail(new ApiError(Code.Internal, "unexpected EOF"));
+    if (this.#reader?.isWithinMessage === true) this.fail(new ApiError(Code.Internal, "unexpected EOF"));
     else if (this.#receiver !== undefined) this.#toReceiver((receiver) => receiver.halfClosed());
     else if (!this.#requestSeen) this.fail(noRequest);
   }
@@ -262,7 +269,7 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     if (this.#ended !== undefined) return false;
     this.#ended = how;
     this.#timer?.cancel();
-    this.#reader.drop(this);
+    this.#reader?.drop(this);
     if (how !== "ok") this.#abort?.abort(how);
     if (this.#receiver !== undefined) this.#closeReceiver(this.#receiver);
     this.#host.over(this);

@@ -9,6 +9,9 @@ const STATIC_ENTRIES = STATIC_TABLE.length;
 /** Integers need no more (RFC 7541 §5.1): no length or index of ours is larger. */
 const MAX_INTEGER = 2 ** 28;
 
+/** Where Huffman strings are decoded to; one for all connections, since nothing is left in it. */
+let scratch: Buffer = Buffer.allocUnsafeSlow(4_096);
+
 /** RFC 7541's decoder. Whatever it throws is a ConnectionError: its state is lost then. */
 export class HpackDecoder {
   readonly #announcedSize: number;
@@ -21,9 +24,8 @@ export class HpackDecoder {
   #size = 0;
   #maxSize: number;
   #version = 0;
-  #scratch: Buffer = Buffer.alloc(0);
   // Of the block that is being decoded.
-  #block: Buffer = this.#scratch;
+  #block: Buffer = scratch;
   #at = 0;
   #end = 0;
 
@@ -108,8 +110,8 @@ export class HpackDecoder {
     this.#at = end;
     if (!isHuffman) return block.toString("latin1", start, end);
     const bound = decodedBound(length);
-    if (this.#scratch.length < bound) this.#scratch = Buffer.allocUnsafeSlow(Math.max(256, bound));
-    return this.#scratch.toString("latin1", 0, decodeHuffman(block, start, end, this.#scratch));
+    if (scratch.length < bound) scratch = Buffer.allocUnsafeSlow(bound);
+    return scratch.toString("latin1", 0, decodeHuffman(block, start, end, scratch));
   }
 
   #nameAt(index: number): string {

@@ -27,7 +27,7 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
   const { env, logger, limits } = options;
   const table = tableOf(handlers);
   const connections = new Set<Connection>();
-  const everywhere: Totals = { unsentBytes: 0, receivingBytes: 0 };
+  const everywhere: Totals = { unsentBytes: 0, receivingBytes: 0, streams: 0 };
   const pool = new BufferPool();
   let unaryCalls = 0;
   let onUnaryDone: (() => void) | undefined;

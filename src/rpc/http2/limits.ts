@@ -8,6 +8,8 @@ export interface Rate {
 export interface Http2Limits {
   /** Streams of one connection, however high --max-concurrent-streams is: each costs about a kilobyte of memory. */
   readonly openStreams: number;
+  /** The same of all connections together: ten thousand of them must not add up to the member's memory. */
+  readonly memberStreams: number;
   /** Decoded headers of one request as RFC 9113 §6.5.2 counts them: tokens are the longest, and take a few hundred. */
   readonly headerListBytes: number;
   /** The same before decoding: a client that ignores what we announced loses its connection. */
@@ -55,6 +57,7 @@ const MIB = 1024 * KIB;
 
 export const DEFAULT_HTTP2_LIMITS: Http2Limits = {
   openStreams: 65_536,
+  memberStreams: 1_000_000,
   headerListBytes: 64 * KIB,
   headerBlockBytes: 128 * KIB,
   continuationFrames: 64,

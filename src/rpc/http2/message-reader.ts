@@ -14,6 +14,12 @@ export const PREFIX_BYTES = 5;
 const FIRST_HELD_BYTES = 1_024;
 const NONE: Buffer = Buffer.alloc(0);
 
+/** Whether buffer[start, end) is exactly one message that is not too large: what unary requests usually are. */
+export function isOneMessage(buffer: Buffer, start: number, end: number, maxBytes: number): boolean {
+  const bytes = end - start - PREFIX_BYTES;
+  return bytes >= 0 && bytes <= maxBytes && buffer.readUInt32BE(start + 1) === bytes;
+}
+
 /** Puts gRPC messages together from the pieces of a stream's body. One that lies within a piece is not copied. */
 export class MessageReader {
   readonly #maxBytes: number;

@@ -2,7 +2,7 @@ import { Code } from "../../api/errors.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "../call-rules.ts";
 import { ReceiveWindow, SendWindow } from "./flow-control.ts";
 import type { FrameWriter } from "./frame-writer.ts";
-import { type ErrorCode, INITIAL } from "./protocol.ts";
+import { INITIAL } from "./protocol.ts";
 import type { ResponseHeaders } from "./response-headers.ts";
 
 /** Who gets what comes on a stream. None of these throws. */
@@ -33,11 +33,12 @@ export interface StreamHost {
   countQueued(bytes: number): void;
   /** Our END_STREAM was written. */
   answered(stream: Http2Stream): void;
-  reset(stream: Http2Stream, code: ErrorCode): void;
 }
 
 type Ending = { readonly kind: "status"; readonly code: Code; readonly message: string } | { readonly kind: "notGrpc" };
 
+/** Of most streams: nothing is ever put in here. */
+const NO_QUEUE: Buffer[] = [];
 const OK: Ending = { kind: "status", code: Code.OK, message: "" };
 
 /** One stream (RFC 9113 §5.1): its windows, and the responses on their way to its client. */
@@ -59,7 +60,7 @@ export class Http2Stream {
   #localEnded = false;
   #ending: Ending | undefined;
   /** What the windows or the socket did not let out: encoded messages, of the first the bytes from #offset. */
-  #queue: Buffer[] = [];
+  #queue: Buffer[] = NO_QUEUE;
   #next = 0;
   #offset = 0;
   #queuedBytes = 0;
@@ -119,6 +120,7 @@ export class Http2Stream {
 
   /** Bytes that will not change. */
   queue(bytes: Buffer): void {
+    if (this.#queue.length === 0) this.#queue = [];
     this.#queue.push(bytes);
     this.#count(bytes.length + MESSAGE_OVERHEAD_BYTES);
     if (this.sendWindow.bytes > 0) this.#host.waits(this);
@@ -134,10 +136,6 @@ export class Http2Stream {
 
   refuseContent(): void {
     this.#end({ kind: "notGrpc" });
-  }
-
-  reset(code: ErrorCode): void {
-    this.#host.reset(this, code);
   }
 
   /** Sends one frame of what is queued as far as the windows allow; true when more could follow. */
@@ -176,16 +174,16 @@ export class Http2Stream {
   /** Nothing is sent any more. */
   abandon(): void {
     this.#localEnded = true;
-    this.#queue = [];
+    this.#queue = NO_QUEUE;
     this.#next = 0;
-    this.#count(-this.#queuedBytes);
+    if (this.#queuedBytes > 0) this.#count(-this.#queuedBytes);
   }
 
   #advance(): void {
     this.#offset = 0;
     this.#next++;
     if (this.#next === this.#queue.length) {
-      this.#queue = [];
+      this.#queue = NO_QUEUE;
       this.#next = 0;
     } else if (this.#next > 64 && this.#next * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#next);

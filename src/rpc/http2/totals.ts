@@ -4,4 +4,6 @@ export interface Totals {
   unsentBytes: number;
   /** Taken for messages that have not come whole. */
   receivingBytes: number;
+  /** Open ones. */
+  streams: number;
 }

@@ -150,6 +150,29 @@ describe("what RFC 9113 allows", () => {
     expect(client.fieldsOf(5)).toEqual({ ":status": "200", "content-type": "application/grpc", "grpc-status": "0" });
   });
 
+  it("the same header block means something else when the table has changed", async () => {
+    const { client } = await connected();
+    const rest = block([["content-type", "application/grpc"]]);
+    const indexing = (path: string): Buffer =>
+      Buffer.concat([Buffer.from([0x83, 0x86, 0x44, path.length]), Buffer.from(path), rest]);
+    const newestPath = Buffer.concat([Buffer.from([0x83, 0x86, 0xbe]), rest]);
+    const statusOf = async (id: number, fields: Buffer): Promise<string> => {
+      client.send(headers(id, fields), data(id, range("k"), Flag.endStream));
+      return (await answer(client, id)).status;
+    };
+    expect(await statusOf(1, indexing(KVRange.path))).toBe("0");
+    expect(await statusOf(3, newestPath)).toBe("0");
+    expect(await statusOf(5, newestPath)).toBe("0");
+    expect(await statusOf(7, indexing("/a.b.C/D"))).toBe("12");
+    expect(await statusOf(9, newestPath)).toBe("12");
+    expect(await statusOf(11, indexing(KVRange.path))).toBe("0");
+    expect(await statusOf(13, newestPath)).toBe("0");
+    // The table made smaller and larger again is empty.
+    client.send(headers(15, Buffer.concat([Buffer.from([0x20, 0x3f, 0xe1, 0x1f]), indexing("/a.b.C/D")]), END));
+    expect((await answer(client, 15)).status).toBe("12");
+    expect(await statusOf(17, newestPath)).toBe("12");
+  });
+
   it("answers many calls of one read with one write", async () => {
     const { client } = await connected();
     const before = client.reads;

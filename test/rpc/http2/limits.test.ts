@@ -127,6 +127,21 @@ describe("limits of one connection", () => {
     await client.until(() => client.resetOf(5) === ErrorCode.refusedStream);
   });
 
+  it("streams of all connections together, given back when one closes", async () => {
+    const { client, port, waiting } = await connected({ limits: { memberStreams: 3 } });
+    const other = new FrameClient(port.port);
+    clients.push(other);
+    await other.shakeHands();
+    other.send(put(1), put(3));
+    await until(() => waiting.length === 2);
+    client.send(put(1), put(3));
+    await client.until(() => client.resetOf(3) === ErrorCode.refusedStream);
+    other.close();
+    await until(() => port.listener.connectionCount === 1);
+    client.send(call(5));
+    expect(await statusOf(client, 5)).toBe("0");
+  });
+
   it("headers that are too large are RESOURCE_EXHAUSTED, and the table stays right", async () => {
     const { client } = await connected({ limits: { headerListBytes: 1_000 } });
     const indexed = Buffer.concat([
