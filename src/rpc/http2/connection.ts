@@ -209,6 +209,16 @@ export class Connection implements StreamHost {
     this.#host.everywhere.receivingBytes -= bytes;
   }
 
+  /** A fault of ours, after which nobody knows what this connection has said: it ends, and nothing else does. */
+  broken(thrown: unknown): void {
+    const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
+    this.#host.logger.error(
+      { peer: this.peer, error: String(thrown), stacktrace },
+      "failed to serve a client connection",
+    );
+    this.#socket.destroy();
+  }
+
   // What the socket brings.
 
   #onData(chunk: Buffer): void {
@@ -227,14 +237,7 @@ export class Connection implements StreamHost {
       act();
     } catch (thrown) {
       if (thrown instanceof ConnectionError) this.#end(thrown.code, thrown.message);
-      else {
-        const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
-        this.#host.logger.error(
-          { peer: this.peer, error: String(thrown), stacktrace },
-          "failed to serve a client connection",
-        );
-        this.#socket.destroy();
-      }
+      else this.broken(thrown);
     }
   }
 

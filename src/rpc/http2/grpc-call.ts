@@ -39,6 +39,8 @@ export interface CallConnection {
   readonly held: Totals;
   hold(bytes: number): boolean;
   release(bytes: number): void;
+  /** Ends it for a fault of ours. */
+  broken(thrown: unknown): void;
 }
 
 type CallHead = Extract<RequestHead, { kind: "call" }>;
@@ -260,8 +262,13 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
 
   #end(how: Ended): void {
     if (!this.#finish(how)) return;
-    if (how === "ok") this.#stream.succeed();
-    else this.#stream.fail(how.code, wellFormed(how.message));
+    try {
+      if (how === "ok") this.#stream.succeed();
+      else this.#stream.fail(how.code, wellFormed(how.message));
+    } catch (thrown) {
+      // A timer or a promise brought us here: nobody else would catch it.
+      this.#connection.broken(thrown);
+    }
   }
 
   /** True for the first end of the call; the later ones mean nothing. */

@@ -12,7 +12,7 @@ import { ApiError, Code } from "../../../src/api/errors.ts";
 import { Budget, RecentIds } from "../../../src/rpc/http2/abuse.ts";
 import { ErrorCode, Flag, FrameType, PREFACE, Setting } from "../../../src/rpc/http2/protocol.ts";
 import { type CallContext, type ResponseStream, stream, unary } from "../../../src/rpc/rpc.ts";
-import { openPort, type Port, type PortOptions, sleep, until } from "../harness.ts";
+import { env, openPort, type Port, type PortOptions, sleep, until } from "../harness.ts";
 import { block, data, FrameClient, frame, headers, message, requestBlock, settings, uint32 } from "./frame-client.ts";
 
 const { KVRange, KVPut, WatchWatch } = rpcs;
@@ -248,22 +248,24 @@ describe("limits of one connection", () => {
     expect(client.goaway?.text).toBe("too_many_pings");
   });
 
-  it("no preface, no SETTINGS, or no acknowledgement of ours: the connection ends", async () => {
-    const { port } = await connected({ limits: { handshakeMs: 100 } });
-    for (const first of [[PREFACE], [PREFACE, settings()]]) {
+  it("no SETTINGS, or no acknowledgement of ours: the connection ends", async () => {
+    const { port, client: polite } = await connected({ limits: { handshakeMs: 1_000 } });
+    const silent = [[PREFACE], [PREFACE, settings()]].map((first) => {
       const client = new FrameClient(port.port);
       clients.push(client);
       client.send(...first);
+      return client;
+    });
+    for (const client of silent) {
       await client.until(() => client.isClosed);
       expect(client.goaway?.code).toBe(ErrorCode.settingsTimeout);
     }
     // Who shook hands may be idle.
-    await sleep(150);
-    expect(clients[0]?.isClosed).toBe(false);
+    expect(polite.isClosed).toBe(false);
   });
 
   it("a silent client is asked for a sign of life, and given up without one", async () => {
-    const { port, client } = await connected({ grpc: { keepaliveIntervalMs: 50, keepaliveTimeoutMs: 50 } });
+    const { port, client } = await connected({ grpc: { keepaliveIntervalMs: 200, keepaliveTimeoutMs: 200 } });
     await client.until(() => client.isClosed);
     expect(client.of(FrameType.ping).length).toBe(1);
     await until(() => port.listener.connectionCount === 0);
@@ -298,6 +300,28 @@ describe("limits of one connection", () => {
     expect(await statusOf(client, 999)).toBe("0");
     expect(odd(90).some((id) => client.isEnded(id))).toBe(false);
     expect(waiting.length).toBe(0);
+  });
+});
+
+describe("faults of ours", () => {
+  it("end their connection with a line in the log, and no other", async () => {
+    let isBroken = false;
+    const now = (): number => {
+      if (isBroken) throw new Error("the clock has stopped");
+      return env.now();
+    };
+    const { port, client } = await connected({ grpc: { env: { ...env, now } } });
+    const { client: other } = await connected();
+    isBroken = true;
+    client.send(ping);
+    await client.until(() => client.isClosed);
+    isBroken = false;
+    await until(() => port.listener.connectionCount === 0);
+    expect(port.logger.lines.filter(({ level }) => level === "error")).toMatchObject([
+      { msg: "failed to serve a client connection", fields: { error: "Error: the clock has stopped" } },
+    ]);
+    other.send(call(1));
+    expect(await statusOf(other, 1)).toBe("0");
   });
 });
 
