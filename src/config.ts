@@ -51,6 +51,7 @@ export interface Config {
   /** 0: off. */
   readonly corruptCheckMs: number;
   readonly compactHashCheckMs: number;
+  readonly rpcTransport: "grpc-js" | "http2";
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logOutput: "stderr" | "stdout";
   /** Said once the logger is there. */
@@ -334,6 +335,10 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
       `--quota-backend-bytes ${quotaTold} is above ${MAX_ADVISED_QUOTA_BYTES}, the largest that is advised`,
     );
   }
+  const rpcTransport = raw("rpc-transport");
+  if (rpcTransport !== "grpc-js" && rpcTransport !== "http2") {
+    throw new ConfigError(`--rpc-transport must be grpc-js or http2, not '${rpcTransport}'`);
+  }
   const logLevel = raw("log-level");
   if (logLevel !== "debug" && logLevel !== "info" && logLevel !== "warn" && logLevel !== "error") {
     throw new ConfigError(`--log-level must be debug, info, warn or error, not '${logLevel}'`);
@@ -379,6 +384,7 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
     autoCompaction: parseAutoCompaction(raw("auto-compaction-mode"), raw("auto-compaction-retention")),
     corruptCheckMs: ms("corrupt-check-time"),
     compactHashCheckMs: ms("compact-hash-check-time"),
+    rpcTransport,
     logLevel,
     logOutput,
     warnings,

@@ -19,6 +19,7 @@ import { NameLookup } from "./peer/name-lookup.ts";
 import type { PeerResponse } from "./peer/transport.ts";
 import { createGrpcJsServer, grpcJsDefaults } from "./rpc/grpc-js-server.ts";
 import { grpcStateSource } from "./rpc/grpc-state-source.ts";
+import { createHttp2Server, http2Defaults } from "./rpc/http2/http2-server.ts";
 import { bootstrap } from "./server/bootstrap.ts";
 import { hexId } from "./server/ids.ts";
 import { type Member, startMember } from "./server/member.ts";
@@ -277,13 +278,16 @@ async function serveClients(
     }),
     ...healthService(),
   ]);
-  const rpc = createGrpcJsServer(handlers, {
-    ...grpcJsDefaults,
+  const rpcOptions = {
     maxReceiveBytes: config.maxRequestBytes + limits.grpcOverheadBytes,
     maxConcurrentStreams: config.maxConcurrentStreams,
     env,
     logger,
-  });
+  };
+  const rpc =
+    config.rpcTransport === "http2"
+      ? createHttp2Server(handlers, { ...http2Defaults, ...rpcOptions })
+      : createGrpcJsServer(handlers, { ...grpcJsDefaults, ...rpcOptions });
   const http = createHttpServer(
     createRoutes(server, { env, logger, requestTimeoutMs: requestTimeoutMs(config), cors: ["*"] }),
     httpDefaults,

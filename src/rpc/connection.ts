@@ -1,6 +1,7 @@
 import { constants, type ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { Env, Timer } from "../env.ts";
+import { PingPolicy } from "./ping-policy.ts";
 
 /** What the calls of one HTTP/2 connection share. */
 export interface Connection {
@@ -18,15 +19,7 @@ export function countUnsent(connection: Connection, bytes: number): void {
   connection.everywhere.unsentBytes += bytes;
 }
 
-/** A client that has no call open may ping this often. */
-const IDLE_PING_MS = 2 * 60 * 60 * 1_000;
-const MAX_STRIKES = 2;
-
-/**
- * Keepalive enforcement (G-10), counted as grpc-go does: a ping sooner than allowed is a strike, any answer in between
- * forgives all of them, and so does one that is on its way (clients measure bandwidth with pings while data flows, many
- * of them within one long answer), the third strike ends the connection.
- */
+/** Ends the session at the first ping that PingPolicy does not allow. */
 export function enforcePingPolicy(
   session: ServerHttp2Session,
   connection: Connection,
@@ -34,19 +27,11 @@ export function enforcePingPolicy(
   env: Env,
   onViolation: () => void,
 ): void {
-  let lastPingAt = Number.NEGATIVE_INFINITY;
-  let strikes = 0;
+  const policy = new PingPolicy(minTimeMs);
   session.on("ping", () => {
-    const now = env.now();
-    const sinceMs = now - lastPingAt;
-    lastPingAt = now;
-    if (connection.sentSincePing || connection.unsentBytes > 0) {
-      connection.sentSincePing = false;
-      strikes = 0;
-      return;
-    }
-    if (sinceMs < (connection.openCalls === 0 ? IDLE_PING_MS : minTimeMs)) strikes++;
-    if (strikes <= MAX_STRIKES || session.closed) return;
+    const answering = connection.sentSincePing || connection.unsentBytes > 0;
+    connection.sentSincePing = false;
+    if (policy.allows(env.now(), answering, connection.openCalls) || session.closed) return;
     onViolation();
     session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from("too_many_pings"));
     session.destroy();

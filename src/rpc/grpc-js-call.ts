@@ -1,22 +1,29 @@
 import type { IncomingHttpHeaders } from "node:http2";
 import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
-import { type Codec, DecodeError, decode, encode } from "../../proto/codec.ts";
-import { ApiError, Code, errors, malformed, messageTooLarge } from "../api/errors.ts";
+import { type Codec, encode } from "../../proto/codec.ts";
+import { ApiError, Code, errors, messageTooLarge } from "../api/errors.ts";
 import type { Env, Timer } from "../env.ts";
 import type { Logger } from "../log.ts";
+import {
+  boundedSize,
+  type CallLimits,
+  decodeRequest,
+  inflatesTooFar,
+  internalError,
+  MAX_TIMER_MS,
+  MESSAGE_OVERHEAD_BYTES,
+  malformedTimeout,
+  moreThanOneRequest,
+  noRequest,
+  tooMuchUnread,
+  unknownEncoding,
+  wellFormed,
+} from "./call-rules.ts";
 import { type Connection, countUnsent } from "./connection.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "./rpc.ts";
 
-export interface CallOptions {
-  /** G-9: what a client must be able to take. */
-  readonly maxSendBytes: number;
-  /** A stream with more than this queued is not writable. */
-  readonly streamQueueBytes: number;
-  /** A connection that holds more than this unread gets no further unary responses. */
-  readonly connectionQueueBytes: number;
-  /** The same for all connections together: many slow readers must not add up to the member's memory. */
-  readonly memberQueueBytes: number;
+export interface CallOptions extends CallLimits {
   readonly env: Env;
   readonly logger: Logger;
 }
@@ -28,11 +35,6 @@ interface CallBody {
   drained(): void;
   over(): void;
 }
-
-/** A queued message costs this much beside its bytes. */
-const MESSAGE_OVERHEAD_BYTES = 256;
-/** Longer timers wrap around; a call that may last 24 days is cut off by something else. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * One call, from its headers to its end, on grpc-js's call object directly: below the stream objects that grpc-js makes
@@ -176,7 +178,7 @@ export class GrpcJsCall implements CallContext {
   #open(): void {
     this.#opened = true;
     if (this.#badTimeout !== undefined) {
-      this.fail(new ApiError(Code.Internal, `malformed grpc-timeout: ${this.#badTimeout}`));
+      this.fail(malformedTimeout(this.#badTimeout));
       return;
     }
     if (this.deadline !== undefined) {
@@ -227,7 +229,7 @@ export class GrpcJsCall implements CallContext {
     const { path } = this.#handler.rpc;
     const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
     this.#options.logger.error({ path, error: String(thrown), stacktrace }, "failed to serve a request");
-    return new ApiError(Code.Internal, "quorate: internal error");
+    return internalError;
   }
 }
 
@@ -243,7 +245,7 @@ function unaryBody(call: GrpcJsCall, handler: Extract<AnyHandler, { kind: "unary
   return {
     message(bytes) {
       if (received) {
-        call.fail(new ApiError(Code.Internal, "grpc: received more than one request message"));
+        call.fail(moreThanOneRequest);
         return;
       }
       received = true;
@@ -252,7 +254,7 @@ function unaryBody(call: GrpcJsCall, handler: Extract<AnyHandler, { kind: "unary
       else void run(request);
     },
     halfClosed() {
-      if (!received) call.fail(new ApiError(Code.Internal, "grpc: received no request message"));
+      if (!received) call.fail(noRequest);
     },
     drained: nothing,
     over: nothing,
@@ -293,31 +295,9 @@ function nothing(): void {
   // A unary call has nothing to do here.
 }
 
-/** A malformed message is the client's error, whatever the decoder stumbled over. */
-function decodeRequest<T>(codec: Codec<T>, bytes: Buffer): T | ApiError {
-  try {
-    return decode(codec, bytes);
-  } catch (thrown) {
-    return malformed(thrown instanceof DecodeError ? thrown.message : String(thrown));
-  }
-}
-
 function encodeBounded<T>(codec: Codec<T>, message: T, maxBytes: number): Buffer {
-  const size = codec.size(message);
-  if (size > maxBytes) {
-    throw new ApiError(
-      Code.ResourceExhausted,
-      `grpc: trying to send message larger than max (${size} vs. ${maxBytes})`,
-    );
-  }
+  boundedSize(codec, message, maxBytes);
   return encode(codec, message);
-}
-
-function tooMuchUnread(bytes: number): ApiError {
-  return new ApiError(
-    Code.ResourceExhausted,
-    `quorate: ${bytes} bytes of responses wait for clients that have not read them`,
-  );
 }
 
 /** grpc-js's words to grpc-go's, which etcd's clients know. */
@@ -326,22 +306,10 @@ function translate(code: number, details: string): ApiError {
   const large = /^Received message larger than max \((\d+) vs (\d+)\)$/.exec(details);
   if (large !== null) return messageTooLarge(Number(large[1]), Number(large[2]));
   const inflated = /^Received message that decompresses to a size larger than (\d+)$/.exec(details);
-  if (inflated !== null) {
-    return new ApiError(
-      Code.ResourceExhausted,
-      `grpc: received message after decompression larger than max ${inflated[1]}`,
-    );
-  }
+  if (inflated !== null) return inflatesTooFar(Number(inflated[1]));
   const unknown = /^Received message compressed with unsupported encoding "(.*)"$/s.exec(details);
-  if (unknown !== null) {
-    return new ApiError(Code.Unimplemented, `grpc: Decompressor is not installed for grpc-encoding "${unknown[1]}"`);
-  }
+  if (unknown !== null) return unknownEncoding(unknown[1] as string);
   return new ApiError(codes.get(code) ?? Code.Unknown, details);
 }
 
 const codes: ReadonlyMap<number, Code> = new Map(Object.values(Code).map((code) => [code, code]));
-
-/** grpc-js percent-encodes with encodeURI, which throws at half a surrogate pair. */
-function wellFormed(text: string): string {
-  return text.replace(/\p{Surrogate}/gu, "\ufffd");
-}

@@ -1,44 +1,20 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { Server, ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
-import { rpcs } from "../../proto/generated/services.ts";
-import { ApiError, Code, errors, notImplemented, unknownMethod, unknownService } from "../api/errors.ts";
+import { type ApiError, errors } from "../api/errors.ts";
+import { FAREWELL_MS, type KeepaliveOptions, rpcDefaults } from "./call-rules.ts";
 import { type Connection, DeadConnectionSweep, enforcePingPolicy } from "./connection.ts";
 import { type CallOptions, GrpcJsCall } from "./grpc-js-call.ts";
+import { isGrpc, tableOf, unserved } from "./routes.ts";
 import type { AnyHandler, RpcServer } from "./rpc.ts";
 
-export interface GrpcJsOptions extends CallOptions {
-  /** G-9: a larger request is refused when its length is known, before it is read. */
-  readonly maxReceiveBytes: number;
+export interface GrpcJsOptions extends CallOptions, KeepaliveOptions {
   readonly maxConcurrentStreams: number;
-  /** G-10 */
-  readonly keepaliveIntervalMs: number;
-  readonly keepaliveTimeoutMs: number;
-  readonly keepaliveMinTimeMs: number;
   /** How often connections are looked at that say nothing. */
   readonly deadSweepMs: number;
 }
 
-/** Figures that no flag moves yet. */
-export const grpcJsDefaults = {
-  /** G-9 */
-  maxSendBytes: 2 ** 31 - 1,
-  /** A watcher that does not read costs this and one response more. */
-  streamQueueBytes: 1 << 20,
-  /** Above any one response that a client can reasonably ask for, far below the memory of a member. */
-  connectionQueueBytes: 256 << 20,
-  memberQueueBytes: 1 << 30,
-  /** G-10 */
-  keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
-  keepaliveTimeoutMs: 20_000,
-  keepaliveMinTimeMs: 5_000,
-  deadSweepMs: 5_000,
-} as const;
-
-/** Methods of API levels above this one: to a client they do not exist. */
-const NEWER_METHODS: ReadonlySet<string> = new Set([rpcs.KVRangeStream.path]);
-/** Time for the last statuses to leave, once every call has one. */
-const FAREWELL_MS = 500;
+export const grpcJsDefaults = { ...rpcDefaults, deadSweepMs: 5_000 } as const;
 
 /**
  * gRPC over grpc-js, behind RpcServer.
@@ -111,7 +87,7 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
     const path = headers[":path"] ?? "";
     const handler = table.get(path);
     if (closing) refuse(stream, errors.stopped);
-    else if (!isGrpc(headers)) stream.respond({ ":status": 415 }, { endStream: true });
+    else if (!isGrpc(headers["content-type"])) stream.respond({ ":status": 415 }, { endStream: true });
     else if (handler === undefined) refuse(stream, unserved(path));
     else {
       opening = { handler, headers, connection };
@@ -194,37 +170,10 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
   };
 }
 
-function tableOf(handlers: readonly AnyHandler[]): ReadonlyMap<string, AnyHandler> {
-  const table = new Map<string, AnyHandler>();
-  for (const handler of handlers) {
-    if (table.has(handler.rpc.path)) throw new Error(`two handlers for ${handler.rpc.path}`);
-    table.set(handler.rpc.path, handler);
-  }
-  return table;
-}
-
 function innerMethod(server: Server, name: string): (...args: unknown[]) => unknown {
   const method: unknown = Reflect.get(server, name);
   if (typeof method !== "function") throw new Error(`this release of @grpc/grpc-js has no ${name}`);
   return (...args) => Reflect.apply(method, server, args);
-}
-
-const services: ReadonlySet<string> = new Set(Object.values(rpcs).map((rpc) => rpc.service));
-const paths: ReadonlySet<string> = new Set(Object.values(rpcs).map((rpc) => rpc.path));
-
-/** Why no handler serves this path. */
-function unserved(path: string): ApiError {
-  const slash = path.lastIndexOf("/");
-  if (slash < 1) return new ApiError(Code.Unimplemented, `malformed method name: ${JSON.stringify(path)}`);
-  const service = path.slice(path.startsWith("/") ? 1 : 0, slash);
-  const method = path.slice(slash + 1);
-  if (!services.has(service)) return unknownService(service);
-  if (!paths.has(path) || NEWER_METHODS.has(path)) return unknownMethod(service, method);
-  return notImplemented(service, method);
-}
-
-function isGrpc(headers: IncomingHttpHeaders): boolean {
-  return headers["content-type"]?.startsWith("application/grpc") ?? false;
 }
 
 /** A call that ends before it began. */

@@ -39,6 +39,16 @@ describe("O-1: the command line", () => {
       maxRequestBytes: 1_572_864,
       compactionPauseMs: 10,
       progressNotifyMs: 600_000,
+      rpcTransport: "grpc-js",
+    });
+  });
+
+  test("--rpc-transport is one of two, from the environment, too", () => {
+    expect(config(["--rpc-transport=http2"]).rpcTransport).toBe("http2");
+    expect(config([], { ETCD_RPC_TRANSPORT: "http2" }).rpcTransport).toBe("http2");
+    expect(refused(["--rpc-transport=quic"])).toMatchObject({
+      message: "--rpc-transport must be grpc-js or http2, not 'quic'",
+      exitCode: 1,
     });
   });
 

@@ -6,7 +6,9 @@ import { createHttpServer, type HttpHandler, httpDefaults } from "../../src/http
 import type { Logger } from "../../src/log.ts";
 import { createNodeEnv } from "../../src/node-env.ts";
 import { createGrpcJsServer, type GrpcJsOptions, grpcJsDefaults } from "../../src/rpc/grpc-js-server.ts";
-import type { AnyHandler, Rpc } from "../../src/rpc/rpc.ts";
+import { createHttp2Server, type Http2Options, http2Defaults } from "../../src/rpc/http2/http2-server.ts";
+import type { Http2Limits } from "../../src/rpc/http2/limits.ts";
+import type { AnyHandler, Rpc, RpcServer } from "../../src/rpc/rpc.ts";
 
 export interface LogLine {
   readonly level: "debug" | "info" | "warn" | "error";
@@ -35,8 +37,13 @@ export interface Port {
   close(): Promise<void>;
 }
 
+export type Transport = "grpc-js" | "http2";
+
 export interface PortOptions {
-  readonly grpc?: Partial<GrpcJsOptions>;
+  readonly transport?: Transport;
+  readonly grpc?: Partial<Omit<GrpcJsOptions & Http2Options, "limits">>;
+  /** Of the transport http2. */
+  readonly limits?: Partial<Http2Limits>;
   readonly http?: HttpHandler;
   readonly handshakeTimeoutMs?: number;
   readonly headTimeoutMs?: number;
@@ -46,15 +53,7 @@ export interface PortOptions {
 /** A client port on a free TCP port, and a grpc-js client on it. */
 export async function openPort(handlers: readonly AnyHandler[], options: PortOptions = {}): Promise<Port> {
   const logger = recordingLogger();
-  const rpc = createGrpcJsServer(handlers, {
-    ...grpcJsDefaults,
-    deadSweepMs: 50,
-    maxReceiveBytes: 2_097_152,
-    maxConcurrentStreams: 4_294_967_295,
-    env,
-    logger,
-    ...options.grpc,
-  });
+  const rpc = createRpc(handlers, options, logger);
   const http = createHttpServer(
     options.http ?? ((_request, response) => void response.end("plain http\n")),
     { ...httpDefaults, headTimeoutMs: options.headTimeoutMs ?? 10_000, checkIntervalMs: 50 },
@@ -83,6 +82,15 @@ export async function openPort(handlers: readonly AnyHandler[], options: PortOpt
       await listener.close(1_000);
     },
   };
+}
+
+function createRpc(handlers: readonly AnyHandler[], options: PortOptions, logger: Logger): RpcServer {
+  const shared = { maxReceiveBytes: 2_097_152, maxConcurrentStreams: 4_294_967_295, env, logger };
+  if (options.transport === "http2") {
+    const limits = { ...http2Defaults.limits, ...options.limits };
+    return createHttp2Server(handlers, { ...http2Defaults, ...shared, ...options.grpc, limits });
+  }
+  return createGrpcJsServer(handlers, { ...grpcJsDefaults, deadSweepMs: 50, ...shared, ...options.grpc });
 }
 
 type CallOptions = { readonly deadlineMs?: number; readonly metadata?: Readonly<Record<string, string>> };

@@ -1,0 +1,215 @@
+import { Code } from "../../api/errors.ts";
+import { MESSAGE_OVERHEAD_BYTES } from "../call-rules.ts";
+import { ReceiveWindow, SendWindow } from "./flow-control.ts";
+import type { FrameWriter } from "./frame-writer.ts";
+import { INITIAL } from "./protocol.ts";
+import type { ResponseHeaders } from "./response-headers.ts";
+
+/** Who gets what comes on a stream. None of these throws. */
+export interface StreamReceiver {
+  /** The stream is there; what comes on it comes after this. */
+  opened(): void;
+  /** buffer[start, end) of the body; the buffer does not change afterwards. */
+  data(buffer: Buffer, start: number, end: number): void;
+  /** The client will send no more. */
+  ended(): void;
+  /** Bytes that were queued left; `before` were queued then. */
+  sent(before: number): void;
+  /** The stream ended otherwise than by `Http2Stream.end`: nothing can be sent any more. */
+  gone(): void;
+}
+
+/** What a stream needs of its connection. */
+export interface StreamHost {
+  readonly writer: FrameWriter;
+  readonly headers: ResponseHeaders;
+  readonly sendWindow: SendWindow;
+  /** Nothing waits for the connection's window or socket. */
+  readonly isClear: boolean;
+  /** Something was written. */
+  wrote(): void;
+  /** The stream could send, and only the connection is in its way. */
+  waits(stream: Http2Stream): void;
+  countQueued(bytes: number): void;
+  /** Our END_STREAM was written. */
+  answered(stream: Http2Stream): void;
+}
+
+type Ending = { readonly kind: "status"; readonly code: Code; readonly message: string } | { readonly kind: "notGrpc" };
+
+/** Of most streams: nothing is ever put in here. */
+const NO_QUEUE: Buffer[] = [];
+const OK: Ending = { kind: "status", code: Code.OK, message: "" };
+
+/** One stream (RFC 9113 §5.1): its windows, and the responses on their way to its client. */
+export class Http2Stream {
+  readonly id: number;
+  readonly sendWindow: SendWindow;
+  readonly receiveWindow: ReceiveWindow;
+  /** Of the body, if it was told. */
+  readonly contentLength: number | undefined;
+  bodyBytes = 0;
+  /** Its call may stay open for long without being busy. */
+  isLong = false;
+  /** END_STREAM has come. */
+  remoteEnded = false;
+  receiver: StreamReceiver | undefined;
+  readonly #host: StreamHost;
+  #headSent = false;
+  /** END_STREAM was written, or the stream is gone. */
+  #localEnded = false;
+  #ending: Ending | undefined;
+  /** What the windows or the socket did not let out: encoded messages, of the first the bytes from #offset. */
+  #queue: Buffer[] = NO_QUEUE;
+  #next = 0;
+  #offset = 0;
+  #queuedBytes = 0;
+
+  constructor(
+    id: number,
+    host: StreamHost,
+    windows: { readonly send: number; readonly receive: number },
+    contentLength: number | undefined,
+  ) {
+    this.id = id;
+    this.#host = host;
+    this.sendWindow = new SendWindow(windows.send);
+    this.receiveWindow = new ReceiveWindow(windows.receive);
+    this.contentLength = contentLength;
+  }
+
+  /** With what each message costs beside its bytes. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get isOver(): boolean {
+    return this.#localEnded;
+  }
+
+  /** Response headers; of no effect when they were sent. */
+  sendHead(gzip: boolean): void {
+    if (this.#headSent) return;
+    this.#headSent = true;
+    const { headers, writer } = this.#host;
+    writer.headers(gzip ? headers.gzipHead() : headers.head(), this.id, false);
+    this.#host.wrote();
+  }
+
+  /**
+   * The position in `buffer` where a message of so many bytes may be written, to be sent at once with `commit` before
+   * anything else is; -1 when it has to be queued.
+   */
+  room(bytes: number): number {
+    const { writer, sendWindow, isClear } = this.#host;
+    if (!isClear || bytes > INITIAL.frameBytes || this.hasQueued) return -1;
+    if (bytes > this.sendWindow.bytes || bytes > sendWindow.bytes) return -1;
+    return writer.roomForData(bytes);
+  }
+
+  get buffer(): Buffer {
+    return this.#host.writer.buffer;
+  }
+
+  commit(bytes: number): void {
+    this.sendWindow.use(bytes);
+    this.#host.sendWindow.use(bytes);
+    this.#host.writer.commitData(bytes, 0, this.id);
+    this.#host.wrote();
+  }
+
+  /** Bytes that will not change. */
+  queue(bytes: Buffer): void {
+    if (this.#queue.length === 0) this.#queue = [];
+    this.#queue.push(bytes);
+    this.#count(bytes.length + MESSAGE_OVERHEAD_BYTES);
+    if (this.sendWindow.bytes > 0) this.#host.waits(this);
+  }
+
+  succeed(): void {
+    this.#end(OK);
+  }
+
+  fail(code: Code, message: string): void {
+    this.#end({ kind: "status", code, message });
+  }
+
+  refuseContent(): void {
+    this.#end({ kind: "notGrpc" });
+  }
+
+  /** Sends one frame of what is queued as far as the windows allow; true when more could follow. */
+  emit(): boolean {
+    const host = this.#host;
+    const first = this.#queue[this.#next];
+    if (first === undefined) return false;
+    const bytes = Math.min(
+      first.length - this.#offset,
+      INITIAL.frameBytes,
+      this.sendWindow.bytes,
+      host.sendWindow.bytes,
+    );
+    if (bytes <= 0) return false;
+    host.writer.data(first, this.#offset, this.#offset + bytes, this.id);
+    host.wrote();
+    this.sendWindow.use(bytes);
+    host.sendWindow.use(bytes);
+    this.#offset += bytes;
+    const before = this.#queuedBytes;
+    if (this.#offset < first.length) this.#count(-bytes);
+    else {
+      this.#count(-bytes - MESSAGE_OVERHEAD_BYTES);
+      this.#advance();
+    }
+    const isEmpty = this.#next === this.#queue.length;
+    if (isEmpty && this.#ending !== undefined) this.#finish(this.#ending);
+    else this.receiver?.sent(before);
+    return !isEmpty && this.sendWindow.bytes > 0;
+  }
+
+  get hasQueued(): boolean {
+    return this.#next < this.#queue.length;
+  }
+
+  /** Nothing is sent any more. */
+  abandon(): void {
+    this.#localEnded = true;
+    this.#queue = NO_QUEUE;
+    this.#next = 0;
+    if (this.#queuedBytes > 0) this.#count(-this.#queuedBytes);
+  }
+
+  #advance(): void {
+    this.#offset = 0;
+    this.#next++;
+    if (this.#next === this.#queue.length) {
+      this.#queue = NO_QUEUE;
+      this.#next = 0;
+    } else if (this.#next > 64 && this.#next * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#next);
+      this.#next = 0;
+    }
+  }
+
+  #count(bytes: number): void {
+    this.#queuedBytes += bytes;
+    this.#host.countQueued(bytes);
+  }
+
+  #end(ending: Ending): void {
+    if (this.#localEnded || this.#ending !== undefined) return;
+    if (this.hasQueued) this.#ending = ending;
+    else this.#finish(ending);
+  }
+
+  #finish(ending: Ending): void {
+    const { headers, writer } = this.#host;
+    this.#localEnded = true;
+    if (ending.kind === "notGrpc") writer.headers(headers.notGrpc(), this.id, true);
+    else if (!this.#headSent) writer.headers(headers.trailersOnly(ending.code, ending.message), this.id, true);
+    else if (ending.code === Code.OK) writer.headers(headers.okTrailers(), this.id, true);
+    else writer.headers(headers.errorTrailers(ending.code, ending.message), this.id, true);
+    this.#host.wrote();
+    this.#host.answered(this);
+  }
+}

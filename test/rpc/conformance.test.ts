@@ -1,0 +1,687 @@
+import { gzipSync } from "node:zlib";
+import { Metadata } from "@grpc/grpc-js";
+import { afterEach, describe, expect, it } from "vitest";
+import { EMPTY, encode } from "../../proto/codec.ts";
+import {
+  PutRequest,
+  RangeRequest,
+  RangeResponse,
+  WatchRequest,
+  WatchResponse,
+} from "../../proto/generated/etcdserverpb.ts";
+import { rpcs } from "../../proto/generated/services.ts";
+import { ApiError, Code, errors } from "../../src/api/errors.ts";
+import { rpcDefaults } from "../../src/rpc/call-rules.ts";
+import { type AnyHandler, type CallContext, type ResponseStream, stream, unary } from "../../src/rpc/rpc.ts";
+import {
+  asIs,
+  call,
+  callRaw,
+  env,
+  failureOf,
+  openPort,
+  openStream,
+  type Port,
+  type PortOptions,
+  sleep,
+  type Transport,
+  until,
+} from "./harness.ts";
+
+const ports: Port[] = [];
+afterEach(async () => {
+  for (const port of ports.splice(0)) await port.close();
+});
+const { KVRange, KVPut, WatchWatch } = rpcs;
+const rangeKey = (key: string): RangeRequest => RangeRequest.create({ key });
+const echoCount = unary(KVRange, async (request) => RangeResponse.create({ count: request.key.length }));
+
+describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
+  async function open(handlers: readonly AnyHandler[], options: PortOptions = {}): Promise<Port> {
+    const port = await openPort(handlers, { ...options, transport });
+    ports.push(port);
+    return port;
+  }
+
+  describe("unary calls", () => {
+    it("decodes, calls and encodes", async () => {
+      const { client } = await open([echoCount]);
+      expect((await call(client, KVRange, rangeKey("four"))).count).toBe(4);
+    });
+
+    it("answers an empty message", async () => {
+      const { client } = await open([echoCount]);
+      expect((await call(client, KVRange, rangeKey(""))).count).toBe(0);
+    });
+
+    it("gives an ApiError its code and text, also outside of ASCII and with half a surrogate pair", async () => {
+      const texts: Record<string, [ApiError, string]> = {
+        plain: [errors.leaseNotFound, "etcdserver: requested lease not found"],
+        umlaut: [new ApiError(Code.Unknown, 'größer 100% "日本" \n end'), 'größer 100% "日本" \n end'],
+        half: [new ApiError(Code.Aborted, "half \ud800 pair"), "half \ufffd pair"],
+      };
+      const { client } = await open([
+        unary(KVRange, async (request) => {
+          throw texts[request.key]?.[0];
+        }),
+      ]);
+      for (const [key, [error, text]] of Object.entries(texts)) {
+        expect(await failureOf(call(client, KVRange, rangeKey(key)))).toEqual({ code: error.code, details: text });
+      }
+    });
+
+    it("answers Internal to any other throw, keeps its text to itself and logs it with its stack", async () => {
+      const { client, logger } = await open([
+        unary(KVRange, () => {
+          throw new TypeError("secret of the house");
+        }),
+      ]);
+      const failure = await failureOf(call(client, KVRange, rangeKey("k")));
+      expect(failure).toEqual({ code: 13, details: "quorate: internal error" });
+      const line = logger.lines.find((entry) => entry.level === "error");
+      expect(line?.fields).toMatchObject({ path: "/etcdserverpb.KV/Range", error: "TypeError: secret of the house" });
+      expect(JSON.stringify(line?.fields)).toContain("conformance.test");
+    });
+
+    it("answers Internal to a response that cannot be encoded", async () => {
+      const broken = { ...RangeResponse.create({}), kvs: [undefined] } as unknown as RangeResponse;
+      const { client } = await open([unary(KVRange, async () => broken)]);
+      expect(await failureOf(call(client, KVRange, rangeKey("k")))).toMatchObject({ code: 13 });
+    });
+
+    it("refuses a response above the send limit (G-9)", async () => {
+      const kvs = [Buffer.alloc(100)];
+      const { client } = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
+        grpc: { maxSendBytes: 100 },
+      });
+      expect(await failureOf(call(client, KVRange, rangeKey("k")))).toEqual({
+        code: 8,
+        details: "grpc: trying to send message larger than max (102 vs. 100)",
+      });
+    });
+
+    it("carries a response of several MiB whole", async () => {
+      const kvs = Array.from({ length: 5 }, (_, i) => Buffer.alloc(1_000_000, i));
+      const { client } = await open([unary(KVRange, async () => RangeResponse.create({ kvs, count: 5 }))]);
+      const response = await call(client, KVRange, rangeKey("k"));
+      expect(response.kvs.map((kv) => [kv.length, kv[0], kv[999_999]])).toEqual(kvs.map((_, i) => [1_000_000, i, i]));
+    });
+
+    it("gives metadata as text, UTF-8 bytes as latin1 chars", async () => {
+      const seen: (string | undefined)[] = [];
+      const { client, port } = await open([
+        unary(KVRange, async (_request, context) => {
+          seen.push(context.metadata("token"), context.metadata("client-api-version"), context.metadata("absent"));
+          return RangeResponse.create({});
+        }),
+      ]);
+      await call(client, KVRange, rangeKey("k"), { metadata: { token: "abc.12", "client-api-version": "3.6" } });
+      expect(seen.splice(0)).toEqual(["abc.12", "3.6", undefined]);
+      // A grpc-js client refuses to send such bytes; others do not.
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const request = session.request({
+        ":method": "POST",
+        ":path": KVRange.path,
+        "content-type": "application/grpc",
+        token: Buffer.from("größe").toString("latin1"),
+        "client-api-version": "\xff",
+      });
+      request.end(Buffer.alloc(5));
+      await until(() => seen.length === 3);
+      expect(seen).toEqual([Buffer.from("größe").toString("latin1"), "\xff", undefined]);
+      session.destroy();
+    });
+  });
+
+  describe("malformed and unwanted requests", () => {
+    const malformedInputs: Readonly<Record<string, Buffer>> = {
+      "a truncated field": Buffer.from([0x0a, 0x05, 0x61]),
+      "an illegal tag": Buffer.from([0x00]),
+      "a wrong wire type": Buffer.from([0x08, 0x01]),
+      "an endless varint": Buffer.alloc(20, 0xff),
+    };
+    for (const [name, bytes] of Object.entries(malformedInputs)) {
+      it(`answers 13 to ${name}, and only that call`, async () => {
+        const { client, listener } = await open([echoCount]);
+        const [bad, good] = await Promise.all([
+          failureOf(callRaw(client, KVRange.path, bytes)),
+          call(client, KVRange, rangeKey("good")),
+        ]);
+        expect(bad.code).toBe(13);
+        expect(bad.details).toMatch(/^grpc: error unmarshalling request: \S/);
+        expect(good.count).toBe(4);
+        expect((await call(client, KVRange, rangeKey("after"))).count).toBe(5);
+        expect(listener.connectionCount).toBe(1);
+      });
+    }
+
+    it("answers 13 on a stream to a malformed message", async () => {
+      const received: WatchRequest[] = [];
+      const { client } = await open([
+        stream(WatchWatch, () => ({
+          request: (message) => void received.push(message),
+          halfClosed: () => undefined,
+          drained: () => undefined,
+          closed: () => undefined,
+        })),
+      ]);
+      const watch = client.makeBidiStreamRequest(WatchWatch.path, asIs, asIs);
+      const failure = new Promise((resolve) => watch.on("error", resolve));
+      watch.write(encode(WatchRequest, WatchRequest.create({})));
+      watch.write(Buffer.from([0x0a, 0x7f]));
+      expect(await failure).toMatchObject({ code: 13, details: "grpc: error unmarshalling request: unexpected EOF" });
+      expect(received.length).toBe(1);
+    });
+
+    it("G-11: answers 12 to unknown services (reflection is one) and methods in grpc-go's words, to later methods in ours", async () => {
+      const { client } = await open([echoCount]);
+      const details = async (path: string) => failureOf(callRaw(client, path, EMPTY));
+      expect(await details("/etcdserverpb.KV/Frob")).toEqual({
+        code: 12,
+        details: "unknown method Frob for service etcdserverpb.KV",
+      });
+      expect(await details("/a.b.C/Frob")).toEqual({ code: 12, details: "unknown service a.b.C" });
+      expect(await details("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")).toEqual({
+        code: 12,
+        details: "unknown service grpc.reflection.v1.ServerReflection",
+      });
+      expect(await details("/nonsense")).toEqual({ code: 12, details: 'malformed method name: "/nonsense"' });
+      expect(await details(KVPut.path)).toEqual({
+        code: 12,
+        details: "quorate: method Put of service etcdserverpb.KV is not implemented yet",
+      });
+    });
+
+    it("R-12: RangeStream does not exist at this API level", async () => {
+      const { client } = await open([echoCount]);
+      const call = client.makeServerStreamRequest(rpcs.KVRangeStream.path, asIs, asIs, EMPTY);
+      const failure = await new Promise((resolve) => call.on("error", resolve).resume());
+      expect(failure).toMatchObject({ code: 12, details: "unknown method RangeStream for service etcdserverpb.KV" });
+    });
+
+    it("answers 12 to a stream that is never half-closed", async () => {
+      const { client } = await open([echoCount]);
+      const call = client.makeBidiStreamRequest("/etcdserverpb.Watch/Frob", asIs, asIs);
+      call.write(EMPTY);
+      const failure = await new Promise((resolve) => call.on("error", resolve).resume());
+      expect(failure).toMatchObject({ code: 12, details: "unknown method Frob for service etcdserverpb.Watch" });
+    });
+
+    it("G-9: refuses a message above the receive limit in grpc-go's words, and takes one at the limit", async () => {
+      const { client } = await open([
+        unary(KVPut, async (request) => ({ header: undefined, prev_kv: undefined, prevKv: request.value }) as never),
+        echoCount,
+      ]);
+      const put = (bytes: number) => encode(PutRequest, PutRequest.create({ key: "k", value: Buffer.alloc(bytes) }));
+      const overhead = put(2_000_000).length - 2_000_000;
+      await callRaw(client, KVPut.path, put(2_097_152 - overhead));
+      expect(await failureOf(callRaw(client, KVPut.path, put(2_097_153 - overhead)))).toEqual({
+        code: 8,
+        details: "grpc: received message larger than max (2097153 vs. 2097152)",
+      });
+      expect((await call(client, KVRange, rangeKey("after"))).count).toBe(5);
+    });
+
+    it("G-9: refuses a small message that inflates above the limit", async () => {
+      const { port } = await open([echoCount]);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const bomb = gzipSync(Buffer.alloc(64 << 20));
+      const request = session.request({
+        ":method": "POST",
+        ":path": KVRange.path,
+        "content-type": "application/grpc",
+        "grpc-encoding": "gzip",
+      });
+      const head = Buffer.alloc(5);
+      head[0] = 1;
+      head.writeUInt32BE(bomb.length, 1);
+      request.end(Buffer.concat([head, bomb]));
+      const headers = await new Promise<Record<string, unknown>>((resolve) => request.on("response", resolve));
+      expect(headers["grpc-status"]).toBe("8");
+      expect(decodeURIComponent(String(headers["grpc-message"]))).toBe(
+        "grpc: received message after decompression larger than max 2097152",
+      );
+      session.destroy();
+    });
+
+    it("answers 415 to HTTP/2 requests that are not gRPC", async () => {
+      const { port } = await open([echoCount]);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const request = session.request({ ":path": "/health" });
+      const headers = await new Promise<Record<string, unknown>>((resolve) => request.on("response", resolve));
+      expect(headers[":status"]).toBe(415);
+      session.destroy();
+    });
+  });
+
+  describe("deadlines and cancellation", () => {
+    function waiting(seen: CallContext[]) {
+      return unary(KVRange, (_request, context) => {
+        seen.push(context);
+        return new Promise<never>((_resolve, reject) => {
+          context.signal.addEventListener("abort", () => reject(context.signal.reason));
+        });
+      });
+    }
+
+    it("passes the client's deadline on and aborts the signal when it passes", async () => {
+      const seen: CallContext[] = [];
+      const { port } = await open([waiting(seen)]);
+      // A client without a timer of its own: node:http2 with the header alone.
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const startedAt = env.now();
+      const request = session.request({
+        ":method": "POST",
+        ":path": KVRange.path,
+        "content-type": "application/grpc",
+        "grpc-timeout": "200m",
+      });
+      request.end(Buffer.alloc(5));
+      const headers = await new Promise<Record<string, unknown>>((resolve) => request.on("response", resolve));
+      expect(env.now() - startedAt).toBeGreaterThanOrEqual(199);
+      expect(headers["grpc-status"]).toBe("4");
+      expect(decodeURIComponent(String(headers["grpc-message"]))).toBe("context deadline exceeded");
+      expect(seen[0]?.signal.aborted).toBe(true);
+      expect(seen[0]?.signal.reason).toBe(errors.deadlineExceeded);
+      expect(Math.abs((seen[0]?.deadline ?? 0) - startedAt - 200)).toBeLessThan(100);
+      session.destroy();
+    });
+
+    it("a deadline of months does not wrap around", async () => {
+      const { client } = await open([echoCount]);
+      const request = call(client, KVRange, rangeKey("far"), { deadlineMs: 90 * 24 * 3_600_000 });
+      expect((await request).count).toBe(3);
+    });
+
+    it("aborts the signal when the client cancels", async () => {
+      const seen: CallContext[] = [];
+      const { client } = await open([waiting(seen)]);
+      const call = client.makeUnaryRequest(KVRange.path, asIs, asIs, EMPTY, new Metadata(), () => undefined);
+      await until(() => seen.length === 1);
+      expect(seen[0]?.signal.aborted).toBe(false);
+      call.cancel();
+      await until(() => seen[0]?.signal.aborted === true);
+      expect(seen[0]?.signal.reason).toBe(errors.canceled);
+    });
+
+    it("aborts the signal when the connection ends", async () => {
+      const seen: CallContext[] = [];
+      const { port } = await open([waiting(seen)]);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const request = session.request({ ":method": "POST", ":path": KVRange.path, "content-type": "application/grpc" });
+      request.on("error", () => undefined);
+      request.end(Buffer.alloc(5));
+      await until(() => seen.length === 1);
+      session.destroy();
+      await until(() => seen[0]?.signal.aborted === true);
+    });
+
+    it("refuses a malformed grpc-timeout", async () => {
+      const { port } = await open([echoCount]);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const request = session.request({
+        ":method": "POST",
+        ":path": KVRange.path,
+        "content-type": "application/grpc",
+        "grpc-timeout": "5 parsecs",
+      });
+      request.end(Buffer.alloc(5));
+      const headers = await new Promise<Record<string, unknown>>((resolve) => request.on("response", resolve));
+      expect(headers["grpc-status"]).toBe("13");
+      session.destroy();
+    });
+  });
+
+  describe("streams", () => {
+    interface Seen {
+      readonly responses: ResponseStream<WatchResponse>;
+      readonly context: CallContext;
+      readonly events: string[];
+    }
+    function recording(seen: Seen[]) {
+      return stream(WatchWatch, (responses, context) => {
+        const events: string[] = [];
+        seen.push({ responses, context, events });
+        return {
+          request: () => void events.push("request"),
+          halfClosed: () => void events.push("halfClosed"),
+          drained: () => void events.push("drained"),
+          closed: () => void events.push("closed"),
+        };
+      });
+    }
+    const bulky = (bytes: number) => WatchResponse.create({ events: [Buffer.alloc(bytes)] });
+
+    it("opens before the first message; half-close does not end the call (W-14)", async () => {
+      const seen: Seen[] = [];
+      const { client } = await open([recording(seen)]);
+      const watch = openStream(client, WatchWatch);
+      const received: WatchResponse[] = [];
+      watch.on("data", (message: WatchResponse) => received.push(message));
+      const status = new Promise((resolve) => watch.on("status", resolve));
+      await until(() => seen.length === 1);
+      watch.write(WatchRequest.create({}));
+      watch.write(WatchRequest.create({}));
+      watch.end();
+      await until(() => seen[0]?.events.length === 3);
+      expect(seen[0]?.events).toEqual(["request", "request", "halfClosed"]);
+      seen[0]?.responses.send(WatchResponse.create({ watch_id: 7n, watchId: 7n } as never));
+      await until(() => received.length === 1);
+      seen[0]?.responses.end();
+      seen[0]?.responses.end(errors.canceled);
+      expect(await status).toMatchObject({ code: 0 });
+      await until(() => seen[0]?.events.includes("closed") === true);
+      expect(seen[0]?.events).toEqual(["request", "request", "halfClosed", "closed"]);
+      expect(seen[0]?.context.signal.aborted).toBe(false);
+    });
+
+    it("ends with an error after responses", async () => {
+      const seen: Seen[] = [];
+      const { client } = await open([recording(seen)]);
+      const watch = openStream(client, WatchWatch);
+      const received: unknown[] = [];
+      watch.on("data", (message) => received.push(message));
+      const failure = new Promise((resolve) => watch.on("error", resolve));
+      await until(() => seen.length === 1);
+      seen[0]?.responses.send(bulky(10));
+      seen[0]?.responses.end(errors.noLeader);
+      seen[0]?.responses.send(bulky(10));
+      expect(await failure).toMatchObject({ code: 14, details: "etcdserver: no leader" });
+      expect(received.length).toBe(1);
+    });
+
+    it("a service that throws loses its call only", async () => {
+      const { client, logger } = await open([
+        echoCount,
+        stream(WatchWatch, () => ({
+          request: () => {
+            throw new Error("a bug");
+          },
+          halfClosed: () => undefined,
+          drained: () => undefined,
+          closed: () => {
+            throw new Error("another bug");
+          },
+        })),
+      ]);
+      const watch = openStream(client, WatchWatch);
+      watch.on("data", () => undefined);
+      const failure = new Promise((resolve) => watch.on("error", resolve));
+      watch.write(WatchRequest.create({}));
+      expect(await failure).toMatchObject({ code: 13, details: "quorate: internal error" });
+      expect((await call(client, KVRange, rangeKey("k"))).count).toBe(1);
+      expect(logger.lines.filter((line) => line.level === "error").length).toBe(2);
+    });
+
+    it("closes once when the client cancels, and drops what is sent afterwards", async () => {
+      const seen: Seen[] = [];
+      const { client } = await open([recording(seen)]);
+      const watch = openStream(client, WatchWatch);
+      watch.on("error", () => undefined);
+      await until(() => seen.length === 1);
+      watch.cancel();
+      await until(() => seen[0]?.events.includes("closed") === true);
+      expect(seen[0]?.responses.writable).toBe(false);
+      seen[0]?.responses.send(bulky(10));
+      seen[0]?.responses.end();
+      await sleep(20);
+      expect(seen[0]?.events.filter((event) => event === "closed")).toEqual(["closed"]);
+      expect(seen[0]?.events.at(-1)).toBe("closed");
+    });
+
+    it("W-17: is not writable while a client does not read, and drains when it does", async () => {
+      const seen: Seen[] = [];
+      const queueBytes = 256 << 10;
+      const messageBytes = 16 << 10;
+      const { port } = await open([recording(seen)], { grpc: { streamQueueBytes: queueBytes } });
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const request = session.request({
+        ":method": "POST",
+        ":path": WatchWatch.path,
+        "content-type": "application/grpc",
+      });
+      request.pause();
+      await until(() => seen.length === 1);
+      const { responses, events } = seen[0] as Seen;
+      let sent = 0;
+      for (let round = 0; round < 20; round++) {
+        for (; responses.writable; sent++) responses.send(bulky(messageBytes));
+        await sleep(10);
+      }
+      // Beside the queue only the client's windows and what the sockets hold.
+      expect(sent * messageBytes).toBeLessThan(queueBytes + (256 << 10));
+      // The first messages leave into the client's window.
+      const drained = events.length;
+      expect(drained).toBeLessThanOrEqual(1);
+      let received = 0;
+      request.on("data", (chunk: Buffer) => {
+        received += chunk.length;
+      });
+      request.resume();
+      await until(() => received > sent * messageBytes);
+      await until(() => responses.writable);
+      expect(events.length).toBe(drained + 1);
+      session.destroy();
+    });
+
+    it("takes thousands of small messages of one frame without a deep stack", async () => {
+      const seen: Seen[] = [];
+      const { port } = await open([recording(seen)]);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const request = session.request({
+        ":method": "POST",
+        ":path": WatchWatch.path,
+        "content-type": "application/grpc",
+        "grpc-encoding": "gzip",
+      });
+      const gzipped = gzipSync(Buffer.alloc(0));
+      const first = Buffer.alloc(5 + gzipped.length);
+      first[0] = 1;
+      first.writeUInt32BE(gzipped.length, 1);
+      gzipped.copy(first, 5);
+      const empty = 12_000;
+      request.end(Buffer.concat([first, Buffer.alloc(5 * empty)]));
+      await until(() => seen[0]?.events.at(-1) === "halfClosed");
+      expect(seen[0]?.events.length).toBe(empty + 2);
+      session.destroy();
+    });
+  });
+
+  describe("connections", () => {
+    it("refuses more responses to a client that leaves too many unread", async () => {
+      const kvs = [Buffer.alloc(1 << 20)];
+      const { port } = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
+        grpc: { connectionQueueBytes: 4 << 20 },
+      });
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const statuses: string[] = [];
+      for (let i = 0; i < 20; i++) {
+        const request = session.request({
+          ":method": "POST",
+          ":path": KVRange.path,
+          "content-type": "application/grpc",
+        });
+        request.on("response", (headers) => statuses.push(String(headers["grpc-status"] ?? "data")));
+        request.end(Buffer.alloc(5));
+      }
+      await until(() => statuses.length === 20);
+      expect(statuses.filter((status) => status === "8").length).toBeGreaterThanOrEqual(14);
+      expect(statuses.filter((status) => status === "data").length).toBeGreaterThanOrEqual(4);
+      session.destroy();
+    });
+
+    it("counts what clients leave unread over all connections, and gives it back when they go", async () => {
+      const kvs = [Buffer.alloc(1 << 20)];
+      const { port } = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
+        grpc: { memberQueueBytes: 4 << 20 },
+      });
+      const http2 = await import("node:http2");
+      const ask = async (count: number): Promise<{ readonly statuses: string[]; close(): void }> => {
+        const statuses: string[] = [];
+        const sessions = Array.from({ length: count }, () => http2.connect(`http://127.0.0.1:${port}`));
+        for (const session of sessions) {
+          const request = session.request({
+            ":method": "POST",
+            ":path": KVRange.path,
+            "content-type": "application/grpc",
+          });
+          request.on("response", (headers) => statuses.push(String(headers["grpc-status"] ?? "data")));
+          request.end(Buffer.alloc(5));
+        }
+        await until(() => statuses.length === count);
+        return { statuses, close: () => sessions.forEach((session) => void session.destroy()) };
+      };
+      const many = await ask(20);
+      expect(many.statuses.filter((status) => status === "8").length).toBeGreaterThanOrEqual(10);
+      many.close();
+      for (let attempt = 0, served = false; !served; attempt++) {
+        if (attempt > 500) throw new Error("what gone clients left unread still counts");
+        const again = await ask(1);
+        again.close();
+        served = again.statuses[0] === "data";
+      }
+    });
+
+    it("G-10: ends a connection that pings too often, with too_many_pings; slower pings are fine", async () => {
+      const seen: unknown[] = [];
+      const { port, logger, client } = await open([
+        echoCount,
+        unary(KVPut, (_request, context) => {
+          seen.push(context);
+          return new Promise<never>((_resolve, reject) => {
+            context.signal.addEventListener("abort", () => reject(context.signal.reason));
+          });
+        }),
+      ]);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      session.on("error", () => undefined);
+      const goaway = new Promise<[number, string]>((resolve) =>
+        session.on("goaway", (code, _last, data) => resolve([code, String(data)])),
+      );
+      const closed = new Promise((resolve) => session.on("close", resolve));
+      const request = session.request({ ":method": "POST", ":path": KVPut.path, "content-type": "application/grpc" });
+      request.on("error", () => undefined);
+      request.end(Buffer.alloc(5));
+      await until(() => seen.length === 1);
+      for (let i = 0; i < 4; i++) session.ping(() => undefined);
+      expect(await goaway).toEqual([http2.constants.NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings"]);
+      await closed;
+      expect(logger.lines.some((line) => line.level === "warn" && line.msg.includes("too many pings"))).toBe(true);
+      expect((await call(client, KVRange, rangeKey("k"))).count).toBe(1);
+    });
+
+    it("G-10: any number of pings while an answer is on its way, as clients send that measure their bandwidth", async () => {
+      const { port } = await open([
+        stream(WatchWatch, (responses) => ({
+          request: () => responses.send(WatchWatch.response.create({ cancelReason: "x".repeat(1_000_000) })),
+          halfClosed: () => undefined,
+          drained: () => undefined,
+          closed: () => undefined,
+        })),
+      ]);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const failed: unknown[] = [];
+      session.on("error", (error) => failed.push(error)).on("goaway", (code) => failed.push(code));
+      const headers = { ":method": "POST", ":path": WatchWatch.path, "content-type": "application/grpc" };
+      const request = session.request(headers);
+      request.write(Buffer.alloc(5));
+      // The rest of it waits until this side reads.
+      await new Promise((resolve) => request.once("readable", resolve));
+      for (let i = 0; i < 8; i++) await new Promise((resolve) => session.ping(resolve));
+      expect(failed).toEqual([]);
+      let bytes = 0;
+      request.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      await until(() => bytes > 1_000_000);
+      session.destroy();
+    });
+
+    it("G-10: pings its clients: every two hours, given 20 s to answer, unless told otherwise", async () => {
+      expect(rpcDefaults).toMatchObject({
+        keepaliveIntervalMs: 2 * 60 * 60 * 1_000,
+        keepaliveTimeoutMs: 20_000,
+        keepaliveMinTimeMs: 5_000,
+      });
+      const { port } = await open([echoCount], {
+        grpc: { keepaliveIntervalMs: 50, keepaliveTimeoutMs: 5_000, deadSweepMs: 60_000 },
+      });
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      session.on("error", () => undefined);
+      let pings = 0;
+      session.on("ping", () => pings++);
+      await until(() => pings >= 3);
+      session.destroy();
+    });
+
+    it("a quiet client that answers pings stays connected", async () => {
+      const { client, listener } = await open([echoCount], { grpc: { deadSweepMs: 10 } });
+      await call(client, KVRange, rangeKey("k"));
+      await sleep(500);
+      expect(listener.connectionCount).toBe(1);
+      expect((await call(client, KVRange, rangeKey("kk"))).count).toBe(2);
+    });
+
+    it("close: running unary calls end, streams get server stopped, new calls are refused", async () => {
+      let release: (response: RangeResponse) => void = () => undefined;
+      const started: number[] = [];
+      const { client, listener } = await open([
+        unary(KVRange, () => {
+          started.push(1);
+          return new Promise((resolve) => {
+            release = resolve;
+          });
+        }),
+        stream(WatchWatch, () => {
+          started.push(2);
+          return {
+            request: () => undefined,
+            halfClosed: () => undefined,
+            drained: () => undefined,
+            closed: () => undefined,
+          };
+        }),
+      ]);
+      const watch = openStream(client, WatchWatch);
+      watch.on("data", () => undefined);
+      const watchFailure = new Promise((resolve) => watch.on("error", resolve));
+      const running = call(client, KVRange, rangeKey("k"));
+      await until(() => started.length === 2);
+      const closed = listener.close(5_000);
+      await sleep(50);
+      release(RangeResponse.create({ count: 9 }));
+      expect((await running).count).toBe(9);
+      expect(await watchFailure).toMatchObject({ code: 14, details: "etcdserver: server stopped" });
+      await closed;
+      expect(listener.connectionCount).toBe(0);
+    });
+
+    it("close: cuts off what runs longer than the grace", async () => {
+      const started: CallContext[] = [];
+      const { client, listener } = await open([
+        unary(KVRange, (_request, context) => {
+          started.push(context);
+          return new Promise<never>(() => undefined);
+        }),
+      ]);
+      const running = failureOf(call(client, KVRange, rangeKey("k")));
+      await until(() => started.length === 1);
+      await listener.close(100);
+      expect((await running).code).not.toBe(0);
+      expect(started[0]?.signal.reason).toBe(errors.stopped);
+      expect(listener.connectionCount).toBe(0);
+    });
+  });
+});
