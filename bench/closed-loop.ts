@@ -104,13 +104,15 @@ export function startLoop(options: LoopOptions): Loop {
 
 const FILL_CLIENTS = 200;
 
-/** Puts keys 0 to `keys` - 1, each once; rejects when one of the puts failed. */
+/** Puts keys 0 to `keys` - 1, each once; rejects when one of the puts failed or was answered wrongly. */
 export async function fill(lanes: readonly Lane[], keys: number, valueBytes: number): Promise<void> {
   const clientsPerLane = Math.ceil(FILL_CLIENTS / lanes.length);
   const loop = startLoop({ lanes, clientsPerLane, ask: askEach(valueBytes), total: keys });
   await loop.done;
   await loop.stop();
-  if (loop.answered() < keys) throw new Error(`of ${keys} keys ${loop.answered()} were put: ${told(loop.meter)}`);
+  if (loop.answered() < keys || loop.meter.faultCount > 0) {
+    throw new Error(`of ${keys} keys ${loop.answered()} were put: ${told(loop.meter)}`);
+  }
 }
 
 export function told(meter: Meter): string {

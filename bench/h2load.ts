@@ -5,7 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { type Asker, questionsOf } from "./questions.ts";
-import { CALL_KEYS, type Shape } from "./workloads.ts";
+import type { Shape } from "./workloads.ts";
 
 export const hasH2load = spawnSync("h2load", ["--version"], { stdio: "ignore" }).status === 0;
 
@@ -34,10 +34,11 @@ export function isForH2load(shape: Shape): shape is Extract<Shape, { kind: "call
 export function requestOf(
   shape: Extract<Shape, { kind: "calls" }>,
   valueBytes: number,
+  callKeys: number,
 ): { path: string; body: Buffer } {
   const { calls, serializable = false } = shape;
   const asker: Asker = { asked: 0, key: 0, revision: 0 };
-  const ask = questionsOf({ kind: calls, keys: CALL_KEYS, valueBytes, serializable }, CALL_KEYS);
+  const ask = questionsOf({ kind: calls, keys: callKeys, valueBytes, serializable }, callKeys);
   const { path, message } = ask(asker);
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(message.length, 1);

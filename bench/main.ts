@@ -13,7 +13,7 @@ import { progress } from "./progress.ts";
 import { markdownOf, type Setting, terminalText } from "./report.ts";
 import { type BenchOptions, runBench, stepsOf } from "./run-bench.ts";
 import { MIN_VALUE_BYTES } from "./values.ts";
-import { memoryWorkload, VALUE_BYTES, type Workload, workloads } from "./workloads.ts";
+import { CALL_KEYS, memoryWorkload, VALUE_BYTES, type Workload, workloads } from "./workloads.ts";
 
 const USAGE = `usage: npm run bench -- [options]
 Quorate and a real etcd in turn, each with new members on this machine, under
@@ -100,6 +100,7 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
     generator,
     target: oneOf(values.target, ["leader", "all"] as const),
     valueBytes: numberOf(values["value-bytes"], MIN_VALUE_BYTES),
+    callKeys: CALL_KEYS,
     start: {
       members: Number(oneOf(values.members, ["1", "3"] as const)),
       dataDirectory: resolve(values["data-dir"]),

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Helper } from "../test/stress/helper.ts";
-import type { Generated, GeneratorDesk, Order } from "./generator.ts";
+import type { Order } from "./begin-load.ts";
+import type { Generated, GeneratorDesk } from "./generator.ts";
 import { h2loadWords, isForH2load, parseH2load, requestOf } from "./h2load.ts";
 import type { Spread } from "./histogram.ts";
 import type { ClientKind } from "./lane.ts";
@@ -22,6 +23,8 @@ export interface MeasureOptions {
   /** Where connections go: to the leader alone, or to the members in turn. */
   readonly target: "leader" | "all";
   readonly valueBytes: number;
+  /** Single calls choose from so many keys. */
+  readonly callKeys: number;
 }
 
 /** What one measurement gave. Microseconds. */
@@ -76,7 +79,8 @@ async function withOwn(
 ): Promise<Run> {
   const { members } = servers;
   const endpoints = options.target === "leader" ? [leader.endpoint] : members.map(({ endpoint }) => endpoint);
-  const order: Order = { shape, endpoints, client: options.client, valueBytes: options.valueBytes };
+  const { client, valueBytes, callKeys } = options;
+  const order: Order = { shape, endpoints, client, valueBytes, callKeys };
   const generator = new Helper<GeneratorDesk>("generator.ts", "bench");
   const unlessAborted = aborting(signal);
   try {
@@ -170,13 +174,14 @@ async function withH2load(
   const directory = await mkdtemp(join(tmpdir(), "quorate-h2load-"));
   const generator = new Helper<GeneratorDesk>("generator.ts", "bench");
   const { members } = servers;
+  const { valueBytes, callKeys } = options;
   try {
-    const { path, body } = requestOf(shape, options.valueBytes);
+    const { path, body } = requestOf(shape, valueBytes, callKeys);
     const file = join(directory, "request");
     await writeFile(file, body);
     // The keys that are read or compared have to be there; ours puts them.
     const endpoints = [leader.endpoint];
-    await generator.ask("fillKeys", { shape, endpoints, client: "raw", valueBytes: options.valueBytes });
+    await generator.ask("fillKeys", { shape, endpoints, client: "raw", valueBytes, callKeys });
     const words = (seconds: number): string[] => h2loadWords(shape, seconds, `http://${leader.endpoint}${path}`, file);
     await outputOf("h2load", words(options.warmUpSeconds), signal);
     const revisionBefore = await servers.revision();

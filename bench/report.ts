@@ -43,7 +43,7 @@ export function markdownOf(setting: Setting, results: readonly Result[], plot: s
     ["## CPU and memory", wrapped(CPU_TEXT), costTable(results)],
     ["## What was asked", results.map(({ workload }) => `- \`${workload.name}\`: ${workload.about}`).join("\n")],
     faults(results),
-    ["## The machine", machineTable(setting)],
+    ["## The machine", machineTable(setting), `\`\`\`sh\n${setting.command}\n\`\`\``],
   ]
     .flat()
     .map((part) => `${part}\n`)
@@ -167,7 +167,7 @@ function ratioTable(results: readonly Result[]): string {
     const cell = (measure: Measure): string => verdictText(verdicts.find((one) => one.measure === measure));
     return [result.workload.name, cell("throughput"), cell("p99"), cell("cpu"), cell("memory")];
   });
-  return table(["workload", "throughput", "p99", "CPU", "memory"], rows);
+  return table(["workload", "throughput", "p99", "CPU", "memory"], rows, 1);
 }
 
 /** A ratio; and, where one was promised, whether it is so, or the target that was missed. */
@@ -196,7 +196,7 @@ function section(title: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : [title, lines.map((line) => wrapped(`- ${line}`, "  ")).join("\n")];
 }
 
-function machineTable({ machine, command }: Setting): string {
+function machineTable({ machine }: Setting): string {
   return table(
     ["", ""],
     [
@@ -209,7 +209,6 @@ function machineTable({ machine, command }: Setting): string {
       ["Quorate", machine.commit ?? "unknown"],
       ["date", machine.date],
       ["load before", machine.load.toFixed(2)],
-      ["command", `\`${command}\``],
     ],
     0,
   );

@@ -88,6 +88,7 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
     }
     received[watcher] = (received[watcher] as number) + 1;
     put.eventsLeft--;
+    if (put.eventsLeft < 0) meter.problem(`put ${of} has more events than there are watchers`);
     meter.latency.record(atUs - put.sentUs);
     settle(of, put);
   };
@@ -156,7 +157,7 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
     async stop() {
       isStopped = true;
       for (const timer of resting) clearTimeout(timer);
-      if (!(await inTime(() => puts.size === 0 || ended > 0, ANSWER_TIMEOUT_MS))) {
+      if (!(await inTime(() => puts.size === 0 || ended > 0 || meter.faultCount > 0, ANSWER_TIMEOUT_MS))) {
         const missing = [...puts.values()].reduce((sum, { eventsLeft }) => sum + eventsLeft, 0);
         meter.failed("no answer in time", `${puts.size} puts, ${missing} events`);
       } else if (meter.faultCount === 0) {

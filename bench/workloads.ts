@@ -35,7 +35,7 @@ export interface Workload {
   readonly targets: Targets;
 }
 
-/** Keys that single puts, reads and transactions choose from; all are there from the beginning. */
+/** Single puts, reads and transactions choose from so many keys, all there from the beginning. */
 export const CALL_KEYS = 10_000;
 export const VALUE_BYTES = 256;
 /** No p99 above etcd's. */
