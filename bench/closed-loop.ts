@@ -1,7 +1,8 @@
 /** Clients that each ask one thing at a time, the next as soon as the last is answered. */
+import { setTimeout as pause } from "node:timers/promises";
 import { OK, type Receiver } from "./connection.ts";
 import type { Lane } from "./lane.ts";
-import { AFTER_FAILURE_MS, inTime, type Load, MAX_FAULTS } from "./load.ts";
+import { AFTER_FAILURE_MS, ANSWER_TIMEOUT_MS, inTime, type Load, MAX_FAULTS } from "./load.ts";
 import { Meter, nowUs } from "./meter.ts";
 import { type Ask, type Asker, askEach, type Question } from "./questions.ts";
 
@@ -108,10 +109,19 @@ const FILL_CLIENTS = 200;
 export async function fill(lanes: readonly Lane[], keys: number, valueBytes: number): Promise<void> {
   const clientsPerLane = Math.ceil(FILL_CLIENTS / lanes.length);
   const loop = startLoop({ lanes, clientsPerLane, ask: askEach(valueBytes), total: keys });
-  await loop.done;
+  await finished(loop);
   await loop.stop();
   if (loop.answered() < keys || loop.meter.faultCount > 0) {
     throw new Error(`of ${keys} keys ${loop.answered()} were put: ${told(loop.meter)}`);
+  }
+}
+
+/** Resolves when a loop of a given number of questions is done, or when nothing is answered any more. */
+export async function finished(loop: Loop): Promise<void> {
+  for (let before = -1; loop.answered() > before; ) {
+    before = loop.answered();
+    const stalled = pause(ANSWER_TIMEOUT_MS, true, { ref: false });
+    if (!(await Promise.race([stalled, loop.done.then(() => false)]))) return;
   }
 }
 

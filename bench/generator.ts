@@ -2,7 +2,7 @@
 import { serve } from "../test/stress/helper.ts";
 import { watchOwnPauses } from "../test/stress/own-pauses.ts";
 import { beginLoad, closeAll, fillFirst, type Order, openAll, type Running } from "./begin-load.ts";
-import { type Loop, startLoop, told } from "./closed-loop.ts";
+import { finished, startLoop, told } from "./closed-loop.ts";
 import { openRaw } from "./lane.ts";
 import { inTime } from "./load.ts";
 import type { Faults, Measured } from "./meter.ts";
@@ -18,7 +18,6 @@ const MEMORY_CONNECTIONS = 50;
 const MEMORY_CLIENTS = 20;
 
 let running: Running | undefined;
-let filling: Loop | undefined;
 let ownPauseMs = watchOwnPauses();
 
 function current(): Running {
@@ -57,18 +56,16 @@ const desk = {
     const lanes = await openAll(MEMORY_CONNECTIONS, order, openRaw);
     try {
       ownPauseMs = watchOwnPauses();
-      filling = startLoop({ lanes, clientsPerLane: MEMORY_CLIENTS, ask: askEach(valueBytes), total: keys });
-      await filling.done;
+      const filling = startLoop({ lanes, clientsPerLane: MEMORY_CLIENTS, ask: askEach(valueBytes), total: keys });
+      await finished(filling);
       const measured = { ...filling.meter.end(), ownPauseMs: ownPauseMs() };
       await filling.stop();
       if (filling.answered() < keys) throw new Error(`${filling.answered()} of ${keys} keys: ${told(filling.meter)}`);
       return measured;
     } finally {
       closeAll(lanes);
-      filling = undefined;
     }
   },
-  filled: (): number => filling?.answered() ?? 0,
 };
 export type GeneratorDesk = typeof desk;
 

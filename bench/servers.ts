@@ -1,6 +1,7 @@
 /** The servers that are measured: members of Quorate or etcd as an operator would start them, or any that run already. */
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { ApiClient } from "../test/e2e/client.ts";
 import { Cluster, freePorts, memberAt, quorate } from "../test/e2e/cluster.ts";
 import { etcdBinary } from "../test/e2e/etcdctl.ts";
@@ -34,6 +35,7 @@ export interface StartOptions {
 
 const LEADER_TIMEOUT_MS = 30_000;
 const LOOK_MS = 50;
+const END_TIMEOUT_MS = 30_000;
 
 export async function startServers(maker: "quorate" | "etcd", options: StartOptions): Promise<Servers> {
   const binary = maker === "quorate" ? quorate : etcdBinary;
@@ -58,7 +60,10 @@ export async function startServers(maker: "quorate" | "etcd", options: StartOpti
     async end() {
       known.close();
       // A profile is written by a process that ends in order.
-      if (options.cpuProfile !== undefined) await Promise.all(cluster.members.map((member) => member.kill("SIGTERM")));
+      if (options.cpuProfile !== undefined) {
+        const ended = Promise.all(cluster.members.map((member) => member.kill("SIGTERM")));
+        await Promise.race([ended, pause(END_TIMEOUT_MS, undefined, { ref: false })]);
+      }
       await cluster.destroy();
     },
   };
@@ -119,7 +124,7 @@ function query(members: readonly Server[]): Known {
         const found = members[at];
         if (found !== undefined && answers.every(({ leader }) => leader === answers[at]?.leader)) return found;
         if (Date.now() > deadline) throw new Error("none of the servers is the leader of all");
-        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        await pause(LOOK_MS);
       }
     },
     revision: async () => Math.max(...(await statuses()).map(({ header }) => header?.revision ?? 0)),
