@@ -111,8 +111,11 @@ export function faultsOf(results: readonly Result[]): string[] {
   );
 }
 
+/** Of the workloads that were measured on both. */
 export function missedOf(results: readonly Result[]): string[] {
-  return results.flatMap((result) =>
+  const hasBoth = (result: Result): boolean =>
+    runsOf(result, "quorate").length > 0 && runsOf(result, "etcd").length > 0;
+  return results.filter(hasBoth).flatMap((result) =>
     verdictsOf(result)
       .filter(({ isMet }) => isMet === false)
       .map(

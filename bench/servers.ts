@@ -3,7 +3,7 @@ import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ApiClient } from "../test/e2e/client.ts";
-import { Cluster, freePorts, memberAt, quorate } from "../test/e2e/cluster.ts";
+import { Cluster, freePorts, MemberProcess, memberAt, quorate } from "../test/e2e/cluster.ts";
 import { etcdBinary } from "../test/e2e/etcdctl.ts";
 
 export type Maker = "quorate" | "etcd" | "other";
@@ -78,11 +78,19 @@ async function clusterOf(binary: string, options: StartOptions, cpuProfile: stri
     peer: ports[2 * i + 1] as number,
   }));
   const initial = places.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(",");
-  const inherited = process.env["NODE_OPTIONS"] ?? "";
-  const env: Record<string, string> =
-    cpuProfile === undefined ? {} : { NODE_OPTIONS: `${inherited} --cpu-prof --cpu-prof-dir=${cpuProfile}`.trim() };
-  const members = places.map((place) => memberAt(directory, place, initial, options.flags, binary, env));
+  const members = places.map((place) => memberAt(directory, place, initial, options.flags, binary));
+  if (cpuProfile !== undefined)
+    return new Cluster(
+      members.map((member) => profiled(member, cpuProfile)),
+      directory,
+    );
   return new Cluster(members, directory);
+}
+
+/** The same member, by a Node that writes a CPU profile when it ends. NODE_OPTIONS may not ask for one. */
+function profiled({ name, dataDir, clientPort, peerPort, flags }: MemberProcess, directory: string): MemberProcess {
+  const words = ["--cpu-prof", `--cpu-prof-dir=${directory}`, quorate, ...flags];
+  return new MemberProcess(name, dataDir, clientPort, peerPort, words, process.execPath);
 }
 
 /** Servers that somebody else runs; nothing is known of their processes. */

@@ -1,7 +1,7 @@
 /** `npm run bench` at a scale that fits between the other suites: what it measures, and that it believes no server. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { beginLoad } from "../../bench/begin-load.ts";
 import { type Result, runsOf } from "../../bench/judge.ts";
@@ -88,6 +88,18 @@ test("every workload, on one member of Quorate", { timeout: TIMEOUT_MS }, async 
   for (const result of results) expectSound(result, "quorate");
   const beside = runsOf(results.find(({ workload }) => workload.name === "big-range") as Result, "quorate");
   expect(beside[0]?.others?.count).toBeGreaterThan(20);
+});
+
+test("a member that is profiled leaves its profile", { timeout: TIMEOUT_MS }, async () => {
+  const directory = await mkdtemp(join(tmpdir(), "quorate-bench-profile-"));
+  try {
+    const start = { ...base.start, cpuProfile: directory };
+    const [result] = await bench({ workloads: [workloadOf("put-1")], seconds: 1, start });
+    expectSound(result as Result, "quorate");
+    expect((await readdir(directory)).map((file) => extname(file))).toEqual([".cpuprofile"]);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 });
 
 if (etcdBinary === undefined) console.warn("SKIPPED: no etcd on PATH or in ETCD_BIN to measure beside Quorate");

@@ -111,6 +111,7 @@ describe("a target", () => {
       ["etcd", runOf(10_000, 90, 100, 1)],
     ]);
     expect(missedOf([result])).toEqual(["put-1000: cpu ?, not 0.5"]);
+    expect(missedOf([resultOf("put-1000", [["quorate", runOf(1, 1, 1, 1)]])])).toEqual([]);
     const memory = (bytes: number): Result =>
       resultOf("memory", [
         ["quorate", runOf(1, 1, 1, bytes)],
