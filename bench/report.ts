@@ -72,8 +72,8 @@ function howOf(setting: Setting): string {
     setting.etcdFlags.length > 0 ? `etcd with ${setting.etcdFlags.join(" ")}` : "",
   ].filter((text) => text !== "");
   return [
-    `Each figure is the median of ${rounds} runs of ${seconds} s after a warm-up of ${warmUpSeconds} s,`,
-    "Quorate and etcd in turn on the same machine and disk.",
+    `Each figure is ${rounds === 1 ? "of one run" : `the median of ${rounds} runs`} of ${seconds} s after a warm-up of ${warmUpSeconds} s,`,
+    "the servers in turn on the same machine and disk.",
     `Each run has a cluster of its own of ${members === 1 ? "one member" : `${members} members`}, new and empty,`,
     "and nothing else is alive then: so a run meets neither what the one before left behind",
     "nor the heartbeats and flushes of the other product.",
