@@ -48,10 +48,9 @@ export class Helper<D extends Desk> {
   readonly #open = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   #asked = 0;
 
-  /** `file`: in this folder. */
-  constructor(file: string) {
+  constructor(file: string, folder = join("test", "stress")) {
     this.#file = file;
-    this.#child = fork(join(root, "test", "stress", file), { cwd: root, execArgv: ["--import", "tsx"] });
+    this.#child = fork(join(root, folder, file), { cwd: root, execArgv: ["--import", "tsx"] });
     this.#child.on("message", ({ id, result, error }: Answer) => {
       const question = this.#open.get(id);
       this.#open.delete(id);
