@@ -473,9 +473,14 @@ export class Connection implements StreamHost {
     if (bytes % SETTING_BYTES !== 0) throw new ConnectionError(ErrorCode.frameSizeError, "SETTINGS of a wrong length");
     this.#spend(this.#settings, "SETTINGS frames");
     this.#settingsSeen = true;
+    let windowBytes = this.#peerWindowBytes;
     for (let at = start; at < end; at += SETTING_BYTES) {
-      this.#set(buffer.readUInt16BE(at), buffer.readUInt32BE(at + 2));
+      const id = buffer.readUInt16BE(at);
+      const value = buffer.readUInt32BE(at + 2);
+      this.#set(id, value);
+      if (id === Setting.initialWindowSize) windowBytes = value;
     }
+    this.#setPeerWindow(windowBytes);
     this.writer.frame(FrameType.settings, Flag.ack, 0, NO_BYTES);
     this.#flushSoon();
     this.#onHandshake();
@@ -496,22 +501,26 @@ export class Connection implements StreamHost {
           throw protocolError("SETTINGS_MAX_FRAME_SIZE is out of range");
         }
         return;
-      case Setting.initialWindowSize: {
+      case Setting.initialWindowSize:
         if (value > MAX_WINDOW) {
           throw new ConnectionError(ErrorCode.flowControlError, "SETTINGS_INITIAL_WINDOW_SIZE is out of range");
         }
-        const difference = value - this.#peerWindowBytes;
-        this.#peerWindowBytes = value;
-        for (const stream of this.#streams.values()) {
-          if (!stream.sendWindow.change(difference)) {
-            throw new ConnectionError(ErrorCode.flowControlError, "a stream's window is too large by SETTINGS");
-          }
-          this.#windowChanged(stream);
-        }
         return;
-      }
       default:
         return;
+    }
+  }
+
+  /** §6.9.2; once a frame, not once an entry: a frame holds thousands, and a connection tens of thousands of streams. */
+  #setPeerWindow(bytes: number): void {
+    const difference = bytes - this.#peerWindowBytes;
+    if (difference === 0) return;
+    this.#peerWindowBytes = bytes;
+    for (const stream of this.#streams.values()) {
+      if (!stream.sendWindow.change(difference)) {
+        throw new ConnectionError(ErrorCode.flowControlError, "a stream's window is too large by SETTINGS");
+      }
+      this.#windowChanged(stream);
     }
   }
 

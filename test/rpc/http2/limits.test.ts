@@ -1,5 +1,5 @@
 import { gunzipSync, gzipSync } from "node:zlib";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { decode, encode } from "../../../proto/codec.ts";
 import {
   RangeRequest,
@@ -10,6 +10,7 @@ import {
 import { rpcs } from "../../../proto/generated/services.ts";
 import { ApiError, Code } from "../../../src/api/errors.ts";
 import { Budget, RecentIds } from "../../../src/rpc/http2/abuse.ts";
+import { SendWindow } from "../../../src/rpc/http2/flow-control.ts";
 import { ErrorCode, Flag, FrameType, PREFACE, Setting } from "../../../src/rpc/http2/protocol.ts";
 import { type CallContext, type ResponseStream, stream, unary } from "../../../src/rpc/rpc.ts";
 import { env, openPort, type Port, type PortOptions, sleep, until } from "../harness.ts";
@@ -397,6 +398,26 @@ describe("flow control", () => {
     expect(await statusOf(client, 1)).toBe("0");
     client.send(call(3, 1));
     expect(await statusOf(client, 3)).toBe("0");
+  });
+
+  it("of the window sizes in one SETTINGS frame only the last is given to the streams, if it is another", async () => {
+    const { client, waiting } = await connected();
+    client.send(...odd(20).map(put));
+    await until(() => waiting.length === 20);
+    const change = vi.spyOn(SendWindow.prototype, "change");
+    const sizes = Array.from({ length: 2_000 }, (_, i) => [Setting.initialWindowSize, i] as const);
+    client.send(settings(...sizes, [Setting.initialWindowSize, 65_535]), call(1_001));
+    expect(await statusOf(client, 1_001)).toBe("0");
+    const unchanged = change.mock.calls.length;
+    client.send(settings(...sizes), call(1_003));
+    expect(await statusOf(client, 1_003)).toBe("0");
+    const changed = change.mock.calls.length;
+    change.mockRestore();
+    expect([unchanged, changed]).toEqual([0, 20]);
+    // Each of them is checked nevertheless.
+    client.send(settings([Setting.initialWindowSize, 2 ** 31], [Setting.initialWindowSize, 100]));
+    await client.until(() => client.isClosed);
+    expect(client.goaway?.code).toBe(ErrorCode.flowControlError);
   });
 
   it("the connection's window is shared in turns", async () => {
