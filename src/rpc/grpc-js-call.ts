@@ -270,6 +270,8 @@ function streamBody(call: GrpcJsCall, handler: Extract<AnyHandler, { kind: "stre
     end: (error) => (error === undefined ? call.succeed() : call.fail(error)),
   };
   const receiver: RequestReceiver<unknown> = handler.open(responses, call);
+  const takesMany = handler.rpc.stream === "bidi";
+  let received = false;
   /** A service that throws has lost its call, never the member. */
   const guarded = (act: () => void): void => {
     try {
@@ -281,11 +283,20 @@ function streamBody(call: GrpcJsCall, handler: Extract<AnyHandler, { kind: "stre
   return {
     message: (bytes) =>
       guarded(() => {
+        if (received && !takesMany) {
+          call.fail(moreThanOneRequest);
+          return;
+        }
+        received = true;
         const request = decodeRequest(handler.rpc.request, bytes);
         if (request instanceof ApiError) call.fail(request);
         else receiver.request(request);
       }),
-    halfClosed: () => guarded(() => receiver.halfClosed()),
+    halfClosed: () =>
+      guarded(() => {
+        if (received || takesMany) receiver.halfClosed();
+        else call.fail(noRequest);
+      }),
     drained: () => guarded(() => receiver.drained()),
     over: () => receiver.closed(),
   };

@@ -471,6 +471,55 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       session.destroy();
     });
 
+    describe("with one request", () => {
+      function recordingOne(events: string[]) {
+        return stream(rpcs.HealthWatch, (responses) => ({
+          request: (request) => {
+            events.push(`request ${request.service}`);
+            responses.send(rpcs.HealthWatch.response.create({}));
+          },
+          halfClosed: () => void events.push("halfClosed"),
+          drained: () => undefined,
+          closed: () => void events.push("closed"),
+        }));
+      }
+      const one = encode(rpcs.HealthWatch.request, rpcs.HealthWatch.request.create({ service: "one" }));
+
+      it("stay open behind it", async () => {
+        const events: string[] = [];
+        const { client } = await open([recordingOne(events)]);
+        const watch = client.makeServerStreamRequest(rpcs.HealthWatch.path, asIs, asIs, one);
+        watch.on("error", () => undefined);
+        await new Promise((resolve) => watch.once("data", resolve));
+        await until(() => events.length === 2);
+        await sleep(20);
+        expect(events).toEqual(["request one", "halfClosed"]);
+        watch.cancel();
+      });
+
+      it("end with 13 at a second", async () => {
+        const events: string[] = [];
+        const { client } = await open([recordingOne(events)]);
+        const watch = client.makeBidiStreamRequest(rpcs.HealthWatch.path, asIs, asIs);
+        const failure = new Promise((resolve) => watch.on("error", resolve).resume());
+        for (let i = 0; i < 3; i++) watch.write(one);
+        expect(await failure).toMatchObject({ code: 13, details: "grpc: received more than one request message" });
+        await until(() => events.at(-1) === "closed");
+        expect(events).toEqual(["request one", "closed"]);
+      });
+
+      it("end with 13 when none comes", async () => {
+        const events: string[] = [];
+        const { client } = await open([recordingOne(events)]);
+        const watch = client.makeBidiStreamRequest(rpcs.HealthWatch.path, asIs, asIs);
+        const failure = new Promise((resolve) => watch.on("error", resolve).resume());
+        watch.end();
+        expect(await failure).toMatchObject({ code: 13, details: "grpc: received no request message" });
+        await until(() => events.length > 0);
+        expect(events).toEqual(["closed"]);
+      });
+    });
+
     it("takes thousands of small messages of one frame without a deep stack", async () => {
       const seen: Seen[] = [];
       const { port } = await open([recording(seen)]);

@@ -145,8 +145,8 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   ended(): void {
     if (this.#ended !== undefined) return;
     if (this.#reader?.isWithinMessage === true) this.fail(new ApiError(Code.Internal, "unexpected EOF"));
-    else if (this.#receiver !== undefined) this.#toReceiver((receiver) => receiver.halfClosed());
-    else if (!this.#requestSeen) this.fail(noRequest);
+    else if (!this.#requestSeen && this.#head.handler.rpc.stream !== "bidi") this.fail(noRequest);
+    else this.#toReceiver((receiver) => receiver.halfClosed());
   }
 
   sent(before: number): void {
@@ -166,7 +166,7 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
 
   message(flag: number, buffer: Buffer, start: number, end: number): boolean {
     const { handler, encoding } = this.#head;
-    if (handler.kind === "unary" && this.#requestSeen) {
+    if (handler.rpc.stream !== "bidi" && this.#requestSeen) {
       this.fail(moreThanOneRequest);
       return false;
     }
