@@ -39,6 +39,7 @@ type Ending = { readonly kind: "status"; readonly code: Code; readonly message: 
 
 /** Of most streams: nothing is ever put in here. */
 const NO_QUEUE: Buffer[] = [];
+const SENT: Buffer = Buffer.alloc(0);
 const OK: Ending = { kind: "status", code: Code.OK, message: "" };
 
 /** One stream (RFC 9113 §5.1): its windows, and the responses on their way to its client. */
@@ -181,6 +182,7 @@ export class Http2Stream {
 
   #advance(): void {
     this.#offset = 0;
+    this.#queue[this.#next] = SENT;
     this.#next++;
     if (this.#next === this.#queue.length) {
       this.#queue = NO_QUEUE;
