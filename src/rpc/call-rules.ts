@@ -11,7 +11,10 @@ export interface CallLimits {
   readonly streamQueueBytes: number;
   /** A connection that holds more than this unread gets no further unary responses. */
   readonly connectionQueueBytes: number;
-  /** The same for all connections together: many slow readers must not add up to the member's memory. */
+  /**
+   * The same for all connections together: many slow readers must not add up to the member's memory. Beyond it those
+   * connections get none that hold more than a stream's queue; the others have no part in it.
+   */
   readonly memberQueueBytes: number;
 }
 
@@ -48,6 +51,14 @@ export const moreThanOneRequest = new ApiError(Code.Internal, "grpc: received mo
 export const noRequest = new ApiError(Code.Internal, "grpc: received no request message");
 export const internalError = new ApiError(Code.Internal, "quorate: internal error");
 
+/** Whether what came out of a call behind its end is something else than that end, which is no news. */
+export function isLateBug(thrown: unknown, signal: AbortSignal | undefined): boolean {
+  if (thrown instanceof ApiError) return false;
+  if (signal?.aborted !== true) return true;
+  // Node's own functions wrap the reason.
+  return thrown !== signal.reason && !(thrown instanceof Error && thrown.cause === signal.reason);
+}
+
 export function malformedTimeout(header: string): ApiError {
   return new ApiError(Code.Internal, `malformed grpc-timeout: ${header}`);
 }
@@ -65,6 +76,21 @@ export function tooMuchUnread(bytes: number): ApiError {
     Code.ResourceExhausted,
     `quorate: ${bytes} bytes of responses wait for clients that have not read them`,
   );
+}
+
+/** While its connection or the member holds too much, a stream with more than this queued is not writable. */
+const CRAMPED_QUEUE_BYTES = 16 << 10;
+
+/** Whether a connection gets no further unary responses: `unsentBytes` of it, `everywhere` of all of them. */
+export function isTooMuchUnread(limits: CallLimits, unsentBytes: number, everywhere: number): boolean {
+  if (unsentBytes > limits.connectionQueueBytes) return true;
+  return everywhere > limits.memberQueueBytes && unsentBytes > limits.streamQueueBytes;
+}
+
+/** What a stream may have queued and still be writable: many that stall must not each take all that one may. */
+export function streamRoomBytes(limits: CallLimits, unsentBytes: number, everywhere: number): number {
+  const isCramped = unsentBytes > limits.connectionQueueBytes || everywhere > limits.memberQueueBytes;
+  return isCramped ? Math.min(CRAMPED_QUEUE_BYTES, limits.streamQueueBytes) : limits.streamQueueBytes;
 }
 
 /** A malformed message is the client's error, whatever the decoder stumbled over. */

@@ -10,11 +10,14 @@ import {
   decodeRequest,
   inflatesTooFar,
   internalError,
+  isLateBug,
+  isTooMuchUnread,
   MAX_TIMER_MS,
   MESSAGE_OVERHEAD_BYTES,
   malformedTimeout,
   moreThanOneRequest,
   noRequest,
+  streamRoomBytes,
   tooMuchUnread,
   unknownEncoding,
   wellFormed,
@@ -60,6 +63,8 @@ export class GrpcJsCall implements CallContext {
   #timer: Timer | undefined;
   #opened = false;
   #queuedBytes = 0;
+  /** The service may wait for `drained`. */
+  #isFull = false;
   /** The stream is closed: nothing of it is queued any more. */
   #gone = false;
 
@@ -129,7 +134,10 @@ export class GrpcJsCall implements CallContext {
 
   /** Ends the call with what was thrown. */
   fail(thrown: unknown): void {
-    if (this.#ended !== undefined) return;
+    if (this.#ended !== undefined) {
+      if (isLateBug(thrown, this.#abort?.signal)) this.#bug(thrown);
+      return;
+    }
     this.#end(thrown instanceof ApiError ? thrown : this.#bug(thrown));
   }
 
@@ -148,8 +156,7 @@ export class GrpcJsCall implements CallContext {
       return false;
     }
     const { unsentBytes, everywhere } = this.#connection;
-    const { connectionQueueBytes, memberQueueBytes } = this.#options;
-    if (this.unary && (unsentBytes > connectionQueueBytes || everywhere.unsentBytes > memberQueueBytes)) {
+    if (this.unary && isTooMuchUnread(this.#options, unsentBytes, everywhere.unsentBytes)) {
       this.fail(tooMuchUnread(Math.max(unsentBytes, everywhere.unsentBytes)));
       return false;
     }
@@ -162,17 +169,26 @@ export class GrpcJsCall implements CallContext {
   }
 
   get writable(): boolean {
-    return this.#ended === undefined && this.#queuedBytes < this.#options.streamQueueBytes;
+    if (this.#ended !== undefined) return false;
+    if (this.#hasRoom) return true;
+    this.#isFull = true;
+    return false;
+  }
+
+  get #hasRoom(): boolean {
+    const { unsentBytes, everywhere } = this.#connection;
+    return this.#queuedBytes < streamRoomBytes(this.#options, unsentBytes, everywhere.unsentBytes);
   }
 
   #sent(cost: number): void {
     if (this.#gone) return;
     this.#connection.sentSincePing = true;
-    const before = this.#queuedBytes;
-    const limit = this.#options.streamQueueBytes;
+    if (this.#queuedBytes >= this.#options.streamQueueBytes) this.#isFull = true;
     this.#queuedBytes -= cost;
     countUnsent(this.#connection, -cost);
-    if (this.#ended === undefined && before >= limit && this.#queuedBytes < limit) this.#body?.drained();
+    if (this.#ended !== undefined || !this.#isFull || !this.#hasRoom) return;
+    this.#isFull = false;
+    this.#body?.drained();
   }
 
   #open(): void {

@@ -83,6 +83,31 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       expect(JSON.stringify(line?.fields)).toContain("conformance.test");
     });
 
+    it("logs what is thrown behind the end of a call, unless it is the end's own reason", async () => {
+      const aborted: ((thrown: unknown) => void)[] = [];
+      const { client, logger } = await open([
+        unary(KVRange, (_request, context) => {
+          return new Promise<never>((_resolve, reject) => {
+            context.signal.addEventListener("abort", () => {
+              aborted.push(() => reject(context.signal.reason));
+              aborted.push(() => reject(new Error("gave up", { cause: context.signal.reason })));
+              aborted.push(() => reject(errors.noLeader));
+              aborted.push(() => reject(new TypeError("a late bug")));
+            });
+          });
+        }),
+      ]);
+      for (let i = 0; i < 4; i++) {
+        expect((await failureOf(call(client, KVRange, rangeKey("k"), { deadlineMs: 50 }))).code).toBe(4);
+        await until(() => aborted.length === 4);
+        aborted.splice(0)[i]?.(undefined);
+      }
+      await until(() => logger.lines.some(({ level }) => level === "error"));
+      expect(logger.lines.filter(({ level }) => level === "error")).toMatchObject([
+        { fields: { path: KVRange.path, error: "TypeError: a late bug" } },
+      ]);
+    });
+
     it("answers Internal to a response that cannot be encoded", async () => {
       const broken = { ...RangeResponse.create({}), kvs: [undefined] } as unknown as RangeResponse;
       const { client } = await open([unary(KVRange, async () => broken)]);
@@ -571,13 +596,14 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
     it("counts what clients leave unread over all connections, and gives it back when they go", async () => {
       const kvs = [Buffer.alloc(1 << 20)];
       const { port } = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
-        grpc: { memberQueueBytes: 4 << 20 },
+        grpc: { memberQueueBytes: 4 << 20, streamQueueBytes: 256 << 10 },
       });
       const http2 = await import("node:http2");
       const ask = async (count: number): Promise<{ readonly statuses: string[]; close(): void }> => {
         const statuses: string[] = [];
         const sessions = Array.from({ length: count }, () => http2.connect(`http://127.0.0.1:${port}`));
-        for (const session of sessions) {
+        // Two each: a connection that holds nothing yet has no part in it.
+        for (const session of [...sessions, ...sessions]) {
           const request = session.request({
             ":method": "POST",
             ":path": KVRange.path,
@@ -586,7 +612,7 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
           request.on("response", (headers) => statuses.push(String(headers["grpc-status"] ?? "data")));
           request.end(Buffer.alloc(5));
         }
-        await until(() => statuses.length === count);
+        await until(() => statuses.length === 2 * count);
         return { statuses, close: () => sessions.forEach((session) => void session.destroy()) };
       };
       const many = await ask(20);
@@ -596,8 +622,59 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
         if (attempt > 500) throw new Error("what gone clients left unread still counts");
         const again = await ask(1);
         again.close();
-        served = again.statuses[0] === "data";
+        served = again.statuses.every((status) => status === "data");
       }
+    });
+
+    it("clients that do not read harm others neither in their answers nor in what they may queue, but for its amount", async () => {
+      const opened: { readonly responses: ResponseStream<WatchResponse>; drained: number }[] = [];
+      const { port, client } = await open(
+        [
+          unary(KVRange, async () => RangeResponse.create({ kvs: [Buffer.alloc(10_000)] })),
+          stream(WatchWatch, (responses) => {
+            const one = { responses, drained: 0 };
+            opened.push(one);
+            return {
+              request: () => undefined,
+              halfClosed: () => undefined,
+              drained: () => void one.drained++,
+              closed: () => undefined,
+            };
+          }),
+        ],
+        { grpc: { memberQueueBytes: 2 << 20 } },
+      );
+      const http2 = await import("node:http2");
+      const watch = async () => {
+        const session = http2.connect(`http://127.0.0.1:${port}`);
+        const count = opened.length;
+        const headers = { ":method": "POST", ":path": WatchWatch.path, "content-type": "application/grpc" };
+        const request = session.request(headers).pause();
+        request.on("error", () => undefined);
+        await until(() => opened.length > count);
+        return { session, request, ...(opened[count] as (typeof opened)[number]), seen: opened[count] };
+      };
+      const bulk = (bytes: number) => WatchResponse.create({ events: [Buffer.alloc(bytes)] });
+      const stalled = await watch();
+      for (let i = 0; i < 4; i++) stalled.responses.send(bulk(1 << 20));
+      // The member holds too much, but none of it for this client.
+      for (let i = 0; i < 3; i++) {
+        expect((await call(client, KVRange, rangeKey("k"))).kvs[0]?.length).toBe(10_000);
+      }
+      const slow = await watch();
+      let sent = 0;
+      for (let round = 0; round < 20; round++) {
+        for (; slow.responses.writable; sent++) slow.responses.send(bulk(4 << 10));
+        await sleep(10);
+      }
+      expect(sent * (4 << 10)).toBeLessThan(256 << 10);
+      const before = slow.seen?.drained ?? 0;
+      slow.request.on("data", () => undefined);
+      slow.request.resume();
+      await until(() => slow.seen?.drained === before + 1);
+      expect(slow.responses.writable).toBe(true);
+      stalled.session.destroy();
+      slow.session.destroy();
     });
 
     it("G-10: ends a connection that pings too often, with too_many_pings; slower pings are fine", async () => {

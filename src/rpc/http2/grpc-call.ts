@@ -7,10 +7,13 @@ import {
   type CallLimits,
   decodeRequest,
   internalError,
+  isLateBug,
+  isTooMuchUnread,
   MAX_TIMER_MS,
   malformedTimeout,
   moreThanOneRequest,
   noRequest,
+  streamRoomBytes,
   tooMuchUnread,
   wellFormed,
 } from "../call-rules.ts";
@@ -62,6 +65,8 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   /** Of a streaming call that has begun. */
   #receiver: RequestReceiver<unknown> | undefined;
   #requestSeen = false;
+  /** The service may wait for `drained`. */
+  #isFull = false;
   #abort: AbortController | undefined;
   #ended: Ended | undefined;
   #timer: Timer | undefined;
@@ -103,7 +108,10 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   }
 
   get writable(): boolean {
-    return this.#ended === undefined && this.#stream.queuedBytes < this.#host.options.streamQueueBytes;
+    if (this.#ended !== undefined) return false;
+    if (this.#hasRoom) return true;
+    this.#isFull = true;
+    return false;
   }
 
   end(error?: Error): void {
@@ -150,8 +158,9 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   }
 
   sent(before: number): void {
-    const limit = this.#host.options.streamQueueBytes;
-    if (before < limit || this.#stream.queuedBytes >= limit || this.#receiver === undefined) return;
+    if (before >= this.#host.options.streamQueueBytes) this.#isFull = true;
+    if (!this.#isFull || !this.#hasRoom || this.#receiver === undefined) return;
+    this.#isFull = false;
     // Not from within: it may be the service that is sending.
     queueMicrotask(() => {
       if (this.#ended === undefined) this.#toReceiver((receiver) => receiver.drained());
@@ -197,7 +206,10 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
 
   /** Ends the call with what was thrown. */
   fail(thrown: unknown): void {
-    if (this.#ended !== undefined) return;
+    if (this.#ended !== undefined) {
+      if (isLateBug(thrown, this.#abort?.signal)) this.#bug(thrown);
+      return;
+    }
     this.#end(thrown instanceof ApiError ? thrown : this.#bug(thrown));
   }
 
@@ -217,11 +229,16 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     if (this.#ended !== undefined) this.#closeReceiver(receiver);
   }
 
+  get #hasRoom(): boolean {
+    const { options, everywhere } = this.#host;
+    const roomBytes = streamRoomBytes(options, this.#connection.held.unsentBytes, everywhere.unsentBytes);
+    return this.#stream.queuedBytes < roomBytes;
+  }
+
   #sendUnary(response: unknown): boolean {
-    const { connectionQueueBytes, memberQueueBytes } = this.#host.options;
     const unsentBytes = this.#connection.held.unsentBytes;
     const everywhere = this.#host.everywhere.unsentBytes;
-    if (unsentBytes > connectionQueueBytes || everywhere > memberQueueBytes) {
+    if (isTooMuchUnread(this.#host.options, unsentBytes, everywhere)) {
       this.fail(tooMuchUnread(Math.max(unsentBytes, everywhere)));
       return false;
     }
