@@ -801,15 +801,23 @@ export class Connection implements StreamHost {
   /** Says why, closes our side, and gives the client a moment to read it. */
   #end(code: ErrorCode, text: string): void {
     if (this.#ended || this.#closed) return;
+    // First: what follows forgets streams, and the last one of a connection that drains ends it.
+    this.#ended = true;
     this.#host.logger.debug({ peer: this.peer, code, text }, "closing a client connection");
     this.#resetAnsweredEarly();
-    this.#ended = true;
     this.#reader.stop();
     this.#writeGoaway(this.#lastStreamId, code, text);
     this.writer.flush();
     this.#dropAll();
     this.#socket.end();
     if (this.#socket.isPaused()) this.#socket.resume();
+    // Answers may still be leaving; who stops the server bounds their time.
+    if (code === ErrorCode.noError && this.#socket.writableLength > 0) this.#socket.once("finish", () => this.#linger());
+    else this.#linger();
+  }
+
+  #linger(): void {
+    if (this.#closed) return;
     this.#lingerTimer = this.#host.env.setTimer(() => this.#socket.destroy(), this.#host.limits.lingerMs);
   }
 

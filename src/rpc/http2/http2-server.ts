@@ -113,6 +113,7 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
     async close(graceMs) {
       if (closing) return;
       closing = true;
+      const graceEndsAt = env.now() + graceMs;
       for (const connection of [...connections]) connection.drain();
       await waitFor(
         () => unaryCalls === 0,
@@ -131,7 +132,8 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
         (look) => {
           onConnectionClosed = look;
         },
-        Math.min(graceMs, FAREWELL_MS),
+        // What is computed may take as long to leave as the grace has left.
+        Math.max(graceEndsAt - env.now(), Math.min(graceMs, FAREWELL_MS)),
       );
       for (const connection of [...connections]) connection.destroy();
     },
