@@ -36,6 +36,11 @@ export class FrameWriter {
   #parts: Buffer[] = [];
   #partBytes = 0;
 
+  /** The socket took it later than `flush` could see. After a failure the kernel may still have it. */
+  readonly #onWritten = (error?: Error | null): void => {
+    if (!error && !this.hasOutput && this.#socket.writableLength === 0) this.#release();
+  };
+
   constructor(socket: Socket, pool: BufferPool) {
     this.#socket = socket;
     this.#pool = pool;
@@ -117,10 +122,12 @@ export class FrameWriter {
     const parts = this.#parts;
     this.#parts = [];
     this.#partBytes = 0;
-    if (parts.length === 1) socket.write(parts[0] as Buffer);
+    const last = parts.pop() as Buffer;
+    if (parts.length === 0) socket.write(last, this.#onWritten);
     else {
       socket.cork();
       for (const part of parts) socket.write(part);
+      socket.write(last, this.#onWritten);
       socket.uncork();
     }
     if (socket.writableLength === 0) this.#release();
