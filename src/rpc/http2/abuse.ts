@@ -13,14 +13,24 @@ export class Budget {
 
   /** Takes one; false when there is none. `nowMs` must not go back. */
   spend(nowMs: number): boolean {
+    if (!this.hasAny(nowMs)) return false;
+    this.#left--;
+    return true;
+  }
+
+  /** Whether there is one to take now. */
+  hasAny(nowMs: number): boolean {
     const { burst, perSecond } = this.#rate;
     if (this.#left < burst && this.#filledAt !== Number.NEGATIVE_INFINITY) {
       this.#left = Math.min(burst, this.#left + ((nowMs - this.#filledAt) * perSecond) / 1_000);
     }
     this.#filledAt = nowMs;
-    if (this.#left < 1) return false;
-    this.#left--;
-    return true;
+    return this.#left >= 1;
+  }
+
+  /** Takes what was used before its amount was known: more than there is, too. */
+  charge(amount: number): void {
+    this.#left -= amount;
   }
 }
 

@@ -77,6 +77,7 @@ export class Connection implements StreamHost {
   readonly #resets: Budget;
   readonly #settings: Budget;
   readonly #idleFrames: Budget;
+  readonly #inflatedBytes: Budget;
   readonly #recentResets: RecentIds;
   /** Heads by their block, all of the decoder's `#cachedVersion`. */
   readonly #cachedHeads = new Map<string, RequestHead>();
@@ -103,6 +104,10 @@ export class Connection implements StreamHost {
   #keepaliveTimer: Timer | undefined;
   #lingerTimer: Timer | undefined;
   #readSinceLook = false;
+  /** When the bytes came that are being read. */
+  #readAtMs = 0;
+  /** RST_STREAMs that may come yet of streams that were answered, and forgotten. */
+  #lateResets = 0;
   /** The client was asked for a sign of life and has given none. */
   #isAsked = false;
   #pingAcksDue = 0;
@@ -127,6 +132,7 @@ export class Connection implements StreamHost {
     this.#resets = new Budget(limits.resets);
     this.#settings = new Budget(limits.settings);
     this.#idleFrames = new Budget(limits.idleFrames);
+    this.#inflatedBytes = new Budget(limits.inflatedBytes);
     this.#recentResets = new RecentIds(limits.rememberedResets);
   }
 
@@ -191,7 +197,7 @@ export class Connection implements StreamHost {
   }
 
   answered(stream: Http2Stream): void {
-    if (stream.remoteEnded) this.#forget(stream);
+    if (stream.remoteEnded) this.#forgetAnswered(stream);
     else this.#answeredEarly.push(stream);
   }
 
@@ -207,6 +213,14 @@ export class Connection implements StreamHost {
   release(bytes: number): void {
     this.held.receivingBytes -= bytes;
     this.#host.everywhere.receivingBytes -= bytes;
+  }
+
+  get mayInflate(): boolean {
+    return this.#inflatedBytes.hasAny(this.#host.env.now());
+  }
+
+  inflated(bytes: number): void {
+    this.#inflatedBytes.charge(bytes);
   }
 
   /** A fault of ours, after which nobody knows what this connection has said: it ends, and nothing else does. */
@@ -226,6 +240,7 @@ export class Connection implements StreamHost {
     this.#readSinceLook = true;
     if (this.#isAsked) this.#lookAgain(this.#host.options.keepaliveIntervalMs);
     this.#guarded(() => {
+      this.#readAtMs = this.#host.env.now();
       this.#reader.push(chunk);
       this.#pauseWhileUnread();
     });
@@ -379,7 +394,7 @@ export class Connection implements StreamHost {
       return;
     }
     const windows = { send: this.#peerWindowBytes, receive: limits.streamWindowBytes };
-    const opened = new Http2Stream(streamId, this, windows, head.contentLength);
+    const opened = new Http2Stream(streamId, this, windows, head.contentLength, this.#readAtMs);
     this.#streams.set(streamId, opened);
     this.#countStreams(1);
     if (isLong(head)) this.#longCalls++;
@@ -430,7 +445,7 @@ export class Connection implements StreamHost {
       this.#streamError(stream, ErrorCode.protocolError);
       return;
     }
-    if (stream.isOver) this.#forget(stream);
+    if (stream.isOver) this.#forgetAnswered(stream);
     else stream.receiver?.ended();
   }
 
@@ -452,10 +467,14 @@ export class Connection implements StreamHost {
     this.#checkNotIdle(streamId, "RST_STREAM");
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
-      this.#spend(this.#idleFrames, "RST_STREAM of closed streams");
+      if (this.#lateResets > 0) this.#lateResets--;
+      else this.#spend(this.#idleFrames, "RST_STREAM of closed streams");
       return;
     }
+    const { isOver } = stream;
     this.#drop(stream);
+    // Rapid reset is about young calls that are still being served. Thousands whose deadline passes are none of that.
+    if (isOver || this.#readAtMs - stream.openedAtMs >= this.#host.limits.youngStreamMs) return;
     this.#spend(this.#resets, "streams that are reset");
   }
 
@@ -626,6 +645,12 @@ export class Connection implements StreamHost {
     stream.receiver?.gone();
   }
 
+  /** Its client may reset it before it hears of the answer. */
+  #forgetAnswered(stream: Http2Stream): void {
+    this.#lateResets = Math.min(this.#lateResets + 1, this.#maxStreams);
+    this.#forget(stream);
+  }
+
   #forget(stream: Http2Stream): void {
     if (!this.#streams.delete(stream.id)) return;
     this.#countStreams(-1);
@@ -674,7 +699,7 @@ export class Connection implements StreamHost {
     for (const stream of early) {
       if (stream.remoteEnded || this.#streams.get(stream.id) !== stream) continue;
       this.#writeReset(stream.id, ErrorCode.noError);
-      this.#forget(stream);
+      this.#forgetAnswered(stream);
     }
   }
 

@@ -18,7 +18,7 @@ import {
   wellFormed,
 } from "../call-rules.ts";
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../rpc.ts";
-import { gzipped, uncompressed } from "./compression.ts";
+import { gzipped, type InflationMeter, uncompressed } from "./compression.ts";
 import type { Http2Limits } from "./limits.ts";
 import { isOneMessage, MessageReader, type MessageTaker, PREFIX_BYTES } from "./message-reader.ts";
 import { listOf, type RequestHead } from "./request-head.ts";
@@ -37,7 +37,7 @@ export interface CallHost {
 }
 
 /** What a call needs to know of its connection. */
-export interface CallConnection {
+export interface CallConnection extends InflationMeter {
   readonly peer: string;
   readonly held: Totals;
   hold(bytes: number): boolean;
@@ -180,7 +180,8 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
       return false;
     }
     this.#requestSeen = true;
-    const bytes = uncompressed(flag, buffer.subarray(start, end), encoding, this.#host.options.maxReceiveBytes);
+    const { maxReceiveBytes } = this.#host.options;
+    const bytes = uncompressed(flag, buffer.subarray(start, end), encoding, maxReceiveBytes, this.#connection);
     const request = bytes instanceof ApiError ? bytes : decodeRequest(handler.rpc.request, bytes);
     if (request instanceof ApiError) this.fail(request);
     else if (handler.kind === "unary") void this.#run(handler, request);

@@ -35,6 +35,8 @@ export interface Http2Limits {
   readonly unreadOutputBytes: number;
   /** Streams that end by RST_STREAM, of whichever side: a reset costs the client nothing, and us a call (CVE-2023-44487). */
   readonly resets: Rate;
+  /** A client that resets a stream as old as this has waited for its answer, and most likely as long as it could. */
+  readonly youngStreamMs: number;
   /** Each is answered. grpc-go sends a dozen while it learns its bandwidth. */
   readonly settings: Rate;
   /** Frames that bring nothing: empty DATA, PRIORITY, unknown types, those of closed streams. */
@@ -47,6 +49,11 @@ export interface Http2Limits {
   readonly pingAckDelayMs: number;
   /** A GOAWAY waits this long for its reader before the connection is closed on what it still sends. */
   readonly lingerMs: number;
+  /**
+   * What a connection's compressed requests come to. A kilobyte may inflate to a megabyte, on the loop, at some hundred
+   * MiB a second: this is what it may take of that for long. No client needs it that writes a disk's worth.
+   */
+  readonly inflatedBytes: Rate;
   /** Responses to clients that send gzip are compressed between these sizes: smaller gains nothing, larger takes too long. */
   readonly gzipMinBytes: number;
   readonly gzipMaxBytes: number;
@@ -72,12 +79,14 @@ export const DEFAULT_HTTP2_LIMITS: Http2Limits = {
   outputBytes: 256 * KIB,
   unreadOutputBytes: MIB,
   resets: { burst: 5_000, perSecond: 500 },
+  youngStreamMs: 1_000,
   settings: { burst: 100, perSecond: 10 },
   idleFrames: { burst: 5_000, perSecond: 500 },
   rememberedResets: 1_024,
   handshakeMs: 10_000,
   pingAckDelayMs: 10,
   lingerMs: 500,
+  inflatedBytes: { burst: 128 * MIB, perSecond: 32 * MIB },
   gzipMinBytes: KIB,
   gzipMaxBytes: MIB,
 };

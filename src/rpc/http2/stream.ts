@@ -49,6 +49,7 @@ export class Http2Stream {
   readonly receiveWindow: ReceiveWindow;
   /** Of the body, if it was told. */
   readonly contentLength: number | undefined;
+  readonly openedAtMs: number;
   bodyBytes = 0;
   /** Its call may stay open for long without being busy. */
   isLong = false;
@@ -71,12 +72,14 @@ export class Http2Stream {
     host: StreamHost,
     windows: { readonly send: number; readonly receive: number },
     contentLength: number | undefined,
+    openedAtMs: number,
   ) {
     this.id = id;
     this.#host = host;
     this.sendWindow = new SendWindow(windows.send);
     this.receiveWindow = new ReceiveWindow(windows.receive);
     this.contentLength = contentLength;
+    this.openedAtMs = openedAtMs;
   }
 
   /** With what each message costs beside its bytes. */

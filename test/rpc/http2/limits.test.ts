@@ -210,6 +210,35 @@ describe("limits of one connection", () => {
     expect(await statusOf(client, 9_999)).toBe("0");
   });
 
+  it("nor are calls whose deadlines end them together, reset by their client just then", async () => {
+    const one = { burst: 1, perSecond: 0 };
+    const { client, waiting } = await connected({ limits: { resets: one, idleFrames: one } });
+    const ids = odd(50);
+    const block = requestBlock(KVPut.path, [["grpc-timeout", "300m"]]);
+    for (const id of ids) client.send(headers(id, block), data(id, message(Buffer.alloc(0)), Flag.endStream));
+    // Of these the end of the request has not come.
+    for (const id of ids) client.send(headers(200 + id, block));
+    await client.until(() => ids.every((id) => client.isEnded(id) && client.isEnded(200 + id)));
+    expect(waiting.length).toBe(50);
+    for (const id of ids) {
+      for (const each of [id, 200 + id]) client.send(frame(FrameType.rstStream, 0, each, uint32(ErrorCode.cancel)));
+    }
+    client.send(call(1_001));
+    expect(await statusOf(client, 1_001)).toBe("0");
+    // A second reset of each is one too many.
+    for (const id of ids) client.send(frame(FrameType.rstStream, 0, id, uint32(ErrorCode.cancel)));
+    await client.until(() => client.isClosed);
+  });
+
+  it("nor resets of calls that have run for a while", async () => {
+    const { client, waiting } = await connected({ limits: { resets: { burst: 1, perSecond: 0 }, youngStreamMs: 100 } });
+    client.send(...odd(50).map(put));
+    await until(() => waiting.length === 50);
+    await sleep(200);
+    client.send(...odd(50).map((id) => frame(FrameType.rstStream, 0, id, uint32(ErrorCode.cancel))), call(1_001));
+    expect(await statusOf(client, 1_001)).toBe("0");
+  });
+
   const floods: Readonly<Record<string, (id: number) => Buffer>> = {
     SETTINGS: () => settings([Setting.initialWindowSize, 65_535]),
     "empty DATA frames": () => data(1, Buffer.alloc(0)),
@@ -312,17 +341,21 @@ describe("faults of ours", () => {
       return env.now();
     };
     const { port, client } = await connected({ grpc: { env: { ...env, now } } });
-    const { client: other } = await connected();
+    const other = new FrameClient(port.port);
+    clients.push(other);
+    await other.shakeHands();
+    other.send(call(1));
+    expect(await statusOf(other, 1)).toBe("0");
     isBroken = true;
     client.send(ping);
     await client.until(() => client.isClosed);
     isBroken = false;
-    await until(() => port.listener.connectionCount === 0);
+    await until(() => port.listener.connectionCount === 1);
     expect(port.logger.lines.filter(({ level }) => level === "error")).toMatchObject([
       { msg: "failed to serve a client connection", fields: { error: "Error: the clock has stopped" } },
     ]);
-    other.send(call(1));
-    expect(await statusOf(other, 1)).toBe("0");
+    other.send(call(3));
+    expect(await statusOf(other, 3)).toBe("0");
   });
 });
 
@@ -483,6 +516,41 @@ describe("compression", () => {
     expect(await statusOf(client, 5)).toBe("0");
     expect(client.fieldsOf(5)["grpc-encoding"]).toBeUndefined();
     expect(client.bodyOf(5)[0]).toBe(0);
+  });
+
+  it("inflates so much of a connection's requests, and in time more", async () => {
+    const inflatedBytes = { burst: 1_000_000, perSecond: 2_000_000 };
+    const { client, port } = await connected({ limits: { inflatedBytes } });
+    const ask = async (one: FrameClient, id: number, body: Buffer): Promise<string | undefined> => {
+      one.send(headers(id, requestBlock(KVRange.path, gzip)), data(id, body, Flag.endStream));
+      return statusOf(one, id);
+    };
+    const small = message(gzipSync(range(0).subarray(5)), 1);
+    const bomb = message(gzipSync(Buffer.alloc(8 << 20)), 1);
+    expect(await ask(client, 1, small)).toBe("0");
+    expect(await ask(client, 3, bomb)).toBe("8");
+    expect(client.fieldsOf(3)["grpc-message"]).toContain("after decompression larger than max");
+    expect(await ask(client, 5, small)).toBe("8");
+    expect(client.fieldsOf(5)["grpc-message"]).toBe("quorate: too many bytes of compressed requests in a short time");
+    // Neither others nor what is not compressed.
+    client.send(call(7));
+    expect(await statusOf(client, 7)).toBe("0");
+    const other = new FrameClient(port.port);
+    clients.push(other);
+    await other.shakeHands();
+    expect(await ask(other, 1, small)).toBe("0");
+    await sleep(1_000);
+    expect(await ask(client, 9, small)).toBe("0");
+  });
+
+  it("counts what it inflates in vain", async () => {
+    const { client } = await connected({ limits: { inflatedBytes: { burst: 100_000, perSecond: 0 } } });
+    const broken = gzipSync(Buffer.alloc(1 << 20));
+    broken.writeUInt32LE(1, broken.length - 8);
+    for (const id of [1, 3]) {
+      client.send(headers(id, requestBlock(KVRange.path, gzip)), data(id, message(broken, 1), Flag.endStream));
+      expect(await statusOf(client, id)).toBe(id === 1 ? "13" : "8");
+    }
   });
 
   it("refuses what it cannot inflate", async () => {

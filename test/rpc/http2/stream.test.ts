@@ -26,7 +26,7 @@ function hostOf(sent: number[]): StreamHost {
 
 it("a queued message is let go when it has left, while others wait behind it", async () => {
   const sent: number[] = [];
-  const stream = new Http2Stream(1, hostOf(sent), { send: 1 << 20, receive: 1 << 20 }, undefined);
+  const stream = new Http2Stream(1, hostOf(sent), { send: 1 << 20, receive: 1 << 20 }, undefined, 0);
   const queued = Array.from({ length: 10 }, () => {
     const bytes = Buffer.alloc(1_000);
     stream.queue(bytes);
