@@ -753,11 +753,18 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
     });
 
     it("a quiet client that answers pings stays connected", async () => {
-      const { client, listener } = await open([echoCount], { grpc: { deadSweepMs: 10 } });
+      const asked = transport === "http2" ? { keepaliveIntervalMs: 50, keepaliveTimeoutMs: 100 } : { deadSweepMs: 10 };
+      const { client, listener, port } = await open([echoCount], { grpc: asked });
       await call(client, KVRange, rangeKey("k"));
-      await sleep(500);
-      expect(listener.connectionCount).toBe(1);
+      const http2 = await import("node:http2");
+      const session = http2.connect(`http://127.0.0.1:${port}`);
+      let pings = 0;
+      session.on("ping", () => pings++);
+      await sleep(700);
+      expect(pings).toBeGreaterThan(1);
+      expect(listener.connectionCount).toBe(2);
       expect((await call(client, KVRange, rangeKey("kk"))).count).toBe(2);
+      session.destroy();
     });
 
     it("close: running unary calls end, streams get server stopped, new calls are refused", async () => {
