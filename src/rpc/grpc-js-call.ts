@@ -22,7 +22,7 @@ import {
   unknownEncoding,
   wellFormed,
 } from "./call-rules.ts";
-import { type Connection, countUnsent } from "./connection.ts";
+import { type Connection, countUnsent } from "./grpc-js-connection.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "./rpc.ts";
 

@@ -3,8 +3,8 @@ import type { Socket } from "node:net";
 import { Server, ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 import { type ApiError, errors } from "../api/errors.ts";
 import { FAREWELL_MS, type KeepaliveOptions, rpcDefaults } from "./call-rules.ts";
-import { type Connection, DeadConnectionSweep, enforcePingPolicy } from "./connection.ts";
 import { type CallOptions, GrpcJsCall } from "./grpc-js-call.ts";
+import { type Connection, DeadConnectionSweep, enforcePingPolicy } from "./grpc-js-connection.ts";
 import { isGrpc, tableOf, unserved } from "./routes.ts";
 import type { AnyHandler, RpcServer } from "./rpc.ts";
 
