@@ -837,7 +837,8 @@ export class Connection implements StreamHost {
     this.#socket.end();
     if (this.#socket.isPaused()) this.#socket.resume();
     // Answers may still be leaving; who stops the server bounds their time.
-    if (code === ErrorCode.noError && this.#socket.writableLength > 0) this.#socket.once("finish", () => this.#linger());
+    const isLeaving = code === ErrorCode.noError && this.#socket.writableLength > 0;
+    if (isLeaving) this.#socket.once("finish", () => this.#linger());
     else this.#linger();
   }
 

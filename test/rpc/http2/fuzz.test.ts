@@ -220,7 +220,10 @@ describe("frames that nobody would send", () => {
   });
 });
 
-function outcomeOf(act: () => HeaderList | undefined): { readonly fields?: HeaderList | undefined; readonly fault?: string } {
+function outcomeOf(act: () => HeaderList | undefined): {
+  readonly fields?: HeaderList | undefined;
+  readonly fault?: string;
+} {
   try {
     return { fields: act() };
   } catch (thrown) {
