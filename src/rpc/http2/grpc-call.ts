@@ -65,6 +65,8 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   /** Of a streaming call that has begun. */
   #receiver: RequestReceiver<unknown> | undefined;
   #requestSeen = false;
+  /** Of its headers and its request, which it keeps until it is over. */
+  #heldBytes = 0;
   /** The service may wait for `drained`. */
   #isFull = false;
   #abort: AbortController | undefined;
@@ -122,7 +124,8 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
   // StreamReceiver
 
   opened(): void {
-    const { timeout, timeoutMs, handler } = this.#head;
+    const { timeout, timeoutMs, handler, fieldBytes } = this.#head;
+    if (!this.#holdUntilOver(fieldBytes)) return;
     if (timeout !== undefined) {
       if (timeoutMs === undefined) {
         this.fail(malformedTimeout(timeout));
@@ -182,9 +185,15 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     this.#requestSeen = true;
     const { maxReceiveBytes } = this.#host.options;
     const bytes = uncompressed(flag, buffer.subarray(start, end), encoding, maxReceiveBytes, this.#connection);
-    const request = bytes instanceof ApiError ? bytes : decodeRequest(handler.rpc.request, bytes);
+    if (bytes instanceof ApiError) {
+      this.fail(bytes);
+      return false;
+    }
+    const request = decodeRequest(handler.rpc.request, bytes);
     if (request instanceof ApiError) this.fail(request);
-    else if (handler.kind === "unary") void this.#run(handler, request);
+    else if (handler.kind === "unary") {
+      if (this.#holdUntilOver(bytes.length)) void this.#run(handler, request);
+    }
     else this.#toReceiver((receiver) => receiver.request(request));
     return this.#ended === undefined;
   }
@@ -199,6 +208,12 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
       new ApiError(Code.ResourceExhausted, "quorate: too many bytes of unfinished requests are held for clients"),
     );
     return false;
+  }
+
+  #holdUntilOver(bytes: number): boolean {
+    if (!this.hold(bytes)) return false;
+    this.#heldBytes += bytes;
+    return true;
   }
 
   release(bytes: number): void {
@@ -295,6 +310,8 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     this.#ended = how;
     this.#timer?.cancel();
     this.#reader?.drop(this);
+    if (this.#heldBytes > 0) this.release(this.#heldBytes);
+    this.#heldBytes = 0;
     if (how !== "ok") this.#abort?.abort(how);
     if (this.#receiver !== undefined) this.#closeReceiver(this.#receiver);
     this.#host.over(this);

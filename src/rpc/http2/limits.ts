@@ -26,7 +26,10 @@ export interface Http2Limits {
   /** What a client may send of one stream, and of all, before it hears from us. Half a round trip on a LAN takes less. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
-  /** Held of messages that have not come whole, by connection and by member. Above any one request (--max-request-bytes). */
+  /**
+   * Held of messages that have not come whole, and of calls that run: their headers and requests; by connection and by
+   * member. Above any one request (--max-request-bytes).
+   */
   readonly connectionReceivingBytes: number;
   readonly memberReceivingBytes: number;
   /** Encoded and not taken by the socket: beyond it responses wait in their streams, where they are counted. */

@@ -10,6 +10,8 @@ export type RequestHead =
       readonly kind: "call";
       readonly handler: AnyHandler;
       readonly fields: HeaderList;
+      /** As §6.5.2 counts them. */
+      readonly fieldBytes: number;
       /** As given, and in milliseconds when it is well formed. */
       readonly timeout: string | undefined;
       readonly timeoutMs: number | undefined;
@@ -65,6 +67,7 @@ export function readHead(fields: HeaderList, handlers: ReadonlyMap<string, AnyHa
     kind: "call",
     handler,
     fields,
+    fieldBytes: bytesOf(fields),
     timeout,
     timeoutMs: timeout === undefined ? undefined : parseGrpcTimeout(timeout),
     encoding: firstOf(fields, "grpc-encoding") ?? "identity",
@@ -92,6 +95,12 @@ export function listOf(fields: HeaderList, name: string): string | undefined {
     if (fields[at] === name) list = list === undefined ? fields[at + 1] : `${list}, ${fields[at + 1]}`;
   }
   return list;
+}
+
+function bytesOf(fields: HeaderList): number {
+  let bytes = fields.length * 16;
+  for (const text of fields) bytes += text.length;
+  return bytes;
 }
 
 function faultOf(fields: HeaderList, pseudo: ReadonlySet<string>): string | undefined {

@@ -2,7 +2,7 @@
 export interface Totals {
   /** Response bytes that no socket has taken. */
   unsentBytes: number;
-  /** Taken for messages that have not come whole. */
+  /** Taken for messages that have not come whole, and for headers and requests of calls that run. */
   receivingBytes: number;
   /** Open ones. */
   streams: number;

@@ -2,6 +2,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { decode, encode } from "../../../proto/codec.ts";
 import {
+  PutRequest,
   RangeRequest,
   RangeResponse,
   WatchRequest,
@@ -318,8 +319,27 @@ describe("limits of one connection", () => {
     expect(await statusOf(client, 41)).toBe("0");
   });
 
+  it("so are headers and requests of calls that run, until they end", async () => {
+    const value = message(encode(PutRequest, PutRequest.create({ key: "k", value: Buffer.alloc(10_000) })));
+    const large: Readonly<Record<string, (id: number) => Buffer>> = {
+      headers: (id) => headers(id, requestBlock(KVPut.path, [["token", "t".repeat(10_000)]])),
+      requests: (id) => Buffer.concat([headers(id, requestBlock(KVPut.path)), data(id, value, Flag.endStream)]),
+    };
+    for (const [name, one] of Object.entries(large)) {
+      const { client } = await connected({ limits: { connectionReceivingBytes: 100_000 } });
+      const ids = odd(20);
+      client.send(...ids.map(one), ping);
+      await client.until(() => client.of(FrameType.ping).length === 1);
+      expect(ids.filter((id) => !client.isEnded(id)).length, name).toBe(9);
+      expect(client.fieldsOf(39)["grpc-status"], name).toBe("8");
+      client.send(...ids.map((id) => frame(FrameType.rstStream, 0, id, uint32(ErrorCode.cancel))), one(101), ping);
+      await client.until(() => client.of(FrameType.ping).length === 2);
+      expect(client.isEnded(101), name).toBe(false);
+    }
+  });
+
   it("memory is taken as bytes come, not as they are announced", async () => {
-    const { client, waiting } = await connected({ limits: { connectionReceivingBytes: 100_000 } });
+    const { client, waiting } = await connected({ limits: { connectionReceivingBytes: 150_000 } });
     for (const id of odd(90)) {
       client.send(
         headers(id, requestBlock(KVPut.path)),
