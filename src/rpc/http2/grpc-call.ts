@@ -193,8 +193,7 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     if (request instanceof ApiError) this.fail(request);
     else if (handler.kind === "unary") {
       if (this.#holdUntilOver(bytes.length)) void this.#run(handler, request);
-    }
-    else this.#toReceiver((receiver) => receiver.request(request));
+    } else this.#toReceiver((receiver) => receiver.request(request));
     return this.#ended === undefined;
   }
 
