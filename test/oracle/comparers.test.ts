@@ -195,9 +195,14 @@ describe("what is asked", () => {
     const compact = (revision: number): Operation => {
       return { kind: "compact", member: 0, request: CompactionRequest.create({ revision }) };
     };
+    const hashOf = (revision: number): Operation => {
+      return { kind: "hashKv", member: 0, request: HashKVRequest.create({ revision }) };
+    };
     const knowledge = { ...nothingKnown(), mixed: new Set([7]) };
     expect([0, 6, 7].map((revision) => isUnfair(knowledge, compact(revision)))).toEqual([true, false, true]);
     expect(isUnfair(knowledge, hash)).toBe(false);
+    expect(isUnfair({ ...knowledge, revision: 7 }, hash)).toBe(true);
+    expect([6, 7].map((revision) => isUnfair(knowledge, hashOf(revision)))).toEqual([false, true]);
     expect(isUnfair({ ...knowledge, tainted: true }, hash)).toBe(true);
     expect(isUnfair({ ...knowledge, tainted: true }, range)).toBe(false);
     expect(isUnfair({ ...knowledge, compactRevision: 3 }, compact(0))).toBe(false);

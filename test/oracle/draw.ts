@@ -31,8 +31,9 @@ export interface Knowledge {
   /** A key was given a lease whose id the server chose: the hashes of the stores differ from then on. */
   tainted: boolean;
   /**
-   * Of transactions with deletes and puts in them. Where one deleted a key and put it anew, a compaction to just that
-   * revision makes etcd lose the pair, and end at the next read of it.
+   * Of transactions with deletes and puts in them. Where one deleted a key and put it anew, etcd does not count the new
+   * pair among those that are there at just that revision: a compaction to it loses the pair, and etcd ends at the next
+   * read of it; HashKV of it takes rows for gone that are not, or, when no pair is left, none for gone.
    */
   readonly mixed: Set<number>;
 }
@@ -108,13 +109,13 @@ export function isBulky(operation: Operation): boolean {
  * What cannot be compared, because etcd ends at it or answers by the moment. Sequences that are replayed without some of
  * their operations must be held against it anew.
  */
-export function isUnfair({ mixed, tainted, compactRevision }: Knowledge, operation: Operation): boolean {
+export function isUnfair({ mixed, tainted, revision: now, compactRevision }: Knowledge, operation: Operation): boolean {
   if (operation.kind === "compact") {
     const { revision } = operation.request;
     // To 0 etcd compacts once, and then answers HashKV from a poisoned cache (C-1).
     return (revision === 0 && compactRevision === 0) || mixed.has(revision);
   }
-  return operation.kind === "hashKv" && tainted;
+  return operation.kind === "hashKv" && (tainted || mixed.has(operation.request.revision || now));
 }
 
 /** What a sequence is drawn with. */
