@@ -135,6 +135,7 @@ describe("README.md on a clean clone", () => {
         "docker compose down",
         "docker compose down --volumes",
         "docker compose start",
+        "docker compose stop quorate1",
         "docker compose up --build",
         "docker compose logs",
         // With a file: test/e2e/backup.test.ts.
@@ -145,6 +146,9 @@ describe("README.md on a clean clone", () => {
         "npm run oracle -- --seeds 2 --ops 100",
         // At full scale it takes minutes; test/stress runs the same on a small one.
         "npm run stress",
+        // test/bench runs the same for a second each.
+        "npm run bench",
+        "npm run bench -- --workload put-1000,range-ser --rounds 1",
         "npm run test:docker",
         "scripts/with-engine.sh npm run test:docker",
         "scripts/kill-leader.sh",
