@@ -31,10 +31,31 @@ export interface Codec<T> {
 }
 
 export function encode<T>(codec: Codec<T>, message: T): Buffer {
-  const size = codec.size(message);
-  const out = Buffer.allocUnsafeSlow(size);
+  const out = allocate(codec.size(message));
   codec.write(message, out, 0);
   return out;
+}
+
+/** A memory block of its own costs about a microsecond, most of it in the garbage collector. */
+const SLAB_BYTES = 64 << 10;
+/** What is longer is worth a block, and would pin too much of a slab. */
+const SLICED_BYTES = 4 << 10;
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+let slabAt = 0;
+
+/**
+ * Bytes to be written by whoever asked, and nobody else. Short ones are cut from a block that they share with what was
+ * allocated before and after: for what lives about as long as its neighbours (entries, rows, responses).
+ */
+export function allocate(bytes: number): Buffer {
+  if (bytes > SLICED_BYTES) return Buffer.allocUnsafeSlow(bytes);
+  if (slabAt + bytes > SLAB_BYTES) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    slabAt = 0;
+  }
+  const start = slabAt;
+  slabAt += bytes;
+  return slab.subarray(start, slabAt);
 }
 
 /** Throws DecodeError; unknown fields are skipped. */

@@ -28,6 +28,7 @@ import { ENTRY_NORMAL, NONE } from "./types.ts";
 const NO_DATA = new Uint8Array(0);
 
 export function tick(raft: Raft): void {
+  raft.commitDue = true;
   if (raft.leadership === undefined) tickFollower(raft);
   else tickLeader(raft, raft.leadership);
 }

@@ -12,12 +12,13 @@ import {
   isLeaseHeld,
   transferLeader,
 } from "./election.ts";
+import { lastIndex } from "./log.ts";
 import { propose } from "./proposals.ts";
 import { confirmRead, enqueueRead } from "./read-index.ts";
 import { handleAppend, handleAppendResponse, handleHeartbeat, handleHeartbeatResponse } from "./replication.ts";
 import { handleSnapshot } from "./snapshot.ts";
-import type { Raft } from "./state.ts";
-import { becomeFollower, isMember, isVoter } from "./state.ts";
+import type { Leadership, Raft } from "./state.ts";
+import { becomeFollower, isMember, isVoter, progressOf } from "./state.ts";
 import type { Message, NodeId } from "./types.ts";
 import { NONE } from "./types.ts";
 
@@ -55,6 +56,7 @@ function stepForwarded(raft: Raft, message: Forwarded): void {
   switch (message.type) {
     case "MsgProp":
       propose(raft, message.entries);
+      awaits(leadership, message.from, lastIndex(raft.log));
       return;
     case "MsgReadIndex":
       enqueueRead(leadership, message.from, message.id);
@@ -65,6 +67,11 @@ function stepForwarded(raft: Raft, message: Forwarded): void {
     default:
       unreachable(message);
   }
+}
+
+function awaits(leadership: Leadership, id: NodeId, index: number): void {
+  const pr = progressOf(leadership, id);
+  if (pr !== undefined) pr.awaited = index;
 }
 
 type InTerm = Exclude<Message, Forwarded>;

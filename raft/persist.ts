@@ -18,9 +18,12 @@ export function takePersist(raft: Raft): Persist | undefined {
   const entries = entriesBetween(log, log.taken + 1, lastIndex(log), Number.POSITIVE_INFINITY);
   const snapshot = raft.receivedSnapshot;
   const voted = term !== told.term || vote !== told.vote;
-  const moved = voted || log.commit !== told.commit;
   // See commitInForce.
   const changed = lastConfChangeBetween(log, told.commit + 1, log.commit) > 0;
+  // A majority tells the commit index again, so it goes along with what is written anyway, or with the next tick.
+  const isDue = raft.commitDue || changed || entries.length > 0 || snapshot !== undefined;
+  raft.commitDue = false;
+  const moved = voted || (isDue && log.commit !== told.commit);
   if (!moved && entries.length === 0 && snapshot === undefined) {
     if (raft.afterPersist.length === 0) return undefined;
     if (log.writes.length === 0) {

@@ -35,6 +35,8 @@ export interface Progress {
   recentActive: boolean;
   /** The commit index that the MsgApps sent so far lead to. */
   sentCommit: number;
+  /** The member waits for the commit of this index: it was asked to propose that, or answers a read of it. */
+  awaited: number;
   /** A Ready.logReads not yet answered. */
   reading: { readonly from: number; ticks: number } | undefined;
   /** MsgApps with entries not yet acknowledged, oldest first. */
@@ -55,6 +57,7 @@ export function newProgress(id: NodeId, learner: boolean, next: number): Progres
     pendingSnapshot: 0,
     recentActive: false,
     sentCommit: 0,
+    awaited: 0,
     reading: undefined,
     inflight: [],
     inflightBytes: 0,

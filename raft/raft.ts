@@ -29,6 +29,7 @@ import type { ConfState, Entry, Input, NodeId, RaftConfig, Ready, Restored, Role
 import { NONE } from "./types.ts";
 
 export { canPropose } from "./proposals.ts";
+export { isCommitUntold } from "./replication.ts";
 export type { Raft } from "./state.ts";
 
 export function createRaft(config: RaftConfig, restored: Restored): Raft {
@@ -80,6 +81,9 @@ export function step(raft: Raft, input: Input): void {
       return;
     case "transferLeader":
       transferLeader(raft, input.to);
+      return;
+    case "tellCommit":
+      if (raft.leadership !== undefined) raft.leadership.tellsCommit = true;
       return;
     case "campaign":
       campaign(raft, false);

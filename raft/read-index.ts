@@ -16,6 +16,7 @@ import { termAt } from "./log.ts";
 import { isMajority } from "./quorum.ts";
 import { sendHeartbeat } from "./replication.ts";
 import type { Leadership, Raft, ReadRound } from "./state.ts";
+import { progressOf } from "./state.ts";
 import type { NodeId } from "./types.ts";
 import { NONE } from "./types.ts";
 
@@ -71,7 +72,11 @@ export function finishRound(raft: Raft, leadership: Leadership): void {
   const { index } = round;
   for (const { from: to, id } of round.requests) {
     if (to === raft.id) raft.readPoints.push({ id, index });
-    else raft.outbox.push({ type: "MsgReadIndexResp", from: raft.id, to, term: raft.term, id, index });
+    else {
+      raft.outbox.push({ type: "MsgReadIndexResp", from: raft.id, to, term: raft.term, id, index });
+      const pr = progressOf(leadership, to);
+      if (pr !== undefined) pr.awaited = Math.max(pr.awaited, index);
+    }
   }
 }
 

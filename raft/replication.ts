@@ -78,16 +78,35 @@ export function sendHeartbeat(raft: Raft, pr: Progress, context: Uint8Array): vo
 export function flushAppends(raft: Raft, leadership: Leadership): void {
   for (const pr of leadership.progress) {
     if (pr.id === raft.id) continue;
-    while (sendAppend(raft, pr)) {
+    while (sendAppend(raft, leadership, pr)) {
       // One MsgApp a round, until the window is full or the log is at its end.
     }
   }
+  leadership.tellsCommit = false;
+}
+
+/** Whether a follower could be told of a later commit than it was. */
+export function isCommitUntold(raft: Raft): boolean {
+  return raft.leadership?.progress.some((pr) => pr.id !== raft.id && hasNews(raft, pr)) ?? false;
+}
+
+function hasNews({ log }: Raft, pr: Progress): boolean {
+  return pr.state === "replicate" && pr.sentCommit < Math.min(commitInForce(log), pr.next - 1);
+}
+
+/**
+ * News of a commit alone are a message and its answer, for every batch of a busy leader once more: they travel with the
+ * next entries, or when the driver says so. At once only if somebody waits at that member, or if a change of the
+ * membership is among it, after which it may be nobody's peer.
+ */
+function isNewsUrgent({ tellsCommit, pendingConfIndex }: Leadership, pr: Progress): boolean {
+  return tellsCommit || pr.awaited > pr.sentCommit || pendingConfIndex > pr.sentCommit;
 }
 
 /** True when there may be more to send. */
-function sendAppend(raft: Raft, pr: Progress): boolean {
+function sendAppend(raft: Raft, leadership: Leadership, pr: Progress): boolean {
   const { log, config } = raft;
-  if (pr.reading !== undefined || !wantsAppend(raft, pr)) return false;
+  if (pr.reading !== undefined || !wantsAppend(raft, leadership, pr)) return false;
   const full = pr.state === "replicate" && isWindowFull(pr, config.maxInflight, config.maxInflightBytes);
   const prevTerm = termAt(log, pr.next - 1);
   if (prevTerm === undefined) {
@@ -101,7 +120,7 @@ function sendAppend(raft: Raft, pr: Progress): boolean {
   return pr.state === "replicate" && entries.length > 0;
 }
 
-function wantsAppend(raft: Raft, pr: Progress): boolean {
+function wantsAppend(raft: Raft, leadership: Leadership, pr: Progress): boolean {
   const { log, config } = raft;
   switch (pr.state) {
     case "snapshot":
@@ -110,7 +129,7 @@ function wantsAppend(raft: Raft, pr: Progress): boolean {
       return !pr.probeSent;
     case "replicate": {
       const full = isWindowFull(pr, config.maxInflight, config.maxInflightBytes);
-      const news = pr.next <= lastIndex(log) || pr.sentCommit < Math.min(commitInForce(log), pr.next - 1);
+      const news = pr.next <= lastIndex(log) || (hasNews(raft, pr) && isNewsUrgent(leadership, pr));
       return pr.nudge || (news && !full);
     }
   }

@@ -58,6 +58,8 @@ export interface Raft {
   /** Received, and not yet handed out in a Persist. */
   receivedSnapshot: Snapshot | undefined;
   lastSeq: number;
+  /** A tick has passed: the commit index goes to the disk, even alone. */
+  commitDue: boolean;
   /** As last handed out. */
   toldHardState: HardState;
   toldSoftState: SoftState;
@@ -79,6 +81,8 @@ export interface Leadership {
   readRound: ReadRound | undefined;
   /** Rounds begun in this term. */
   readRounds: number;
+  /** The driver wants every follower to know the commit index. */
+  tellsCommit: boolean;
 }
 
 export interface ReadRequest {
@@ -124,6 +128,7 @@ export function newState(config: RaftConfig, restored: Restored): Raft {
     logReads: [],
     receivedSnapshot: undefined,
     lastSeq: 0,
+    commitDue: false,
     toldHardState: hardState,
     toldSoftState: { role: "follower", term: hardState.term, leader: NONE },
   };
@@ -211,6 +216,7 @@ export function assumeLeadership(raft: Raft, pendingConfIndex: number): Leadersh
     waitingReads: [],
     readRound: undefined,
     readRounds: 0,
+    tellsCommit: false,
   };
   raft.leadership = leadership;
   return leadership;

@@ -147,6 +147,8 @@ export type Input =
   | { readonly kind: "gone"; readonly node: NodeId }
   /** A leader hands over to this voter; a follower may name itself, and asks its leader to. Else it has no effect. */
   | { readonly kind: "transferLeader"; readonly to: NodeId }
+  /** Followers are to hear now of what is committed (`isCommitUntold`), even if there is nothing else to send. */
+  | { readonly kind: "tellCommit" }
   | { readonly kind: "campaign" };
 
 export interface Persist {

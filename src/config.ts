@@ -71,6 +71,8 @@ export const limits = {
   raftMessageBytes: 1 << 20,
   /** MsgApps under way to one follower. Four keep a pipeline full on a LAN; more only hides a slow follower. */
   raftInflight: 64,
+  /** Followers hear of a commit at the latest so long after it; under load with the entries that follow. */
+  commitNewsMs: 3,
   raftInflightBytes: 16 << 20,
   /** Entries handed to apply at once. */
   raftCommittedBytes: 1 << 20,

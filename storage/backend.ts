@@ -37,6 +37,8 @@ export interface Backend {
 
   /** What the store takes, as last measured and with what was flushed since. */
   size(): BackendSize;
+  /** `size().inUse`, for every request. */
+  readonly inUseBytes: number;
   /** The same, looked up now; `size` goes on from there. */
   measure(): Promise<BackendSize>;
 

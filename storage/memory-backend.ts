@@ -104,6 +104,10 @@ class MemoryStore implements MemoryBackend {
     return { total, inUse: total };
   }
 
+  get inUseBytes(): number {
+    return this.size().inUse;
+  }
+
   async measure(): Promise<BackendSize> {
     return this.size();
   }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
-import type { CallLimits, Server } from "../server/server.ts";
+import { type CallLimits, limitsOf, type Server } from "../server/server.ts";
 import { ETCD_API_VERSION, QUORATE_VERSION, STORAGE_VERSION } from "../version.ts";
 import { type Check, createHealthChecks, textOf } from "./checks.ts";
 import type { HttpHandler } from "./http-server.ts";
@@ -47,7 +47,7 @@ export function createRoutes(server: Server, options: RouteOptions): HttpHandler
     const route = routes.get(path);
     const gone = new AbortController();
     response.once("close", () => gone.abort());
-    const limits = { signal: gone.signal, deadline: env.now() + options.requestTimeoutMs };
+    const limits = limitsOf(gone.signal, env.now() + options.requestTimeoutMs);
     send(response, await answer(route, request, query, limits));
   };
 }

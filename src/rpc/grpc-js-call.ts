@@ -95,10 +95,14 @@ export class GrpcJsCall implements CallContext {
     return typeof value === "string" ? value : value?.[0];
   }
 
+  get aborted(): boolean {
+    return this.#ended !== undefined && this.#ended !== "ok";
+  }
+
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
-      if (this.#ended !== undefined && this.#ended !== "ok") this.#abort.abort(this.#ended);
+      if (this.aborted) this.#abort.abort(this.#ended);
     }
     return this.#abort.signal;
   }

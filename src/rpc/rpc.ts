@@ -18,7 +18,9 @@ export interface Rpc<Request = never, Response = never> {
 export interface CallContext {
   /** Text metadata by lower-case name. */
   metadata(name: string): string | undefined;
-  /** Aborted when the client cancelled, its deadline passed or its connection ended. */
+  /** The client cancelled, its deadline passed or its connection ended. */
+  readonly aborted: boolean;
+  /** Tells it when that happens. Made when it is first asked for. */
   readonly signal: AbortSignal;
   /** Client's deadline in env.now() milliseconds, if it gave one. */
   readonly deadline: number | undefined;

@@ -120,7 +120,7 @@ export class LeaseDesk {
         const isAnswer = error instanceof ApiError || error instanceof PeerCallError || error instanceof DecodeError;
         if (!isAnswer || error === errors.stopped || error === errors.timeoutWaitApplied) throw error;
       }
-      if (limits.signal.aborted) throw errors.canceled;
+      if (limits.aborted) throw errors.canceled;
       if (env.now() + RETRY_MS >= end) {
         if (limits.deadline !== undefined && end === limits.deadline) throw errors.deadlineExceeded;
         throw this.#deps.softState().leader === 0n ? errors.noLeader : errors.timeout;

@@ -18,6 +18,7 @@ import {
   type PeerTransport,
   SnapshotRefusedError,
 } from "../peer/transport.ts";
+import { costBytes } from "../state/cost.ts";
 import type { Applied, Command } from "../state/machine.ts";
 import { ETCD_API_VERSION } from "../version.ts";
 import { createWatchHub } from "../watch/watch-hub.ts";
@@ -42,7 +43,7 @@ import { createPeerRoutes } from "./peer-routes.ts";
 import { Proposals } from "./proposals.ts";
 import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
-import type { CallLimits, Server, ServerStatus } from "./server.ts";
+import { type CallLimits, limitsOf, type Server, type ServerStatus } from "./server.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createUpkeep } from "./upkeep.ts";
 import { watchLimits } from "./watch-limits.ts";
@@ -76,7 +77,7 @@ export interface Member {
 }
 
 const NEVER: AbortSignal = new AbortController().signal;
-const PATIENT: CallLimits = { signal: NEVER, deadline: undefined };
+const PATIENT: CallLimits = limitsOf(NEVER);
 
 /** Joins node, state machine, reads, leases, watch and peers into one running member. */
 export async function startMember(config: Config, booted: Booted, deps: MemberDeps): Promise<Member> {
@@ -143,11 +144,12 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
 
   const propose = async (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> => {
     if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
-    const admission = upkeep.admission(command);
+    const costs = costBytes(command);
+    const admission = upkeep.admission(costs);
     if (admission !== undefined) await withLimits(env, admission, callLimits);
     const { result } = await proposals.propose(command, callLimits, leaderTerm);
     if (result.kind === "error") throw result.error;
-    const acceptance = upkeep.acceptance(command);
+    const acceptance = upkeep.acceptance(costs);
     if (acceptance !== undefined) await acceptance;
     return result.kind === "response" ? result.response : undefined;
   };
@@ -302,7 +304,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     cluster: machine.cluster,
     unapplied: () => unapplied(raft),
     leases: leaseDesk,
-    promote: (id) => membership.promoteHere(id, { signal: NEVER, deadline: env.now() + timeoutMs }),
+    promote: (id) => membership.promoteHere(id, limitsOf(NEVER, env.now() + timeoutMs)),
     readBarrier: () => reads.barrier(PATIENT),
     hashKv: (revision, isFresh) => hashes.ask(revision, isFresh),
     currentRevision: () => mvcc.currentRevision,

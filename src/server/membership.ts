@@ -103,7 +103,7 @@ export class Membership implements MembershipChanges {
             ? undefined
             : await this.#promoteThere(leader, id, Math.max(1, end - env.now()));
       if (members !== undefined) return members;
-      if (limits.signal.aborted) throw errors.canceled;
+      if (limits.aborted) throw errors.canceled;
       if (env.now() + RETRY_MS >= end) {
         if (end === limits.deadline) throw errors.deadlineExceeded;
         throw softState().leader === 0n ? errors.noLeader : errors.timeout;
@@ -209,7 +209,7 @@ export class Membership implements MembershipChanges {
     try {
       const before = Promise.race([this.#last, this.#sleep(this.#deps.requestTimeoutMs)]);
       const mine = before.then(() => {
-        if (limits.signal.aborted) throw errors.canceled;
+        if (limits.aborted) throw errors.canceled;
         return work();
       });
       // The next one's turn comes whatever became of this one.

@@ -1,5 +1,5 @@
 import { assert } from "../../raft/assert.ts";
-import { canPropose, type Raft, step, takeReady } from "../../raft/raft.ts";
+import { canPropose, isCommitUntold, type Raft, step, takeReady } from "../../raft/raft.ts";
 import type {
   Entry,
   Input,
@@ -74,6 +74,7 @@ export class Node {
   #soft: SoftState = { role: "follower", term: 0, leader: 0n };
   #tickTimer: Timer | undefined;
   #flushTimer: Timer | undefined;
+  #tellTimer: Timer | undefined;
   #flushing: Promise<void> | undefined;
   #appends = new Set<Promise<void>>();
   #logReads = new Set<Promise<void>>();
@@ -134,6 +135,7 @@ export class Node {
     else if (this.#state !== "replaced") return;
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
+    this.#tellTimer?.cancel();
     while (this.#appends.size > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
       await Promise.all([...this.#appends, ...this.#logReads, this.#flushing]);
     }
@@ -173,6 +175,7 @@ export class Node {
     this.#settleTurned();
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
+    this.#tellTimer?.cancel();
     this.#deps.onFatal(error);
   }
 
@@ -186,6 +189,16 @@ export class Node {
     this.#applySome();
     this.#drainReady();
     this.#settleTurned();
+    this.#tellCommitSoon();
+  }
+
+  /** Watchers and reads at the followers are to see what is committed though nothing follows it. */
+  #tellCommitSoon(): void {
+    if (this.#tellTimer !== undefined || !isCommitUntold(this.#deps.raft)) return;
+    this.#tellTimer = this.#deps.env.setTimer(() => {
+      this.#tellTimer = undefined;
+      this.enqueue({ kind: "tellCommit" });
+    }, limits.commitNewsMs);
   }
 
   /** At the end of a turn, and when there will be none any more. */
@@ -254,6 +267,7 @@ export class Node {
     this.#settleTurned();
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
+    this.#tellTimer?.cancel();
     this.#deps.onReplaced();
   }
 

@@ -130,7 +130,7 @@ export class Proposals implements HeldProposals {
 
   #submit<T>({ proposal: { type, codec, message }, ...submission }: Submission<T>): Promise<Applied> {
     if (this.#stopped) return Promise.reject(errors.stopped);
-    if (submission.limits.signal.aborted) return Promise.reject(errors.canceled);
+    if (submission.limits.aborted) return Promise.reject(errors.canceled);
     const size = codec.size(message);
     if (size > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
     if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
@@ -157,7 +157,7 @@ export class Proposals implements HeldProposals {
       if (this.#submittedBytes > 0 && this.#submittedBytes + size > limits.submittedProposalBytes) break;
       taken++;
       if (!this.#pending.has(pending.id)) continue;
-      if (pending.limits.signal.aborted) {
+      if (pending.limits.aborted) {
         this.#finish(pending, errors.canceled);
         continue;
       }
@@ -222,7 +222,7 @@ export class Proposals implements HeldProposals {
       this.#sweeping = false;
       const now = this.#env.now();
       for (const pending of this.#pending.values()) {
-        if (pending.limits.signal.aborted) {
+        if (pending.limits.aborted) {
           // A held one leaves for good; a submitted one may still be applied, nobody listens any more.
           this.#finish(pending, errors.canceled);
         } else if (pending.limits.deadline !== undefined && now >= pending.limits.deadline) {

@@ -144,7 +144,7 @@ export class Reads {
   }
 
   #expired(reader: Reader, now: number): boolean {
-    const error = reader.limits.signal.aborted
+    const error = reader.limits.aborted
       ? errors.canceled
       : reader.limits.deadline !== undefined && now >= reader.limits.deadline
         ? errors.deadlineExceeded

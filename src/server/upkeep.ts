@@ -4,7 +4,6 @@ import type { Config } from "../config.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { PeerTransport } from "../peer/transport.ts";
-import { costBytes } from "../state/cost.ts";
 import type { Command, StateMachine } from "../state/machine.ts";
 import { AutoCompaction } from "./auto-compaction.ts";
 import { CorruptionCheck } from "./corruption-check.ts";
@@ -37,10 +36,10 @@ export interface Upkeep {
   readonly storeCare: StoreCare;
   start(): void;
   stop(): void;
-  /** Before a command is proposed: resolves when the quota allows it. Undefined: it does. */
-  admission(command: Command): Promise<void> | undefined;
+  /** Before a command that costs so many bytes is proposed: resolves when the quota allows it. Undefined: it does. */
+  admission(costBytes: number): Promise<void> | undefined;
   /** When its caller here is to be answered. */
-  acceptance(command: Command): Promise<void> | undefined;
+  acceptance(costBytes: number): Promise<void> | undefined;
   /** An entry was applied. */
   applied(): void;
   /** Whoever made room wants to use it: resolves when as much as can be is given back, if that matters. */
@@ -69,7 +68,7 @@ export function createUpkeep(deps: UpkeepDeps): Upkeep {
     memberId,
     quotaBytes,
     alarms,
-    knownBytes: () => backend.size().inUse + backend.stagedBytes,
+    knownBytes: () => backend.inUseBytes + backend.stagedBytes,
     pendingBytes: deps.pendingBytes,
     measure: async () => {
       await deps.flushed();
@@ -116,11 +115,8 @@ export function createUpkeep(deps: UpkeepDeps): Upkeep {
     stop: () => {
       for (const duty of [quota, autoCompaction, corruptionCheck, storeCare]) duty.stop();
     },
-    admission: (command) => {
-      const cost = costBytes(command);
-      return cost === 0 || quota.hasRoom(cost) ? undefined : quota.admit(cost);
-    },
-    acceptance: (command) => (quota.isWithin || costBytes(command) === 0 ? undefined : quota.applied()),
+    admission: (costs) => (costs === 0 || quota.hasRoom(costs) ? undefined : quota.admit(costs)),
+    acceptance: (costs) => (costs === 0 || quota.isWithin ? undefined : quota.applied()),
     applied: () => {
       verdict.applied();
       quota.observe();

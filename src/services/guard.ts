@@ -42,18 +42,23 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
     return undefined;
   };
 
+  const ifSound = <T>(answer: T): T => {
+    if (server.isCorrupt()) throw errors.corrupt;
+    return answer;
+  };
+
   return handlers.map((handler): AnyHandler => {
     const { path } = handler.rpc;
+    // It may be found out while the call waits.
+    const readsStore = path === rpcs.KVRange.path || path === rpcs.KVTxn.path;
     if (handler.kind === "unary") {
       return {
         ...handler,
-        handle: async (request, context) => {
+        handle: (request, context) => {
           const error = refusal(path, request, context);
-          if (error !== undefined) throw error;
-          const answer = await handler.handle(request, context);
-          // It may have been found out while the call waited.
-          if (server.isCorrupt() && (path === rpcs.KVRange.path || path === rpcs.KVTxn.path)) throw errors.corrupt;
-          return answer;
+          if (error !== undefined) return Promise.reject(error);
+          const answer: Promise<unknown> = handler.handle(request, context);
+          return readsStore ? answer.then(ifSound) : answer;
         },
       };
     }

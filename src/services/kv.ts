@@ -54,6 +54,8 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
       const result = rangeVersions(mvcc, request);
       if (result.kind === "error") throw result.error;
       const header = server.header(result.revision);
+      const now = reader.readNow({ request, result }, header);
+      if (now !== undefined) return now;
       const [response] = await reader.read([{ request, result }], context);
       return RangeResponse.create({ ...response, header });
     }),
@@ -61,7 +63,7 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
     unary(rpcs.KVPut, async (request, context) => {
       validatePut(request);
       const response = (await server.propose({ put: request }, context)) as PutResponse;
-      return { ...response, header: fullHeader(response.header) };
+      return { header: fullHeader(response.header), prevKv: response.prevKv };
     }),
 
     unary(rpcs.KVDeleteRange, async (request, context) => {

@@ -25,6 +25,8 @@ export interface SelectedRange {
   readonly result: RangeResult;
 }
 
+const NO_PAIRS: readonly Uint8Array[] = [];
+
 interface Valued {
   readonly version: KeyVersion;
   readonly value: Uint8Array;
@@ -46,6 +48,15 @@ export class SlicedReader {
     this.#env = env;
     this.#slice = slice;
     this.#budget = budget;
+  }
+
+  /** The answer at once when it has one pair or none, as most have; undefined otherwise. */
+  readNow({ request, result }: SelectedRange, header: ResponseHeader): RangeResponse | undefined {
+    const { versions, more, count, byValue } = result;
+    const [version] = versions;
+    if (versions.length > 1 || (byValue && version !== undefined)) return undefined;
+    const kvs = version === undefined ? NO_PAIRS : [rangeValue(this.#mvcc, request, version)];
+    return { header, kvs, more, count };
   }
 
   /** The answers have headers with the revision alone, as ranges in a transaction have (G-5). */

@@ -105,9 +105,10 @@ export class Machine implements StateMachine {
       `entry ${entry.index} was applied on top of entry ${this.#point.index}`,
     );
     const applied = entry.type === ENTRY_NORMAL ? this.#applyNormal(entry, wanted) : this.#applyConf(entry, wanted);
-    this.#point = { ...this.#point, index: entry.index, term: entry.term };
+    const { term, confState } = this.#point;
+    this.#point = { index: entry.index, term: entry.term, confState };
     this.#backend.put("meta", CONSISTENT_INDEX, encodeUint64(entry.index));
-    this.#backend.put("meta", TERM, encodeUint64(entry.term));
+    if (entry.term !== term) this.#backend.put("meta", TERM, encodeUint64(entry.term));
     return applied;
   }
 

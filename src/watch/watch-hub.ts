@@ -120,6 +120,7 @@ class Hub implements WatchHub {
     if (events.length === 0) return;
     assert(revision === this.#current + 1, `revision ${revision} is published after ${this.#current}`);
     this.#current = revision;
+    if (this.#live === this.#unsynced) return;
     const { batches } = collect(this.#source, events, this.#synced, Number.POSITIVE_INFINITY);
     const header = headerOf(revision);
     for (const [watcher, batch] of batches) {

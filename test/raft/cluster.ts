@@ -6,7 +6,7 @@
 
 import { assert, must } from "../../raft/assert.ts";
 import type { Raft } from "../../raft/raft.ts";
-import { createRaft, status, step, takeReady } from "../../raft/raft.ts";
+import { createRaft, isCommitUntold, status, step, takeReady } from "../../raft/raft.ts";
 import type {
   ConfChange,
   ConfState,
@@ -19,6 +19,7 @@ import type {
   Persist,
   RaftConfig,
   ReadPoint,
+  Ready,
   Restored,
   SnapshotMetadata,
   SoftState,
@@ -58,6 +59,8 @@ export interface Member {
   autoPersist: boolean;
   autoApply: boolean;
   autoRead: boolean;
+  /** Followers hear of a commit at once. */
+  autoTell: boolean;
   /** Inputs are gathered; what follows from them is asked for when it is over, as a driver does once a turn. */
   held: boolean;
 }
@@ -127,6 +130,7 @@ export function addMember(cluster: Cluster, config: RaftConfig, disk: Disk): Mem
     autoPersist: true,
     autoApply: true,
     autoRead: true,
+    autoTell: true,
     held: false,
   };
   cluster.members.set(config.id, member);
@@ -187,7 +191,7 @@ export function give(cluster: Cluster, member: Member, input: Input): void {
 export function pump(cluster: Cluster, member: Member): void {
   const { raft, id } = member;
   if (raft === undefined || member.held) return;
-  for (let ready = takeReady(raft); ready !== undefined; ready = takeReady(raft)) {
+  for (let ready = nextReady(member, raft); ready !== undefined; ready = nextReady(member, raft)) {
     if (ready.softState !== undefined) cluster.observe({ kind: "state", id, state: ready.softState });
     for (const message of ready.messages) send(cluster, member, message);
     for (const point of ready.reads) cluster.observe({ kind: "read", id, point });
@@ -204,6 +208,13 @@ export function pump(cluster: Cluster, member: Member): void {
     if (member.autoApply) while (member.toApply.length > 0) applyNext(cluster, member);
     if (member.autoRead) while (member.toRead.length > 0) answerLogRead(member);
   }
+}
+
+function nextReady(member: Member, raft: Raft): Ready | undefined {
+  const ready = takeReady(raft);
+  if (ready !== undefined || !member.autoTell || !isCommitUntold(raft)) return ready;
+  step(raft, { kind: "tellCommit" });
+  return takeReady(raft);
 }
 
 function send(cluster: Cluster, member: Member, message: Message): void {

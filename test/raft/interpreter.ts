@@ -313,6 +313,7 @@ function setAuto(session: Session, name: string, what: string, value: boolean): 
   if (what === "disk") it.autoPersist = value;
   else if (what === "apply") it.autoApply = value;
   else if (what === "reads") it.autoRead = value;
+  else if (what === "news") it.autoTell = value;
   else throw new Error(`slow or fast what? ${what}`);
 }
 

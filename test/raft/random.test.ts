@@ -82,6 +82,7 @@ function createWorld(seed: number, size: number): World {
     member.autoPersist = false;
     member.autoApply = false;
     member.autoRead = false;
+    member.autoTell = random(2) === 0;
     return member;
   });
   return { cluster, checker, members, random, changesMembers, counter: 0 };
@@ -276,6 +277,7 @@ function recover(world: World): void {
     member.autoPersist = true;
     member.autoApply = true;
     member.autoRead = true;
+    member.autoTell = true;
     while (member.writes.length > 0) finishWrite(cluster, member);
     while (member.toApply.length > 0) applyNext(cluster, member);
     while (member.toRead.length > 0) answerLogRead(member);

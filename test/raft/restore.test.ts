@@ -50,7 +50,11 @@ test("a commit index that puts a change in force is synced, unlike others", () =
     const raft = restored(type);
     const told = { type: "MsgApp", from: 2n, to: 1n, term: 2, logTerm: 2, index: 4, entries: [], commit: 4 } as const;
     step(raft, { kind: "message", message: told });
-    const persist = takeReady(raft)?.persist;
+    let persist = takeReady(raft)?.persist;
+    if (persist === undefined) {
+      step(raft, { kind: "tick" });
+      persist = takeReady(raft)?.persist;
+    }
     expect(persist?.hardState?.commit).toBe(4);
     return persist?.mustSync;
   };

@@ -2,10 +2,11 @@ import { beforeEach, expect, test } from "vitest";
 import { errors } from "../../src/api/errors.ts";
 import { ClusterVersion } from "../../src/server/cluster-version.ts";
 import { downgrade } from "../../src/server/downgrade.ts";
+import { limitsOf } from "../../src/server/server.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
 
-const patient = { signal: new AbortController().signal, deadline: undefined };
+const patient = limitsOf(new AbortController().signal);
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const [VALIDATE, ENABLE, CANCEL] = [0, 1, 2];
 let version: string | undefined;

@@ -5,13 +5,14 @@ import { PeerCallError, type PeerRequest, type PeerResponse } from "../../src/pe
 import { LeaseClock } from "../../src/server/lease-clock.ts";
 import { LeaseDesk } from "../../src/server/lease-desk.ts";
 import { createPeerRoutes, type PeerRouteDeps } from "../../src/server/peer-routes.ts";
+import { limitsOf } from "../../src/server/server.ts";
 import { FakeEnv } from "./fake-env.ts";
 import { FakeLeases } from "./fake-leases.ts";
 
 /** Member 1 leads with the lease records; member 2 follows, and asks it over what the peer port serves. */
 const LEADER = 1n;
 const REQUEST_MS = 7_000;
-const patient = { signal: new AbortController().signal, deadline: undefined };
+const patient = limitsOf(new AbortController().signal);
 
 let env: FakeEnv;
 let leases: FakeLeases;

@@ -4,6 +4,7 @@ import { parseConfig } from "../../src/config.ts";
 import type { PeerTransport } from "../../src/peer/transport.ts";
 import { bootstrap } from "../../src/server/bootstrap.ts";
 import { type Member, startMember } from "../../src/server/member.ts";
+import { limitsOf } from "../../src/server/server.ts";
 import type { Command, StateMachine } from "../../src/state/machine.ts";
 import { createMemoryBackend, type MemoryBackend } from "../../storage/memory-backend.ts";
 import { bucketRows } from "../state/harness.ts";
@@ -18,7 +19,7 @@ let backend: MemoryBackend;
 let hidden: number;
 let faults: unknown[];
 
-const patient = { signal: new AbortController().signal, deadline: undefined };
+const patient = limitsOf(new AbortController().signal);
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 function withHidden(machine: StateMachine): StateMachine {

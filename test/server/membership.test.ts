@@ -7,7 +7,7 @@ import { type ApiError, errors } from "../../src/api/errors.ts";
 import { PeerCallError, type PeerRequest, type PeerResponse } from "../../src/peer/transport.ts";
 import { Leadership } from "../../src/server/leadership.ts";
 import { Membership } from "../../src/server/membership.ts";
-import type { CallLimits } from "../../src/server/server.ts";
+import { type CallLimits, limitsOf } from "../../src/server/server.ts";
 import type { Applied, ClusterMember } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
 
@@ -150,7 +150,7 @@ function acknowledge(from: bigint, index: number): void {
 }
 
 function limits(timeoutMs?: number, signal = new AbortController().signal): CallLimits {
-  return { signal, deadline: timeoutMs === undefined ? undefined : env.now() + timeoutMs };
+  return limitsOf(signal, timeoutMs === undefined ? undefined : env.now() + timeoutMs);
 }
 
 function track<T>(promise: Promise<T>): { state: unknown } {

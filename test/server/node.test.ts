@@ -156,6 +156,7 @@ test("X-3: nothing is applied before its entry is on this disk", async () => {
 test("X-3: a failed write of the log ends the member; nothing is applied, written or flushed after it", async () => {
   await syncAll();
   await env.advance(200);
+  await syncAll();
   const before = flushes;
   await propose("a");
   appends.shift()?.fail(new Error("no space left on the device"));
@@ -233,6 +234,7 @@ function snapshotFrom(leader: bigint, term: number, index: number): Message {
 test("a snapshot takes the member's place once its log says so, and nothing happens after that", async () => {
   await syncAll();
   await env.advance(200);
+  await syncAll();
   expect(flushed).toEqual([1]);
   node.enqueue({ kind: "message", message: snapshotFrom(2n, 5, 90) });
   const turned = node.turned();

@@ -5,12 +5,13 @@ import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
 import type { SoftState } from "../../raft/types.ts";
 import { errors } from "../../src/api/errors.ts";
 import { Proposals } from "../../src/server/proposals.ts";
+import { limitsOf } from "../../src/server/server.ts";
 import type { Applied } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
 
 let env: FakeEnv;
 let proposals: Proposals;
-const patient = { signal: new AbortController().signal, deadline: undefined };
+const patient = limitsOf(new AbortController().signal);
 const put = { put: PutRequest.create({ key: "k", value: Buffer.from("v") }) };
 
 beforeEach(() => {
@@ -131,7 +132,7 @@ test("P-24, G-6: a change of the membership is an entry of its own kind, and onl
 
 test("a cancelled command that is still held is never submitted", async () => {
   const controller = new AbortController();
-  const call = track(proposals.propose(put, { signal: controller.signal, deadline: undefined }));
+  const call = track(proposals.propose(put, limitsOf(controller.signal)));
   controller.abort();
   expect(proposals.takeHeld(1_000, leading(3))).toEqual([]);
   await env.settle();

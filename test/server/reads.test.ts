@@ -1,13 +1,14 @@
 import { beforeEach, expect, test } from "vitest";
 import { errors } from "../../src/api/errors.ts";
 import { Reads } from "../../src/server/reads.ts";
+import { limitsOf } from "../../src/server/server.ts";
 import { FakeEnv } from "./fake-env.ts";
 
 let env: FakeEnv;
 let asked: Uint8Array[];
 let applied: number;
 let reads: Reads;
-const patient = { signal: new AbortController().signal, deadline: undefined };
+const patient = limitsOf(new AbortController().signal);
 
 beforeEach(() => {
   env = new FakeEnv();
@@ -106,8 +107,8 @@ test("G-14: without an answer a read ends with 'request timed out' after the req
 
 test("G-6: the client's deadline and its cancelling end a read", async () => {
   const controller = new AbortController();
-  const timed = track(reads.barrier({ signal: patient.signal, deadline: 300 }));
-  const cancelled = track(reads.barrier({ signal: controller.signal, deadline: undefined }));
+  const timed = track(reads.barrier(limitsOf(patient.signal, 300)));
+  const cancelled = track(reads.barrier(limitsOf(controller.signal)));
   controller.abort();
   await env.advance(500);
   expect(timed.state).toBe(errors.deadlineExceeded.message);

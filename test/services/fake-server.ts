@@ -1,7 +1,7 @@
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { ApiError } from "../../src/api/errors.ts";
 import type { AnyHandler, CallContext, Rpc } from "../../src/rpc/rpc.ts";
-import type { CallLimits, Server, ServerStatus } from "../../src/server/server.ts";
+import { type CallLimits, limitsOf, type Server, type ServerStatus } from "../../src/server/server.ts";
 import type { ClusterMember, Command, StateMachine } from "../../src/state/machine.ts";
 import type { WatchHub } from "../../src/watch/hub.ts";
 import { Session } from "../state/harness.ts";
@@ -126,7 +126,7 @@ export function context(
   metadata: Readonly<Record<string, string>> = {},
   signal = new AbortController().signal,
 ): CallContext {
-  return { metadata: (name) => metadata[name], signal, deadline: undefined, peer: "127.0.0.1:1" };
+  return Object.assign(limitsOf(signal), { metadata: (name: string) => metadata[name], peer: "127.0.0.1:1" });
 }
 
 /** Calls a unary RPC of a service as a transport would. */

@@ -1,7 +1,7 @@
 import { decode, encode } from "../../proto/codec.ts";
 import type { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../../src/rpc/rpc.ts";
-import type { CallLimits, Server } from "../../src/server/server.ts";
+import { type CallLimits, limitsOf, type Server } from "../../src/server/server.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { FakeEnv } from "../server/fake-env.ts";
 import { type Bench, createBench } from "../watch/harness.ts";
@@ -53,12 +53,10 @@ export function createFakeMember(bench: Bench = createBench()): FakeMember {
 }
 
 export function context(metadata: Record<string, string> = {}): CallContext {
-  return {
-    metadata: (name) => metadata[name],
-    signal: new AbortController().signal,
-    deadline: undefined,
+  return Object.assign(limitsOf(new AbortController().signal), {
+    metadata: (name: string) => metadata[name],
     peer: "127.0.0.1:1",
-  };
+  });
 }
 
 /** One streaming call as a transport would hold it: messages pass the codecs, `closed` comes once, a moment later. */

@@ -321,6 +321,9 @@ export class ClientPort {
   #context(endpoint: Endpoint, client: Owner, options: CallOptions, caller: Caller): CallContext {
     return {
       metadata: (name) => options.metadata?.[name],
+      get aborted() {
+        return caller.hasLeft;
+      },
       get signal() {
         return caller.signal;
       },

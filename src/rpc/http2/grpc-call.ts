@@ -91,10 +91,14 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     return listOf(this.#head.fields, name);
   }
 
+  get aborted(): boolean {
+    return this.#ended !== undefined && this.#ended !== "ok";
+  }
+
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
-      if (this.#ended !== undefined && this.#ended !== "ok") this.#abort.abort(this.#ended);
+      if (this.aborted) this.#abort.abort(this.#ended);
     }
     return this.#abort.signal;
   }
