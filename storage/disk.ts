@@ -31,6 +31,8 @@ export interface DiskFile {
   read(into: Uint8Array, position: number): Promise<number>;
   /** Writes all of `from`; readable at once, durable after sync. */
   write(from: Uint8Array, position: number): Promise<void>;
+  /** As write and then sync, in one go. All that was written before has to be synced: of that it promises nothing. */
+  writeSynced(from: Uint8Array, position: number): Promise<void>;
   /** Zero-filled to this size with blocks allocated (so that a later write cannot meet a full disk), and synced. */
   allocate(size: number): Promise<void>;
   /** All written content is on the disk (fdatasync). Once it rejects the file's content is unknown: never call again. */

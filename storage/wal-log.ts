@@ -342,11 +342,14 @@ class Log implements Wal {
       writeBatch(writer, batch, this.#index, segment.sequence, offset);
       this.#hardState = batch.hardState ?? this.#hardState;
     }
+    const mustSync = group.some(({ batch }) => needsSync(batch));
     if (writer.length > 0) {
-      await file.write(writer.bytes, offset);
-      this.#tail = { ...this.#tail, offset: offset + writer.length, synced: false, marked: false };
+      const inOneGo = mustSync && synced;
+      if (inOneGo) await this.#timed(() => file.writeSynced(writer.bytes, offset));
+      else await file.write(writer.bytes, offset);
+      this.#tail = { ...this.#tail, offset: offset + writer.length, synced: inOneGo, marked: false };
     }
-    if (group.some(({ batch }) => needsSync(batch))) await this.#sync();
+    if (mustSync) await this.#sync();
     this.#durable = this.#index.last;
     if (group.some(({ batch }) => batch.snapshot !== undefined)) this.#startSegment = segment.sequence;
     if (this.#tail.offset > this.#prepareFrom) this.#prepare();
@@ -354,12 +357,16 @@ class Log implements Wal {
 
   async #sync(): Promise<void> {
     if (this.#tail.synced) return;
+    await this.#timed(() => this.#tail.file.sync());
+    this.#tail = { ...this.#tail, synced: true };
+  }
+
+  async #timed(sync: () => Promise<void>): Promise<void> {
     const { onSync } = this.#options;
     // Only for who wants to know: a log under simulated time must not meet the real clock.
     const started = onSync === undefined ? 0 : performance.now();
-    await this.#tail.file.sync();
+    await sync();
     onSync?.(performance.now() - started);
-    this.#tail = { ...this.#tail, synced: true };
   }
 
   async #roll(): Promise<void> {

@@ -81,6 +81,7 @@ function bound(file: DiskFile): DiskFile {
     size: () => file.size(),
     read: (...args) => file.read(...args),
     write: (...args) => file.write(...args),
+    writeSynced: (...args) => file.writeSynced(...args),
     allocate: (...args) => file.allocate(...args),
     sync: () => file.sync(),
     close: () => file.close(),

@@ -154,6 +154,7 @@ function weight(kind: DiskOperation["kind"]): number {
     case "makeDirectory":
       return 1;
     case "write":
+    case "writeSynced":
     case "read":
     case "create":
     case "rename":

@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { assert } from "../../raft/assert.ts";
 import type { Disk, DiskFile } from "../../storage/disk.ts";
 
 export const SECTOR_BYTES = 512;
@@ -228,6 +229,12 @@ class MemoryFile implements DiskFile {
     const bytes = Buffer.from(from);
     this.#node.content = written(this.#node.content, position, bytes);
     this.#node.unsynced.push({ at: position, bytes });
+  }
+
+  async writeSynced(from: Uint8Array, position: number): Promise<void> {
+    assert(this.#node.unsynced.length === 0, "a write that syncs itself would leave those before it behind");
+    await this.write(from, position);
+    await this.sync();
   }
 
   async allocate(size: number): Promise<void> {

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { constants } from "node:fs";
 import * as fs from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -60,6 +61,24 @@ describe("the file system", () => {
     const again = await nodeDisk.open(join(root, "file"));
     expect(await again?.read(into, 3)).toBe(10);
     await again?.close();
+  });
+
+  test.skipIf(process.platform !== "linux")("writes with O_DSYNC, whatever the file was called before", async () => {
+    const file = await nodeDisk.create(join(root, "prepared"));
+    await file.allocate(1 << 16);
+    await nodeDisk.rename(join(root, "prepared"), join(root, "segment"));
+    await file.writeSynced(Buffer.from("record"), 3);
+    const flags: number[] = [];
+    for (const fd of await fs.readdir("/proc/self/fd")) {
+      const path = await fs.readlink(`/proc/self/fd/${fd}`).catch(() => undefined);
+      if (path !== join(root, "segment")) continue;
+      const info = await fs.readFile(`/proc/self/fdinfo/${fd}`, "utf8");
+      flags.push(Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? "", 8));
+    }
+    expect(flags.map((flag) => (flag & constants.O_DSYNC) !== 0).sort()).toEqual([false, true]);
+    await file.close();
+    expect((await fs.readFile(join(root, "segment"))).subarray(0, 10).toString()).toBe("\0\0\0record\0");
+    await expect(file.writeSynced(Buffer.from("late"), 0)).rejects.toThrow(/^write and sync at 0 of .*prepared/);
   });
 
   test("renames over what is there and removes", async () => {
