@@ -184,7 +184,11 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
     .sort((a, b) => a.id - b.id);
   const out: string[] = [];
 
-  const holders: { name: string; type: string; zero: string }[] = [];
+  // Most of its messages are not there, and an object with a place for each would be mostly empty.
+  const isSparse = type.options?.["(sparse)"] === true;
+  const isAbsent = (field: { kind: { tag: string }; repeated: boolean }): boolean =>
+    isSparse && field.kind.tag === "message" && !field.repeated;
+  const holders: { name: string; type: string; zero: string; optional: boolean }[] = [];
   const seen = new Set<string>();
   for (const field of fields) {
     if (field.oneof) {
@@ -194,18 +198,19 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
         .filter((f) => f.oneof === field.oneof)
         .map((f) => `{ readonly kind: "${f.name}"; readonly value: ${f.kind.ts} }`)
         .join(" | ");
-      holders.push({ name: field.oneof, type: `${union} | undefined`, zero: "undefined" });
+      holders.push({ name: field.oneof, type: `${union} | undefined`, zero: "undefined", optional: false });
     } else if (field.repeated) {
-      holders.push({ name: field.name, type: `readonly ${field.kind.ts}[]`, zero: "[]" });
+      holders.push({ name: field.name, type: `readonly ${field.kind.ts}[]`, zero: "[]", optional: false });
     } else if (field.kind.tag === "message") {
-      holders.push({ name: field.name, type: `${field.kind.ts} | undefined`, zero: "undefined" });
+      const optional = isAbsent(field);
+      holders.push({ name: field.name, type: `${field.kind.ts} | undefined`, zero: "undefined", optional });
     } else {
-      holders.push({ name: field.name, type: field.kind.ts, zero: field.kind.zero });
+      holders.push({ name: field.name, type: field.kind.ts, zero: field.kind.zero, optional: false });
     }
   }
 
   out.push(`export interface ${name} {`);
-  for (const h of holders) out.push(`  readonly ${h.name}: ${h.type};`);
+  for (const h of holders) out.push(`  readonly ${h.name}${h.optional ? "?" : ""}: ${h.type};`);
   out.push("}");
 
   const m = holders.length > 0 ? "m" : "_m";
@@ -273,7 +278,10 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
   out.push("}");
 
   out.push(`export function read${name}(reader: Reader, end: number): ${name} {`);
-  for (const h of holders) {
+  const present = holders.filter((h) => !h.optional);
+  const zeros = present.map((h) => `${h.name}: ${h.zero}`);
+  if (isSparse) out.push(`  const m: { -readonly [K in keyof ${name}]: ${name}[K] } = { ${zeros.join(", ")} };`);
+  for (const h of isSparse ? [] : holders) {
     const field = fields.find((f) => f.name === h.name && f.repeated);
     if (field) out.push(`  const ${h.name}: ${field.kind.ts}[] = [];`);
     else out.push(`  let ${h.name}: ${h.type} = ${h.zero};`);
@@ -293,19 +301,17 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
         out.push(`        reader.expect(tag, ${wireOf(f.kind)});`);
         if (f.oneof) out.push(`        ${f.oneof} = { kind: "${f.name}", value: ${readOf(f.kind)} };`);
         else if (f.repeated) out.push(`        ${f.name}.push(${readOf(f.kind)});`);
-        else out.push(`        ${f.name} = ${readOf(f.kind)};`);
+        else out.push(`        ${isSparse ? "m." : ""}${f.name} = ${readOf(f.kind)};`);
       }
       out.push("        break;");
     }
     out.push("      default:", "        reader.skip(tag);", "    }");
   }
   out.push("  }");
-  out.push(`  return { ${holders.map((h) => h.name).join(", ")} };`, "}");
+  out.push(isSparse ? "  return m;" : `  return { ${holders.map((h) => h.name).join(", ")} };`, "}");
 
   out.push(`export const ${name}: Codec<${name}> = {`);
-  out.push(
-    `  create: (init = {}) => ({ ${holders.map((h) => `${h.name}: ${h.zero}`).join(", ")}${holders.length ? ", " : ""}...init }),`,
-  );
+  out.push(`  create: (init = {}) => ({ ${[...zeros, "...init"].join(", ")} }),`);
   out.push(`  size: size${name},`, `  write: write${name},`, `  read: read${name},`, "};", "");
   return out.join("\n");
 }

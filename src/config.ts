@@ -70,7 +70,7 @@ export const limits = {
   /** One MsgApp: etcd's figure; one message should not hold a peer's stream for long. */
   raftMessageBytes: 1 << 20,
   /** MsgApps under way to one follower. Four keep a pipeline full on a LAN; more only hides a slow follower. */
-  raftInflight: 64,
+  raftInflight: 4,
   /** Followers hear of a commit at the latest so long after it; under load with the entries that follow. */
   commitNewsMs: 3,
   raftInflightBytes: 16 << 20,

@@ -12,7 +12,7 @@ import { posix } from "node:path";
 import { encode } from "../proto/codec.ts";
 import { Metadata } from "../proto/generated/etcdserverpb.ts";
 import * as walpb from "../proto/generated/walpb.ts";
-import { assert } from "../raft/assert.ts";
+import { AssertionError, assert } from "../raft/assert.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { CreateWal, OpenWal, Wal, WalBatch, WalMetadata, WalOptions } from "./wal.ts";
@@ -471,11 +471,14 @@ function checkBatch(
   );
   let end = snapshot?.index ?? last;
   let term = snapshot?.term ?? 0;
-  for (const [i, entry] of entries.entries()) {
-    const fault = entryFault(entry) ?? placeFault(entry.index, (snapshot?.index ?? first - 1) + 1, end, before.commit);
-    assert(fault === undefined, `${fault}`);
-    assert((i === 0 && snapshot === undefined) || entry.index === end + 1, `entry ${entry.index} behind entry ${end}`);
+  const begin = (snapshot?.index ?? first - 1) + 1;
+  let mayReplace = snapshot === undefined;
+  for (const entry of entries) {
+    const fault = entryFault(entry) ?? placeFault(entry.index, begin, end, before.commit);
+    if (fault !== undefined) throw new AssertionError(fault);
+    assert(mayReplace || entry.index === end + 1, `entry ${entry.index} behind entry ${end}`);
     assert(entry.term >= term, `term ${entry.term} of entry ${entry.index} after term ${term}`);
+    mayReplace = false;
     end = entry.index;
     term = entry.term;
   }

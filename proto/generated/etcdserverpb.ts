@@ -5296,38 +5296,38 @@ export const RequestHeader: Codec<RequestHeader> = {
 
 export interface InternalRaftRequest {
   readonly ID: bigint;
-  readonly v2: Request | undefined;
-  readonly range: RangeRequest | undefined;
-  readonly put: PutRequest | undefined;
-  readonly deleteRange: DeleteRangeRequest | undefined;
-  readonly txn: TxnRequest | undefined;
-  readonly compaction: CompactionRequest | undefined;
-  readonly leaseGrant: LeaseGrantRequest | undefined;
-  readonly leaseRevoke: LeaseRevokeRequest | undefined;
-  readonly alarm: AlarmRequest | undefined;
-  readonly leaseCheckpoint: LeaseCheckpointRequest | undefined;
-  readonly header: RequestHeader | undefined;
-  readonly authEnable: AuthEnableRequest | undefined;
-  readonly authDisable: AuthDisableRequest | undefined;
-  readonly authenticate: InternalAuthenticateRequest | undefined;
-  readonly authStatus: AuthStatusRequest | undefined;
-  readonly authUserAdd: AuthUserAddRequest | undefined;
-  readonly authUserDelete: AuthUserDeleteRequest | undefined;
-  readonly authUserGet: AuthUserGetRequest | undefined;
-  readonly authUserChangePassword: AuthUserChangePasswordRequest | undefined;
-  readonly authUserGrantRole: AuthUserGrantRoleRequest | undefined;
-  readonly authUserRevokeRole: AuthUserRevokeRoleRequest | undefined;
-  readonly authUserList: AuthUserListRequest | undefined;
-  readonly authRoleList: AuthRoleListRequest | undefined;
-  readonly authRoleAdd: AuthRoleAddRequest | undefined;
-  readonly authRoleDelete: AuthRoleDeleteRequest | undefined;
-  readonly authRoleGet: AuthRoleGetRequest | undefined;
-  readonly authRoleGrantPermission: AuthRoleGrantPermissionRequest | undefined;
-  readonly authRoleRevokePermission: AuthRoleRevokePermissionRequest | undefined;
-  readonly clusterVersionSet: membershippb.ClusterVersionSetRequest | undefined;
-  readonly clusterMemberAttrSet: membershippb.ClusterMemberAttrSetRequest | undefined;
-  readonly downgradeInfoSet: membershippb.DowngradeInfoSetRequest | undefined;
-  readonly downgradeVersionTest: DowngradeVersionTestRequest | undefined;
+  readonly v2?: Request | undefined;
+  readonly range?: RangeRequest | undefined;
+  readonly put?: PutRequest | undefined;
+  readonly deleteRange?: DeleteRangeRequest | undefined;
+  readonly txn?: TxnRequest | undefined;
+  readonly compaction?: CompactionRequest | undefined;
+  readonly leaseGrant?: LeaseGrantRequest | undefined;
+  readonly leaseRevoke?: LeaseRevokeRequest | undefined;
+  readonly alarm?: AlarmRequest | undefined;
+  readonly leaseCheckpoint?: LeaseCheckpointRequest | undefined;
+  readonly header?: RequestHeader | undefined;
+  readonly authEnable?: AuthEnableRequest | undefined;
+  readonly authDisable?: AuthDisableRequest | undefined;
+  readonly authenticate?: InternalAuthenticateRequest | undefined;
+  readonly authStatus?: AuthStatusRequest | undefined;
+  readonly authUserAdd?: AuthUserAddRequest | undefined;
+  readonly authUserDelete?: AuthUserDeleteRequest | undefined;
+  readonly authUserGet?: AuthUserGetRequest | undefined;
+  readonly authUserChangePassword?: AuthUserChangePasswordRequest | undefined;
+  readonly authUserGrantRole?: AuthUserGrantRoleRequest | undefined;
+  readonly authUserRevokeRole?: AuthUserRevokeRoleRequest | undefined;
+  readonly authUserList?: AuthUserListRequest | undefined;
+  readonly authRoleList?: AuthRoleListRequest | undefined;
+  readonly authRoleAdd?: AuthRoleAddRequest | undefined;
+  readonly authRoleDelete?: AuthRoleDeleteRequest | undefined;
+  readonly authRoleGet?: AuthRoleGetRequest | undefined;
+  readonly authRoleGrantPermission?: AuthRoleGrantPermissionRequest | undefined;
+  readonly authRoleRevokePermission?: AuthRoleRevokePermissionRequest | undefined;
+  readonly clusterVersionSet?: membershippb.ClusterVersionSetRequest | undefined;
+  readonly clusterMemberAttrSet?: membershippb.ClusterMemberAttrSetRequest | undefined;
+  readonly downgradeInfoSet?: membershippb.DowngradeInfoSetRequest | undefined;
+  readonly downgradeVersionTest?: DowngradeVersionTestRequest | undefined;
 }
 export function sizeInternalRaftRequest(m: InternalRaftRequest): number {
   let size = 0;
@@ -5566,251 +5566,150 @@ export function writeInternalRaftRequest(m: InternalRaftRequest, out: Buffer, st
   return at;
 }
 export function readInternalRaftRequest(reader: Reader, end: number): InternalRaftRequest {
-  let ID: bigint = 0n;
-  let v2: Request | undefined = undefined;
-  let range: RangeRequest | undefined = undefined;
-  let put: PutRequest | undefined = undefined;
-  let deleteRange: DeleteRangeRequest | undefined = undefined;
-  let txn: TxnRequest | undefined = undefined;
-  let compaction: CompactionRequest | undefined = undefined;
-  let leaseGrant: LeaseGrantRequest | undefined = undefined;
-  let leaseRevoke: LeaseRevokeRequest | undefined = undefined;
-  let alarm: AlarmRequest | undefined = undefined;
-  let leaseCheckpoint: LeaseCheckpointRequest | undefined = undefined;
-  let header: RequestHeader | undefined = undefined;
-  let authEnable: AuthEnableRequest | undefined = undefined;
-  let authDisable: AuthDisableRequest | undefined = undefined;
-  let authenticate: InternalAuthenticateRequest | undefined = undefined;
-  let authStatus: AuthStatusRequest | undefined = undefined;
-  let authUserAdd: AuthUserAddRequest | undefined = undefined;
-  let authUserDelete: AuthUserDeleteRequest | undefined = undefined;
-  let authUserGet: AuthUserGetRequest | undefined = undefined;
-  let authUserChangePassword: AuthUserChangePasswordRequest | undefined = undefined;
-  let authUserGrantRole: AuthUserGrantRoleRequest | undefined = undefined;
-  let authUserRevokeRole: AuthUserRevokeRoleRequest | undefined = undefined;
-  let authUserList: AuthUserListRequest | undefined = undefined;
-  let authRoleList: AuthRoleListRequest | undefined = undefined;
-  let authRoleAdd: AuthRoleAddRequest | undefined = undefined;
-  let authRoleDelete: AuthRoleDeleteRequest | undefined = undefined;
-  let authRoleGet: AuthRoleGetRequest | undefined = undefined;
-  let authRoleGrantPermission: AuthRoleGrantPermissionRequest | undefined = undefined;
-  let authRoleRevokePermission: AuthRoleRevokePermissionRequest | undefined = undefined;
-  let clusterVersionSet: membershippb.ClusterVersionSetRequest | undefined = undefined;
-  let clusterMemberAttrSet: membershippb.ClusterMemberAttrSetRequest | undefined = undefined;
-  let downgradeInfoSet: membershippb.DowngradeInfoSetRequest | undefined = undefined;
-  let downgradeVersionTest: DowngradeVersionTestRequest | undefined = undefined;
+  const m: { -readonly [K in keyof InternalRaftRequest]: InternalRaftRequest[K] } = { ID: 0n };
   while (reader.position < end) {
     const tag = reader.tag(end);
     switch (tag >>> 3) {
       case 1:
         reader.expect(tag, 0);
-        ID = reader.uint64Bits();
+        m.ID = reader.uint64Bits();
         break;
       case 2:
         reader.expect(tag, 2);
-        v2 = reader.message(readRequest);
+        m.v2 = reader.message(readRequest);
         break;
       case 3:
         reader.expect(tag, 2);
-        range = reader.message(readRangeRequest);
+        m.range = reader.message(readRangeRequest);
         break;
       case 4:
         reader.expect(tag, 2);
-        put = reader.message(readPutRequest);
+        m.put = reader.message(readPutRequest);
         break;
       case 5:
         reader.expect(tag, 2);
-        deleteRange = reader.message(readDeleteRangeRequest);
+        m.deleteRange = reader.message(readDeleteRangeRequest);
         break;
       case 6:
         reader.expect(tag, 2);
-        txn = reader.message(readTxnRequest);
+        m.txn = reader.message(readTxnRequest);
         break;
       case 7:
         reader.expect(tag, 2);
-        compaction = reader.message(readCompactionRequest);
+        m.compaction = reader.message(readCompactionRequest);
         break;
       case 8:
         reader.expect(tag, 2);
-        leaseGrant = reader.message(readLeaseGrantRequest);
+        m.leaseGrant = reader.message(readLeaseGrantRequest);
         break;
       case 9:
         reader.expect(tag, 2);
-        leaseRevoke = reader.message(readLeaseRevokeRequest);
+        m.leaseRevoke = reader.message(readLeaseRevokeRequest);
         break;
       case 10:
         reader.expect(tag, 2);
-        alarm = reader.message(readAlarmRequest);
+        m.alarm = reader.message(readAlarmRequest);
         break;
       case 11:
         reader.expect(tag, 2);
-        leaseCheckpoint = reader.message(readLeaseCheckpointRequest);
+        m.leaseCheckpoint = reader.message(readLeaseCheckpointRequest);
         break;
       case 100:
         reader.expect(tag, 2);
-        header = reader.message(readRequestHeader);
+        m.header = reader.message(readRequestHeader);
         break;
       case 1000:
         reader.expect(tag, 2);
-        authEnable = reader.message(readAuthEnableRequest);
+        m.authEnable = reader.message(readAuthEnableRequest);
         break;
       case 1011:
         reader.expect(tag, 2);
-        authDisable = reader.message(readAuthDisableRequest);
+        m.authDisable = reader.message(readAuthDisableRequest);
         break;
       case 1012:
         reader.expect(tag, 2);
-        authenticate = reader.message(readInternalAuthenticateRequest);
+        m.authenticate = reader.message(readInternalAuthenticateRequest);
         break;
       case 1013:
         reader.expect(tag, 2);
-        authStatus = reader.message(readAuthStatusRequest);
+        m.authStatus = reader.message(readAuthStatusRequest);
         break;
       case 1100:
         reader.expect(tag, 2);
-        authUserAdd = reader.message(readAuthUserAddRequest);
+        m.authUserAdd = reader.message(readAuthUserAddRequest);
         break;
       case 1101:
         reader.expect(tag, 2);
-        authUserDelete = reader.message(readAuthUserDeleteRequest);
+        m.authUserDelete = reader.message(readAuthUserDeleteRequest);
         break;
       case 1102:
         reader.expect(tag, 2);
-        authUserGet = reader.message(readAuthUserGetRequest);
+        m.authUserGet = reader.message(readAuthUserGetRequest);
         break;
       case 1103:
         reader.expect(tag, 2);
-        authUserChangePassword = reader.message(readAuthUserChangePasswordRequest);
+        m.authUserChangePassword = reader.message(readAuthUserChangePasswordRequest);
         break;
       case 1104:
         reader.expect(tag, 2);
-        authUserGrantRole = reader.message(readAuthUserGrantRoleRequest);
+        m.authUserGrantRole = reader.message(readAuthUserGrantRoleRequest);
         break;
       case 1105:
         reader.expect(tag, 2);
-        authUserRevokeRole = reader.message(readAuthUserRevokeRoleRequest);
+        m.authUserRevokeRole = reader.message(readAuthUserRevokeRoleRequest);
         break;
       case 1106:
         reader.expect(tag, 2);
-        authUserList = reader.message(readAuthUserListRequest);
+        m.authUserList = reader.message(readAuthUserListRequest);
         break;
       case 1107:
         reader.expect(tag, 2);
-        authRoleList = reader.message(readAuthRoleListRequest);
+        m.authRoleList = reader.message(readAuthRoleListRequest);
         break;
       case 1200:
         reader.expect(tag, 2);
-        authRoleAdd = reader.message(readAuthRoleAddRequest);
+        m.authRoleAdd = reader.message(readAuthRoleAddRequest);
         break;
       case 1201:
         reader.expect(tag, 2);
-        authRoleDelete = reader.message(readAuthRoleDeleteRequest);
+        m.authRoleDelete = reader.message(readAuthRoleDeleteRequest);
         break;
       case 1202:
         reader.expect(tag, 2);
-        authRoleGet = reader.message(readAuthRoleGetRequest);
+        m.authRoleGet = reader.message(readAuthRoleGetRequest);
         break;
       case 1203:
         reader.expect(tag, 2);
-        authRoleGrantPermission = reader.message(readAuthRoleGrantPermissionRequest);
+        m.authRoleGrantPermission = reader.message(readAuthRoleGrantPermissionRequest);
         break;
       case 1204:
         reader.expect(tag, 2);
-        authRoleRevokePermission = reader.message(readAuthRoleRevokePermissionRequest);
+        m.authRoleRevokePermission = reader.message(readAuthRoleRevokePermissionRequest);
         break;
       case 1300:
         reader.expect(tag, 2);
-        clusterVersionSet = reader.message(membershippb.readClusterVersionSetRequest);
+        m.clusterVersionSet = reader.message(membershippb.readClusterVersionSetRequest);
         break;
       case 1301:
         reader.expect(tag, 2);
-        clusterMemberAttrSet = reader.message(membershippb.readClusterMemberAttrSetRequest);
+        m.clusterMemberAttrSet = reader.message(membershippb.readClusterMemberAttrSetRequest);
         break;
       case 1302:
         reader.expect(tag, 2);
-        downgradeInfoSet = reader.message(membershippb.readDowngradeInfoSetRequest);
+        m.downgradeInfoSet = reader.message(membershippb.readDowngradeInfoSetRequest);
         break;
       case 9900:
         reader.expect(tag, 2);
-        downgradeVersionTest = reader.message(readDowngradeVersionTestRequest);
+        m.downgradeVersionTest = reader.message(readDowngradeVersionTestRequest);
         break;
       default:
         reader.skip(tag);
     }
   }
-  return {
-    ID,
-    v2,
-    range,
-    put,
-    deleteRange,
-    txn,
-    compaction,
-    leaseGrant,
-    leaseRevoke,
-    alarm,
-    leaseCheckpoint,
-    header,
-    authEnable,
-    authDisable,
-    authenticate,
-    authStatus,
-    authUserAdd,
-    authUserDelete,
-    authUserGet,
-    authUserChangePassword,
-    authUserGrantRole,
-    authUserRevokeRole,
-    authUserList,
-    authRoleList,
-    authRoleAdd,
-    authRoleDelete,
-    authRoleGet,
-    authRoleGrantPermission,
-    authRoleRevokePermission,
-    clusterVersionSet,
-    clusterMemberAttrSet,
-    downgradeInfoSet,
-    downgradeVersionTest,
-  };
+  return m;
 }
 export const InternalRaftRequest: Codec<InternalRaftRequest> = {
-  create: (init = {}) => ({
-    ID: 0n,
-    v2: undefined,
-    range: undefined,
-    put: undefined,
-    deleteRange: undefined,
-    txn: undefined,
-    compaction: undefined,
-    leaseGrant: undefined,
-    leaseRevoke: undefined,
-    alarm: undefined,
-    leaseCheckpoint: undefined,
-    header: undefined,
-    authEnable: undefined,
-    authDisable: undefined,
-    authenticate: undefined,
-    authStatus: undefined,
-    authUserAdd: undefined,
-    authUserDelete: undefined,
-    authUserGet: undefined,
-    authUserChangePassword: undefined,
-    authUserGrantRole: undefined,
-    authUserRevokeRole: undefined,
-    authUserList: undefined,
-    authRoleList: undefined,
-    authRoleAdd: undefined,
-    authRoleDelete: undefined,
-    authRoleGet: undefined,
-    authRoleGrantPermission: undefined,
-    authRoleRevokePermission: undefined,
-    clusterVersionSet: undefined,
-    clusterMemberAttrSet: undefined,
-    downgradeInfoSet: undefined,
-    downgradeVersionTest: undefined,
-    ...init,
-  }),
+  create: (init = {}) => ({ ID: 0n, ...init }),
   size: sizeInternalRaftRequest,
   write: writeInternalRaftRequest,
   read: readInternalRaftRequest,

@@ -84,8 +84,9 @@ function writeFrame(frame: Frame, out: Buffer, start: number): number {
   const { entries, commit } = frame.append;
   out[at++] = ENTRIES;
   at = writeUint64(entries.length, out, at);
-  for (const [i, entry] of entries.entries()) {
-    at = writeUint64(frame.sizes[i] as number, out, at);
+  let i = 0;
+  for (const entry of entries) {
+    at = writeUint64(frame.sizes[i++] as number, out, at);
     at = raftpb.writeEntry(entry, out, at);
   }
   return writeUint64(commit, out, at);

@@ -1,5 +1,5 @@
 import { type Codec, encode } from "../../proto/codec.ts";
-import { InternalRaftRequest, RequestHeader } from "../../proto/generated/etcdserverpb.ts";
+import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
 import { ENTRY_CONF_CHANGE, ENTRY_NORMAL, type EntryType, type Proposal, type SoftState } from "../../raft/types.ts";
 import { type ApiError, errors } from "../api/errors.ts";
@@ -23,20 +23,13 @@ export interface HeldProposals {
   takeHeld(maxBytes: number, state: SoftState): readonly Proposal[];
 }
 
-interface Waiting {
+interface Pending {
   readonly id: bigint;
+  readonly proposal: Proposal;
   readonly limits: CallLimits;
   readonly expiresAt: number;
   /** Only for this member to append as the leader of this term; 0: for whoever leads. */
   readonly leaderTerm: number;
-}
-
-interface Submission<T> extends Waiting {
-  readonly proposal: { readonly type: EntryType; readonly codec: Codec<T>; readonly message: T };
-}
-
-interface Pending extends Waiting {
-  readonly proposal: Proposal;
   readonly resolve: (applied: Applied) => void;
   readonly reject: (error: ApiError) => void;
   /** Term in which raft took it; 0 while it is held. */
@@ -106,31 +99,29 @@ export class Proposals implements HeldProposals {
    */
   propose(command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<Applied> {
     const id = this.nextId();
-    const request = InternalRaftRequest.create({ ...command, header: RequestHeader.create({ ID: id }) });
-    return this.#submit({
-      id,
-      proposal: { type: ENTRY_NORMAL, codec: InternalRaftRequest, message: request },
-      limits: callLimits,
-      expiresAt: this.#env.now() + this.#options.requestTimeoutMs,
-      leaderTerm,
-    });
+    const request = InternalRaftRequest.create({ ...command, header: { ID: id, username: "", authRevision: 0 } });
+    const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
+    return this.#submit(id, ENTRY_NORMAL, InternalRaftRequest, request, callLimits, expiresAt, leaderTerm);
   }
 
   /** Likewise a change of the membership, for which only the caller's own limits count (G-6). */
   proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits): Promise<Applied> {
     const id = this.nextId();
-    return this.#submit({
-      id,
-      proposal: { type: ENTRY_CONF_CHANGE, codec: ConfChange, message: { ...change, id } },
-      limits: callLimits,
-      expiresAt: Number.POSITIVE_INFINITY,
-      leaderTerm: 0,
-    });
+    const never = Number.POSITIVE_INFINITY;
+    return this.#submit(id, ENTRY_CONF_CHANGE, ConfChange, { ...change, id }, callLimits, never, 0);
   }
 
-  #submit<T>({ proposal: { type, codec, message }, ...submission }: Submission<T>): Promise<Applied> {
+  #submit<T>(
+    id: bigint,
+    type: EntryType,
+    codec: Codec<T>,
+    message: T,
+    callLimits: CallLimits,
+    expiresAt: number,
+    leaderTerm: number,
+  ): Promise<Applied> {
     if (this.#stopped) return Promise.reject(errors.stopped);
-    if (submission.limits.aborted) return Promise.reject(errors.canceled);
+    if (callLimits.aborted) return Promise.reject(errors.canceled);
     const size = codec.size(message);
     if (size > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
     if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
@@ -138,8 +129,9 @@ export class Proposals implements HeldProposals {
     }
     const proposal = { type, data: encode(codec, message) };
     return new Promise<Applied>((resolve, reject) => {
-      const pending: Pending = { ...submission, proposal, resolve, reject, term: 0 };
-      this.#pending.set(pending.id, pending);
+      // Every request makes one: written out, for a copy of some other object would cost more than all the rest.
+      const pending: Pending = { id, proposal, limits: callLimits, expiresAt, leaderTerm, resolve, reject, term: 0 };
+      this.#pending.set(id, pending);
       this.#held.push(pending);
       this.#bytes += size;
       this.#sweep();

@@ -1,6 +1,6 @@
 import { encode } from "../../proto/codec.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
-import { assert, must } from "../../raft/assert.ts";
+import { AssertionError, assert, must } from "../../raft/assert.ts";
 import type { Backend } from "../backend.ts";
 import {
   decodeRevision,
@@ -213,11 +213,10 @@ class Store implements Mvcc {
     return index === undefined ? undefined : versionAt(index, key, revision);
   }
 
-  value({ key, mod }: KeyVersion): Uint8Array {
-    return must(
-      this.#backend.get("key", revisionKey(mod.main, mod.sub)),
-      `the index has revision ${mod.main}.${mod.sub} of key ${JSON.stringify(key)}, the store has not`,
-    );
+  value({ key, mod: { main, sub } }: KeyVersion): Uint8Array {
+    const pair = this.#backend.get("key", revisionKey(main, sub));
+    if (pair !== undefined) return pair;
+    throw new AssertionError(`the index has revision ${main}.${sub} of key ${JSON.stringify(key)}, the store has not`);
   }
 
   #checkReadable(revision: number): void {
