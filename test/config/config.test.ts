@@ -39,13 +39,13 @@ describe("O-1: the command line", () => {
       maxRequestBytes: 1_572_864,
       compactionPauseMs: 10,
       progressNotifyMs: 600_000,
-      rpcTransport: "grpc-js",
+      rpcTransport: "http2",
     });
   });
 
   test("--rpc-transport is one of two, from the environment, too", () => {
-    expect(config(["--rpc-transport=http2"]).rpcTransport).toBe("http2");
-    expect(config([], { ETCD_RPC_TRANSPORT: "http2" }).rpcTransport).toBe("http2");
+    expect(config(["--rpc-transport=grpc-js"]).rpcTransport).toBe("grpc-js");
+    expect(config([], { ETCD_RPC_TRANSPORT: "grpc-js" }).rpcTransport).toBe("grpc-js");
     expect(refused(["--rpc-transport=quic"])).toMatchObject({
       message: "--rpc-transport must be grpc-js or http2, not 'quic'",
       exitCode: 1,
