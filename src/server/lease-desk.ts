@@ -46,6 +46,17 @@ export class LeaseDesk {
 
   /** Effective time-to-live in seconds, 0 when the lease is unknown or gone. */
   keepAlive(id: bigint, limits: CallLimits): Promise<number> {
+    const { softState, clock, commitIndex, appliedIndex } = this.#deps;
+    if (softState().role === "leader" && clock.leading && commitIndex() <= appliedIndex()) {
+      return clock.renew(id).catch((error: unknown) => {
+        if (isFinal(error)) throw error;
+        return this.#keepAlive(id, limits);
+      });
+    }
+    return this.#keepAlive(id, limits);
+  }
+
+  #keepAlive(id: bigint, limits: CallLimits): Promise<number> {
     return this.#ask(
       limits,
       () => this.renewHere(id),
@@ -115,10 +126,7 @@ export class LeaseDesk {
         if (role === "leader") return await here();
         if (leader !== 0n) return await there(leader, Math.max(1, Math.min(end - env.now(), ATTEMPT_MS)));
       } catch (error) {
-        // Final: a stop of this member, a bug, and that the leader has too much to apply (L-13). A leader that cannot be
-        // reached, answers nonsense or no longer leads is asked again, or its successor is.
-        const isAnswer = error instanceof ApiError || error instanceof PeerCallError || error instanceof DecodeError;
-        if (!isAnswer || error === errors.stopped || error === errors.timeoutWaitApplied) throw error;
+        if (isFinal(error)) throw error;
       }
       if (limits.aborted) throw errors.canceled;
       if (env.now() + RETRY_MS >= end) {
@@ -130,4 +138,13 @@ export class LeaseDesk {
       });
     }
   }
+}
+
+/**
+ * A stop of this member, a bug, and that the leader has too much to apply (L-13). A leader that cannot be reached, answers
+ * nonsense or no longer leads is asked again, or its successor is.
+ */
+function isFinal(error: unknown): boolean {
+  const isAnswer = error instanceof ApiError || error instanceof PeerCallError || error instanceof DecodeError;
+  return !isAnswer || error === errors.stopped || error === errors.timeoutWaitApplied;
 }

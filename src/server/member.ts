@@ -43,7 +43,7 @@ import { createPeerRoutes } from "./peer-routes.ts";
 import { Proposals } from "./proposals.ts";
 import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
-import { type CallLimits, limitsOf, type Server, type ServerStatus } from "./server.ts";
+import { type CallLimits, limitsOf, PATIENT, type Server, type ServerStatus } from "./server.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createUpkeep } from "./upkeep.ts";
 import { watchLimits } from "./watch-limits.ts";
@@ -75,9 +75,6 @@ export interface Member {
   /** Second half: every waiting caller is answered, everything is on disk, nothing runs any more. */
   stop(): Promise<void>;
 }
-
-const NEVER: AbortSignal = new AbortController().signal;
-const PATIENT: CallLimits = limitsOf(NEVER);
 
 /** Joins node, state machine, reads, leases, watch and peers into one running member. */
 export async function startMember(config: Config, booted: Booted, deps: MemberDeps): Promise<Member> {
@@ -135,23 +132,36 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
   };
   const hub = createWatchHub(mvcc, watchLimits(config.maxRequestBytes), catchUpWatchers);
 
-  const confirmLeadership = async (): Promise<void> => {
+  /** What the callers of one round and term share. */
+  let confirming:
+    | { readonly round: Promise<void>; readonly term: number; readonly confirmed: Promise<void> }
+    | undefined;
+  const confirmLeadership = (): Promise<void> => {
     const { role, term } = node.softState;
-    if (role !== "leader") throw errors.notLeader;
-    await reads.barrier(PATIENT);
-    if (node.softState.role !== "leader" || node.softState.term !== term) throw errors.notLeader;
+    if (role !== "leader") return Promise.reject(errors.notLeader);
+    const round = reads.sharedBarrier();
+    if (confirming?.round !== round || confirming.term !== term) {
+      const confirmed = round.then(() => {
+        if (node.softState.role !== "leader" || node.softState.term !== term) throw errors.notLeader;
+      });
+      confirming = { round, term, confirmed };
+    }
+    return confirming.confirmed;
   };
 
-  const propose = async (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> => {
-    if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
+  const propose = (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> => {
+    if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) return Promise.reject(errors.tooManyRequests);
     const costs = costBytes(command);
+    const accept = ({ result }: Applied): unknown => {
+      if (result.kind === "error") throw result.error;
+      const response = result.kind === "response" ? result.response : undefined;
+      return upkeep.acceptance(costs)?.then(() => response) ?? response;
+    };
     const admission = upkeep.admission(costs);
-    if (admission !== undefined) await withLimits(env, admission, callLimits);
-    const { result } = await proposals.propose(command, callLimits, leaderTerm);
-    if (result.kind === "error") throw result.error;
-    const acceptance = upkeep.acceptance(costs);
-    if (acceptance !== undefined) await acceptance;
-    return result.kind === "response" ? result.response : undefined;
+    if (admission === undefined) return proposals.propose(command, callLimits, leaderTerm).then(accept);
+    return withLimits(env, admission, callLimits)
+      .then(() => proposals.propose(command, callLimits, leaderTerm))
+      .then(accept);
   };
 
   const clock = new LeaseClock({
@@ -304,7 +314,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     cluster: machine.cluster,
     unapplied: () => unapplied(raft),
     leases: leaseDesk,
-    promote: (id) => membership.promoteHere(id, limitsOf(NEVER, env.now() + timeoutMs)),
+    promote: (id) => membership.promoteHere(id, limitsOf(PATIENT.signal, env.now() + timeoutMs)),
     readBarrier: () => reads.barrier(PATIENT),
     hashKv: (revision, isFresh) => hashes.ask(revision, isFresh),
     currentRevision: () => mvcc.currentRevision,
@@ -500,7 +510,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       }
     },
     leaseIds: () => clock.idsByExpiry() ?? machine.leases.ids(),
-    leaseKeepAlive: async (id, callLimits) => ({ ttlSeconds: await leaseDesk.keepAlive(id, callLimits) }),
+    leaseKeepAlive: (id, callLimits) => leaseDesk.keepAlive(id, callLimits),
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
     hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),
     hashStore: (callLimits) => withLimits(env, hashes.askStore(), callLimits),

@@ -2,7 +2,7 @@ import type { ReadPoint } from "../../raft/types.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
-import type { CallLimits } from "./server.ts";
+import { type CallLimits, PATIENT } from "./server.ts";
 
 interface Reader {
   readonly limits: CallLimits;
@@ -42,6 +42,8 @@ export class Reads {
   #confirmed: ConfirmedRound[] = [];
   #count = 0;
   #startScheduled = false;
+  /** For all who wait patiently for the round that comes next. */
+  #shared: Promise<void> | undefined;
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -63,6 +65,12 @@ export class Reads {
       this.#waiting.push({ limits: callLimits, expiresAt, resolve, reject });
       this.#scheduleStart();
     });
+  }
+
+  /** As `barrier`, for any number of callers that never give up: those that join the same round get the same promise. */
+  sharedBarrier(): Promise<void> {
+    this.#shared ??= this.barrier(PATIENT);
+    return this.#shared;
   }
 
   /** Answers from raft. */
@@ -97,6 +105,7 @@ export class Reads {
     this.#timer?.cancel();
     const all = [...this.#waiting, ...(this.#round?.readers ?? []), ...this.#confirmed.flatMap((r) => r.readers)];
     this.#waiting = [];
+    this.#shared = undefined;
     this.#round = undefined;
     this.#confirmed = [];
     for (const reader of all) reader.reject(errors.stopped);
@@ -110,6 +119,7 @@ export class Reads {
       if (this.#stopped || this.#round !== undefined || this.#waiting.length === 0) return;
       this.#round = { key: "", readers: this.#waiting, askedAt: 0 };
       this.#waiting = [];
+      this.#shared = undefined;
       this.#askAgain(this.#round);
       this.#watchTime();
     });
@@ -131,6 +141,7 @@ export class Reads {
       const now = this.#env.now();
       if (this.#round !== undefined && now - this.#round.askedAt >= limits.readRetryMs) this.#askAgain(this.#round);
       this.#waiting = this.#waiting.filter((reader) => !this.#expired(reader, now));
+      if (this.#waiting.length === 0) this.#shared = undefined;
       this.#confirmed = this.#confirmed
         .map(({ index, readers }) => ({ index, readers: readers.filter((reader) => !this.#expired(reader, now)) }))
         .filter(({ readers }) => readers.length > 0);

@@ -24,6 +24,9 @@ export function limitsOf(signal: AbortSignal, deadline?: number): CallLimits {
   };
 }
 
+/** Of one that never gives up. */
+export const PATIENT: CallLimits = limitsOf(new AbortController().signal);
+
 /**
  * The member as services see it. Every promise rejects with ApiError only.
  */
@@ -55,8 +58,8 @@ export interface Server {
   nextLeaseId(): bigint;
   /** Of all leases known here; on the leader those that end soonest come first, elsewhere by id (L-7). */
   leaseIds(): readonly bigint[];
-  /** Renews on the leader, forwarded if need be; 0 when unknown or expired (L-4). */
-  leaseKeepAlive(id: bigint, limits: CallLimits): Promise<{ readonly ttlSeconds: number }>;
+  /** Renews on the leader, forwarded if need be; its seconds to live, 0 when unknown or expired (L-4). */
+  leaseKeepAlive(id: bigint, limits: CallLimits): Promise<number>;
   /** Undefined when unknown (L-6). */
   leaseTimeToLive(
     id: bigint,

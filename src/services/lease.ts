@@ -76,10 +76,8 @@ export function leaseService(server: Server, options: LeaseServiceOptions): AnyH
 interface Renewal {
   readonly id: bigint;
   readonly header: ResponseHeader;
-  outcome:
-    | { readonly kind: "renewed"; readonly ttlSeconds: number }
-    | { readonly kind: "failed"; error: Error }
-    | undefined;
+  /** Seconds to live, or why there are none. */
+  outcome: number | Error | undefined;
 }
 
 /**
@@ -106,8 +104,8 @@ function openKeepAlive(
       const renewal: Renewal = { id, header: currentHeader(server), outcome: undefined };
       renewals.push(renewal);
       server.leaseKeepAlive(id, context).then(
-        ({ ttlSeconds }) => settle(renewal, { kind: "renewed", ttlSeconds }),
-        (error: Error) => settle(renewal, { kind: "failed", error }),
+        (ttlSeconds) => settle(renewal, ttlSeconds),
+        (error: Error) => settle(renewal, error),
       );
     }
   };
@@ -117,8 +115,9 @@ function openKeepAlive(
       const [first] = renewals;
       if (isOver || first?.outcome === undefined) break;
       renewals.shift();
-      if (first.outcome.kind === "failed") end(first.outcome.error);
-      else responses.send({ header: first.header, ID: first.id, TTL: first.outcome.ttlSeconds });
+      if (typeof first.outcome === "number") {
+        responses.send({ header: first.header, ID: first.id, TTL: first.outcome });
+      } else end(first.outcome);
     }
     start();
     endIfDone();

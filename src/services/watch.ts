@@ -72,7 +72,7 @@ function openWatch(
       for (const response of taken) {
         const revision = response.header?.revision ?? 0;
         if (header?.revision !== revision) header = server.header(revision);
-        responses.send({ ...response, header });
+        responses.send(withHeader(response, header));
       }
     }
   };
@@ -107,6 +107,12 @@ function openWatch(
       onClosed();
     },
   };
+}
+
+/** Written out: one is made for each watcher of each event, and a spread takes longer than to encode it. */
+function withHeader(response: WatchResponse, header: ResponseHeader | undefined): WatchResponse {
+  const { watchId, created, canceled, compactRevision, cancelReason, fragment, events } = response;
+  return { header, watchId, created, canceled, compactRevision, cancelReason, fragment, events };
 }
 
 /** Progress notifications while there are streams (W-12). */

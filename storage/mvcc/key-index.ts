@@ -242,11 +242,10 @@ const MADE_TO_MEASURE = 16;
 function append(generation: Generation, main: number, sub: number): void {
   const { revisions } = generation;
   const newest = lastMain(generation);
-  assert(
-    main > newest || (main === newest && sub > (revisions[revisions.length - 1] as number)),
-    "revisions of a key do not ascend",
-  );
-  if (revisions.length < MADE_TO_MEASURE) generation.revisions = revisions.concat(main, sub);
+  const newestSub = revisions[revisions.length - 1] as number;
+  assert(main > newest || (main === newest && sub > newestSub), "revisions of a key do not ascend");
+  if (revisions.length === 2) generation.revisions = [revisions[0] as number, newestSub, main, sub];
+  else if (revisions.length < MADE_TO_MEASURE) generation.revisions = revisions.concat(main, sub);
   else revisions.push(main, sub);
 }
 

@@ -37,7 +37,7 @@ function held(member: FakeMember): { id: bigint; renew(ttl: number): void; fail(
   const renewals: { id: bigint; renew(ttl: number): void; fail(error: Error): void }[] = [];
   member.leaseKeepAlive = (id) =>
     new Promise((resolve, reject) => {
-      renewals.push({ id, renew: (ttlSeconds) => resolve({ ttlSeconds }), fail: reject });
+      renewals.push({ id, renew: resolve, fail: reject });
     });
   return renewals;
 }

@@ -16,7 +16,7 @@ export interface FakeMember {
   raftTerm: number;
   leaseIds: readonly bigint[];
   propose(command: Command, limits: CallLimits): Promise<unknown>;
-  leaseKeepAlive(id: bigint): Promise<{ readonly ttlSeconds: number }>;
+  leaseKeepAlive(id: bigint): Promise<number>;
   leaseTimeToLive: Server["leaseTimeToLive"];
 }
 
