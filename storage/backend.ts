@@ -24,7 +24,6 @@ export type Bucket =
 export interface Backend {
   /** Synchronous. */
   get(bucket: Bucket, key: string): Uint8Array | undefined;
-  /** In the bucket `key` a row is never put a second time: a revision happens once. */
   put(bucket: Bucket, key: string, value: Uint8Array): void;
   delete(bucket: Bucket, key: string): void;
 

@@ -197,7 +197,7 @@ class LevelBackend implements Backend {
   readonly #overlay = new Overlay();
   /** By length; a synchronous get is done with its key when it returns. */
   readonly #scratch: Buffer[] = Array.from({ length: SCRATCH_KEY_BYTES + 1 }, (_, length) => Buffer.alloc(length));
-  /** Pairs by revision, each of which is written once and for all. */
+  /** Pairs by revision. */
   readonly #cache = new RowCache(CACHE_BYTES);
   #flush: Promise<void> | undefined;
   #measuring: Promise<BackendSize> | undefined;
@@ -262,6 +262,7 @@ class LevelBackend implements Backend {
   }
 
   put(bucket: Bucket, key: string, value: Uint8Array): void {
+    if (bucket === "key") this.#cache.delete(key);
     this.#overlay.set(bucket, key, value);
   }
 
