@@ -1,5 +1,4 @@
 import { posix } from "node:path";
-import { assert } from "../../raft/assert.ts";
 import type { Disk, DiskFile } from "../../storage/disk.ts";
 
 export const SECTOR_BYTES = 512;
@@ -231,10 +230,18 @@ class MemoryFile implements DiskFile {
     this.#node.unsynced.push({ at: position, bytes });
   }
 
+  /** A write, and a sync of nothing but what it wrote. */
   async writeSynced(from: Uint8Array, position: number): Promise<void> {
-    assert(this.#node.unsynced.length === 0, "a write that syncs itself would leave those before it behind");
     await this.write(from, position);
-    await this.sync();
+    const node = this.#node;
+    const written = node.unsynced.at(-1);
+    await this.#sync(() => {
+      const own = node.unsynced.filter((write) => write === written);
+      const others = node.unsynced.filter((write) => write !== written);
+      node.unsynced = own;
+      settle(node);
+      node.unsynced = others;
+    });
   }
 
   async allocate(size: number): Promise<void> {
@@ -244,7 +251,11 @@ class MemoryFile implements DiskFile {
     settle(node);
   }
 
-  async sync(): Promise<void> {
+  sync(): Promise<void> {
+    return this.#sync(() => settle(this.#node));
+  }
+
+  async #sync(settled: () => void): Promise<void> {
     try {
       await this.#enter("sync");
     } catch (error) {
@@ -252,7 +263,7 @@ class MemoryFile implements DiskFile {
       if (failedSync !== undefined) lose(this.#node, failedSync);
       throw error;
     }
-    settle(this.#node);
+    settled();
   }
 
   async close(): Promise<void> {
@@ -271,7 +282,7 @@ function filesOf({ names }: DirectoryNode, path: string): string[] {
 }
 
 function settle(node: FileNode): void {
-  if (node.durable.length !== node.content.length) node.durable = Buffer.from(node.content);
+  node.durable = written(node.durable, node.content.length, Buffer.alloc(0));
   for (const { at, bytes } of node.unsynced) bytes.copy(node.durable, at);
   node.unsynced = [];
 }
