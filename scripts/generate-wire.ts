@@ -184,10 +184,10 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
     .sort((a, b) => a.id - b.id);
   const out: string[] = [];
 
-  // Most of its messages are not there, and an object with a place for each would be mostly empty.
+  // Most of its fields are not there, and an object with a place for each would be mostly empty.
   const isSparse = type.options?.["(sparse)"] === true;
-  const isAbsent = (field: { kind: { tag: string }; repeated: boolean }): boolean =>
-    isSparse && field.kind.tag === "message" && !field.repeated;
+  const given = (kind: Kind, v: string): string =>
+    isSparse && kind.tag !== "message" ? `${v} !== undefined && ${notZero(kind, v)}` : notZero(kind, v);
   const holders: { name: string; type: string; zero: string; optional: boolean }[] = [];
   const seen = new Set<string>();
   for (const field of fields) {
@@ -202,10 +202,10 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
     } else if (field.repeated) {
       holders.push({ name: field.name, type: `readonly ${field.kind.ts}[]`, zero: "[]", optional: false });
     } else if (field.kind.tag === "message") {
-      const optional = isAbsent(field);
-      holders.push({ name: field.name, type: `${field.kind.ts} | undefined`, zero: "undefined", optional });
+      holders.push({ name: field.name, type: `${field.kind.ts} | undefined`, zero: "undefined", optional: isSparse });
     } else {
-      holders.push({ name: field.name, type: field.kind.ts, zero: field.kind.zero, optional: false });
+      const ts = isSparse ? `${field.kind.ts} | undefined` : field.kind.ts;
+      holders.push({ name: field.name, type: ts, zero: field.kind.zero, optional: isSparse });
     }
   }
 
@@ -235,7 +235,7 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
       } else if (f.always) {
         out.push(`  size += ${tag} + ${sizeOf(f.kind, `m.${f.name}`)};`);
       } else {
-        out.push(`  if (${notZero(f.kind, `m.${f.name}`)}) size += ${tag} + ${sizeOf(f.kind, `m.${f.name}`)};`);
+        out.push(`  if (${given(f.kind, `m.${f.name}`)}) size += ${tag} + ${sizeOf(f.kind, `m.${f.name}`)};`);
       }
     }
     out.push("  return size;");
@@ -265,12 +265,7 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
       } else if (f.always) {
         out.push(`  ${tag}`, `  ${writeOf(f.kind, `m.${f.name}`)}`);
       } else {
-        out.push(
-          `  if (${notZero(f.kind, `m.${f.name}`)}) {`,
-          `  ${tag}`,
-          `  ${writeOf(f.kind, `m.${f.name}`)}`,
-          "  }",
-        );
+        out.push(`  if (${given(f.kind, `m.${f.name}`)}) {`, `  ${tag}`, `  ${writeOf(f.kind, `m.${f.name}`)}`, "  }");
       }
     }
     out.push("  return at;");

@@ -5295,7 +5295,7 @@ export const RequestHeader: Codec<RequestHeader> = {
 };
 
 export interface InternalRaftRequest {
-  readonly ID: bigint;
+  readonly ID?: bigint | undefined;
   readonly v2?: Request | undefined;
   readonly range?: RangeRequest | undefined;
   readonly put?: PutRequest | undefined;
@@ -5331,7 +5331,7 @@ export interface InternalRaftRequest {
 }
 export function sizeInternalRaftRequest(m: InternalRaftRequest): number {
   let size = 0;
-  if (m.ID !== 0n) size += 1 + sizeBits(m.ID);
+  if (m.ID !== undefined && m.ID !== 0n) size += 1 + sizeBits(m.ID);
   if (m.v2 !== undefined) size += 1 + sizeDelimited(sizeRequest(m.v2));
   if (m.range !== undefined) size += 1 + sizeDelimited(sizeRangeRequest(m.range));
   if (m.put !== undefined) size += 1 + sizeDelimited(sizePutRequest(m.put));
@@ -5376,7 +5376,7 @@ export function sizeInternalRaftRequest(m: InternalRaftRequest): number {
 }
 export function writeInternalRaftRequest(m: InternalRaftRequest, out: Buffer, start: number): number {
   let at = start;
-  if (m.ID !== 0n) {
+  if (m.ID !== undefined && m.ID !== 0n) {
     out[at++] = 8;
     at = writeBits(m.ID, out, at);
   }
@@ -5566,7 +5566,7 @@ export function writeInternalRaftRequest(m: InternalRaftRequest, out: Buffer, st
   return at;
 }
 export function readInternalRaftRequest(reader: Reader, end: number): InternalRaftRequest {
-  const m: { -readonly [K in keyof InternalRaftRequest]: InternalRaftRequest[K] } = { ID: 0n };
+  const m: { -readonly [K in keyof InternalRaftRequest]: InternalRaftRequest[K] } = {};
   while (reader.position < end) {
     const tag = reader.tag(end);
     switch (tag >>> 3) {
@@ -5709,7 +5709,7 @@ export function readInternalRaftRequest(reader: Reader, end: number): InternalRa
   return m;
 }
 export const InternalRaftRequest: Codec<InternalRaftRequest> = {
-  create: (init = {}) => ({ ID: 0n, ...init }),
+  create: (init = {}) => ({ ...init }),
   size: sizeInternalRaftRequest,
   write: writeInternalRaftRequest,
   read: readInternalRaftRequest,

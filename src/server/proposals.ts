@@ -1,10 +1,10 @@
-import { type Codec, encode } from "../../proto/codec.ts";
-import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import { encode } from "../../proto/codec.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
-import { ENTRY_CONF_CHANGE, ENTRY_NORMAL, type EntryType, type Proposal, type SoftState } from "../../raft/types.ts";
+import { ENTRY_CONF_CHANGE, ENTRY_NORMAL, type Proposal, type SoftState } from "../../raft/types.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env } from "../env.ts";
+import { encodeCommand } from "../state/entry.ts";
 import type { Applied, Command } from "../state/machine.ts";
 import type { CallLimits } from "./server.ts";
 
@@ -98,36 +98,41 @@ export class Proposals implements HeldProposals {
    * into the log only if this member leads in that term when raft takes it; otherwise it rejects with notLeader.
    */
   propose(command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<Applied> {
+    const refusal = this.#refusal(callLimits);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const id = this.nextId();
-    const request = InternalRaftRequest.create({ ...command, header: { ID: id, username: "", authRevision: 0 } });
+    const data = encodeCommand(command, id, this.#options.maxRequestBytes);
+    if (data === undefined) return Promise.reject(errors.requestTooLarge);
     const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
-    return this.#submit(id, ENTRY_NORMAL, InternalRaftRequest, request, callLimits, expiresAt, leaderTerm);
+    return this.#submit(id, { type: ENTRY_NORMAL, data }, callLimits, expiresAt, leaderTerm);
   }
 
   /** Likewise a change of the membership, for which only the caller's own limits count (G-6). */
   proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits): Promise<Applied> {
+    const refusal = this.#refusal(callLimits);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const id = this.nextId();
-    const never = Number.POSITIVE_INFINITY;
-    return this.#submit(id, ENTRY_CONF_CHANGE, ConfChange, { ...change, id }, callLimits, never, 0);
+    const data = encode(ConfChange, { ...change, id });
+    if (data.length > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
+    return this.#submit(id, { type: ENTRY_CONF_CHANGE, data }, callLimits, Number.POSITIVE_INFINITY, 0);
   }
 
-  #submit<T>(
+  #refusal(callLimits: CallLimits): ApiError | undefined {
+    if (this.#stopped) return errors.stopped;
+    return callLimits.aborted ? errors.canceled : undefined;
+  }
+
+  #submit(
     id: bigint,
-    type: EntryType,
-    codec: Codec<T>,
-    message: T,
+    proposal: Proposal,
     callLimits: CallLimits,
     expiresAt: number,
     leaderTerm: number,
   ): Promise<Applied> {
-    if (this.#stopped) return Promise.reject(errors.stopped);
-    if (callLimits.aborted) return Promise.reject(errors.canceled);
-    const size = codec.size(message);
-    if (size > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
+    const size = proposal.data.length;
     if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
       return Promise.reject(errors.tooManyRequests);
     }
-    const proposal = { type, data: encode(codec, message) };
     return new Promise<Applied>((resolve, reject) => {
       // Every request makes one: written out, for a copy of some other object would cost more than all the rest.
       const pending: Pending = { id, proposal, limits: callLimits, expiresAt, leaderTerm, resolve, reject, term: 0 };

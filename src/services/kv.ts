@@ -62,8 +62,8 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
 
     unary(rpcs.KVPut, async (request, context) => {
       validatePut(request);
-      const response = (await server.propose({ put: request }, context)) as PutResponse;
-      return { header: fullHeader(response.header), prevKv: response.prevKv };
+      const { header, prevKv } = (await server.propose({ put: request }, context)) as PutResponse;
+      return { header: fullHeader(header), prevKv };
     }),
 
     unary(rpcs.KVDeleteRange, async (request, context) => {

@@ -1,7 +1,13 @@
-import { DecodeError, decode } from "../../proto/codec.ts";
-import { InternalRaftRequest, Request } from "../../proto/generated/etcdserverpb.ts";
+import { allocate, DecodeError, decode, sizeBits, writeBits } from "../../proto/codec.ts";
+import {
+  InternalRaftRequest,
+  Request,
+  sizeInternalRaftRequest,
+  writeInternalRaftRequest,
+} from "../../proto/generated/etcdserverpb.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
 import { parseObject, StoredJsonError, stringOf, stringsOf } from "../../storage/stored-json.ts";
+import type { Command } from "./machine.ts";
 
 /** What the data of a normal entry says (P-20..P-23). */
 export type EntryCommand =
@@ -29,7 +35,30 @@ export function decodeCommand(data: Uint8Array): EntryCommand {
     return v2 === undefined ? { kind: "malformed", requestId: 0n } : readV2(v2);
   }
   if (request.v2 !== undefined) return readV2(request.v2);
-  return { kind: "command", requestId: request.ID === 0n ? (request.header?.ID ?? 0n) : request.ID, request };
+  return { kind: "command", requestId: request.ID || (request.header?.ID ?? 0n), request };
+}
+
+/** Tag of InternalRaftRequest.header (100), and of ID (1) in it. */
+const HEADER_TAG = Buffer.of(0xa2, 0x06);
+const HEADER_ID_TAG = 0x08;
+
+/**
+ * The entry of a command with a request id: an InternalRaftRequest, without an object of its own. `undefined` when it would
+ * be longer than `maxBytes`.
+ */
+export function encodeCommand(command: Command, requestId: bigint, maxBytes: number): Buffer | undefined {
+  const size = sizeInternalRaftRequest(command);
+  const idBytes = 1 + sizeBits(requestId);
+  const total = size + HEADER_TAG.length + 1 + idBytes;
+  if (total > maxBytes) return undefined;
+  const out = allocate(total);
+  let at = writeInternalRaftRequest(command, out, 0);
+  out[at++] = HEADER_TAG[0] as number;
+  out[at++] = HEADER_TAG[1] as number;
+  out[at++] = idBytes;
+  out[at++] = HEADER_ID_TAG;
+  writeBits(requestId, out, at);
+  return out;
 }
 
 export function decodeConfChange(data: Uint8Array): ConfChange | undefined {
