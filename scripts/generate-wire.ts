@@ -214,8 +214,19 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
   out.push("}");
 
   const m = holders.length > 0 ? "m" : "_m";
+  const isShared = type.options?.["(shared)"] === true;
+  if (isShared) {
+    const isFixed = fields.every((f) => !f.repeated && !f.oneof && wireOf(f.kind) === 0);
+    if (!isFixed) throw new Error(`${name} is (shared), and may have more bytes than are kept`);
+    // A varint has ten bytes at most, a tag of a field below 16 one.
+    out.push(`let last${name}: ${name} | undefined;`, `let last${name}Bytes = 0;`);
+    out.push(`const last${name}Buffer = Buffer.alloc(${fields.length * 12});`);
+  }
   out.push(`export function size${name}(${m}: ${name}): number {`);
-  if (fields.length === 0) out.push("  return 0;");
+  if (isShared) {
+    out.push(`  if (m !== last${name}) {`, `    last${name}Bytes = writeFields${name}(m, last${name}Buffer, 0);`);
+    out.push(`    last${name} = m;`, "  }", `  return last${name}Bytes;`);
+  } else if (fields.length === 0) out.push("  return 0;");
   else {
     out.push("  let size = 0;");
     for (const f of fields) {
@@ -243,7 +254,14 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
   out.push("}");
 
   const [outName, startName] = fields.length === 0 ? ["_out", "at"] : ["out", "start"];
-  out.push(`export function write${name}(${m}: ${name}, ${outName}: Buffer, ${startName}: number): number {`);
+  if (isShared) {
+    out.push(`export function write${name}(m: ${name}, out: Buffer, start: number): number {`);
+    out.push(`  const bytes = size${name}(m);`);
+    out.push(`  for (let i = 0; i < bytes; i++) out[start + i] = last${name}Buffer[i] as number;`);
+    out.push("  return start + bytes;", "}");
+  }
+  const writer = isShared ? `function writeFields${name}` : `export function write${name}`;
+  out.push(`${writer}(${m}: ${name}, ${outName}: Buffer, ${startName}: number): number {`);
   if (fields.length === 0) out.push("  return at;");
   else {
     out.push("  let at = start;");

@@ -77,15 +77,22 @@ export interface ResponseHeader {
   readonly revision: number;
   readonly raftTerm: number;
 }
+let lastResponseHeader: ResponseHeader | undefined;
+let lastResponseHeaderBytes = 0;
+const lastResponseHeaderBuffer = Buffer.alloc(48);
 export function sizeResponseHeader(m: ResponseHeader): number {
-  let size = 0;
-  if (m.clusterId !== 0n) size += 1 + sizeBits(m.clusterId);
-  if (m.memberId !== 0n) size += 1 + sizeBits(m.memberId);
-  if (m.revision !== 0) size += 1 + sizeInt(m.revision);
-  if (m.raftTerm !== 0) size += 1 + sizeUint(m.raftTerm);
-  return size;
+  if (m !== lastResponseHeader) {
+    lastResponseHeaderBytes = writeFieldsResponseHeader(m, lastResponseHeaderBuffer, 0);
+    lastResponseHeader = m;
+  }
+  return lastResponseHeaderBytes;
 }
 export function writeResponseHeader(m: ResponseHeader, out: Buffer, start: number): number {
+  const bytes = sizeResponseHeader(m);
+  for (let i = 0; i < bytes; i++) out[start + i] = lastResponseHeaderBuffer[i] as number;
+  return start + bytes;
+}
+function writeFieldsResponseHeader(m: ResponseHeader, out: Buffer, start: number): number {
   let at = start;
   if (m.clusterId !== 0n) {
     out[at++] = 8;

@@ -197,7 +197,14 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     if (request instanceof ApiError) this.fail(request);
     else if (handler.kind === "unary") {
       if (this.#holdUntilOver(bytes.length)) void this.#run(handler, request);
-    } else this.#toReceiver((receiver) => receiver.request(request));
+    } else {
+      // Written out: a stream may bring a hundred thousand a second.
+      try {
+        this.#receiver?.request(request);
+      } catch (thrown) {
+        this.fail(thrown);
+      }
+    }
     return this.#ended === undefined;
   }
 
