@@ -25,7 +25,13 @@ import {
 } from "./call-rules.ts";
 import { type Connection, countUnsent } from "./grpc-js-connection.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
-import { type AnyHandler, type CallContext, EncodedResponse, type RequestReceiver, type ResponseStream } from "./rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  EncodedResponse,
+  type RequestReceiver,
+  type ResponseStream,
+} from "./rpc.ts";
 
 export interface CallOptions extends CallLimits {
   readonly env: Env;

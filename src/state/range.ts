@@ -84,7 +84,11 @@ export class RangeSelection {
     this.#filtered = hasFilter(request);
     this.#inOrder = isKeyOrder(request);
     const limit = request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY;
-    this.#most = this.#inOrder ? limit : sortsTheFirst(request) && !this.#filtered ? limit + 1 : Number.POSITIVE_INFINITY;
+    this.#most = this.#inOrder
+      ? limit
+      : sortsTheFirst(request) && !this.#filtered
+        ? limit + 1
+        : Number.POSITIVE_INFINITY;
     this.#from = request.key;
     this.#isCounting = request.countOnly;
   }
@@ -222,7 +226,11 @@ export function upToLimit<Item>(
 /** The encoded KeyValue of one version that a range selected, as the request wants it. */
 export function rangeValue(mvcc: Mvcc, request: RangeRequest, version: KeyVersion): Uint8Array {
   const kv = mvcc.value(version);
-  return request.keysOnly ? encode(KeyValue, { ...decode(KeyValue, kv), value: EMPTY }) : kv;
+  return request.keysOnly ? withoutValue(kv) : kv;
+}
+
+export function withoutValue(kv: Uint8Array): Uint8Array {
+  return encode(KeyValue, { ...decode(KeyValue, kv), value: EMPTY });
 }
 
 function hasFilter(request: RangeRequest): boolean {

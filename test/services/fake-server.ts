@@ -4,8 +4,8 @@ import type { ApiError } from "../../src/api/errors.ts";
 import { type AnyHandler, type CallContext, EncodedResponse, type Rpc } from "../../src/rpc/rpc.ts";
 import { type CallLimits, limitsOf, type Server, type ServerStatus } from "../../src/server/server.ts";
 import type { ClusterMember, Command, StateMachine } from "../../src/state/machine.ts";
-import { mvccValues } from "../../storage/mvcc-values.ts";
 import type { WatchHub } from "../../src/watch/hub.ts";
+import { mvccValues } from "../../storage/mvcc-values.ts";
 import { Session } from "../state/harness.ts";
 
 export const MEMBER_ID = 0xfedcba9876543210n;

@@ -18,7 +18,13 @@ import {
   tooMuchUnread,
   wellFormed,
 } from "../call-rules.ts";
-import { type AnyHandler, type CallContext, EncodedResponse, type RequestReceiver, type ResponseStream } from "../rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  EncodedResponse,
+  type RequestReceiver,
+  type ResponseStream,
+} from "../rpc.ts";
 import { gzipped, type InflationMeter, uncompressed } from "./compression.ts";
 import type { Http2Limits } from "./limits.ts";
 import { isOneMessage, MessageReader, type MessageTaker, PREFIX_BYTES } from "./message-reader.ts";
