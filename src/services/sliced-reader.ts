@@ -28,7 +28,7 @@ export const DEFAULT_SLICE: ReadSlice = { keys: 512, bytes: 512 << 10 };
  * Asked for in one call at most: nobody knows how long values are before they come, so what is fetched may exceed a slice
  * by as many of the longest (--max-request-bytes each).
  */
-const FETCH_KEYS = 64;
+const FETCH_KEYS = 256;
 
 /** Keys of the index that are looked at in the time in which one pair is read. */
 const SELECTED_PER_KEY = 4;
@@ -252,7 +252,9 @@ export class SlicedReader {
     let bytes = 0;
     for (let at = start; at < end && bytes < this.#slice.bytes; ) {
       pace.throwIfAborted();
-      const fetched = await this.#fetchValues(versions.slice(at, Math.min(end, at + FETCH_KEYS)));
+      // As many as will fill the slice, if they are like those before.
+      const fitting = rows.length === 0 ? FETCH_KEYS : Math.ceil(((this.#slice.bytes - bytes) * rows.length) / bytes);
+      const fetched = await this.#fetchValues(versions.slice(at, Math.min(end, at + Math.min(FETCH_KEYS, fitting))));
       for (const row of fetched) {
         share.take(row.length);
         bytes += row.length;
