@@ -24,6 +24,11 @@ export type Bucket =
 export interface Backend {
   /** Synchronous. */
   get(bucket: Bucket, key: string): Uint8Array | undefined;
+  /**
+   * The same for many keys, in their order, off the event loop where they are not in memory. All are as of the moment of
+   * the call, whatever is staged, deleted or flushed before the answer comes. The caller bounds how many it asks for.
+   */
+  getMany(bucket: Bucket, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
   put(bucket: Bucket, key: string, value: Uint8Array): void;
   delete(bucket: Bucket, key: string): void;
 

@@ -240,6 +240,40 @@ class LevelBackend implements Backend {
     }
   }
 
+  /**
+   * The layers of the overlay are looked at and LevelDB takes its snapshot in the same turn, before anything is awaited.
+   * A layer leaves the overlay only when its batch is durable, so what is in none of them is in LevelDB, or nowhere: a
+   * flush that is under way is of rows that LevelDB is not asked for, and what comes later (deletes of a compaction as
+   * well) is not in its snapshot. A close waits for the reads that LevelDB has begun.
+   *
+   * The cache is looked at but not filled: a scan would wash out what is hot.
+   */
+  async getMany(bucket: Bucket, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const values: (Uint8Array | undefined)[] = [];
+    const missing: number[] = [];
+    const levelKeys: Buffer[] = [];
+    for (const key of keys) {
+      const staged = this.#overlay.get(bucket, key);
+      const known = staged === undefined && bucket === "key" ? this.#cache.get(key) : staged;
+      if (known === undefined) {
+        missing.push(values.length);
+        levelKeys.push(levelKey(bucket, key));
+      }
+      values.push(known ?? undefined);
+    }
+    if (missing.length === 0) return values;
+    try {
+      const stored = await this.#db.getMany(levelKeys);
+      for (const [i, at] of missing.entries()) {
+        const row = stored[i];
+        values[at] = row && this.#unseal(levelKeys[i] as Buffer, row);
+      }
+    } catch (error) {
+      throw this.#fault(error);
+    }
+    return values;
+  }
+
   #unseal(key: Buffer, stored: Buffer): Buffer {
     if (!this.#isSealed) return stored;
     const value = unsealed(key, stored);

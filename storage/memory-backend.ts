@@ -58,6 +58,10 @@ class MemoryStore implements MemoryBackend {
     return this.#durable.get(bucket)?.rows.get(key);
   }
 
+  async getMany(bucket: Bucket, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
+    return keys.map((key) => this.get(bucket, key));
+  }
+
   put(bucket: Bucket, key: string, value: Uint8Array): void {
     this.#checkOpen();
     this.#overlay.set(bucket, key, value);

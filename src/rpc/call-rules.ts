@@ -105,7 +105,13 @@ export function decodeRequest<T>(codec: Codec<T>, bytes: Buffer): T | ApiError {
 /** Bytes of the encoded message; throws ApiError when a client need not take so many. */
 export function boundedSize<T>(codec: Codec<T>, message: T, maxBytes: number): number {
   const size = codec.size(message);
-  if (size <= maxBytes) return size;
+  checkSendSize(size, maxBytes);
+  return size;
+}
+
+/** Throws ApiError when a client need not take so many bytes. */
+export function checkSendSize(size: number, maxBytes: number): void {
+  if (size <= maxBytes) return;
   throw new ApiError(Code.ResourceExhausted, `grpc: trying to send message larger than max (${size} vs. ${maxBytes})`);
 }
 

@@ -7,6 +7,7 @@ import type { Logger } from "../log.ts";
 import {
   boundedSize,
   type CallLimits,
+  checkSendSize,
   decodeRequest,
   inflatesTooFar,
   internalError,
@@ -24,7 +25,13 @@ import {
 } from "./call-rules.ts";
 import { type Connection, countUnsent } from "./grpc-js-connection.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
-import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "./rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  EncodedResponse,
+  type RequestReceiver,
+  type ResponseStream,
+} from "./rpc.ts";
 
 export interface CallOptions extends CallLimits {
   readonly env: Env;
@@ -326,7 +333,11 @@ function nothing(): void {
   // A unary call has nothing to do here.
 }
 
-function encodeBounded<T>(codec: Codec<T>, message: T, maxBytes: number): Buffer {
+function encodeBounded<T>(codec: Codec<T>, message: T | EncodedResponse, maxBytes: number): Buffer {
+  if (message instanceof EncodedResponse) {
+    checkSendSize(message.bytes, maxBytes);
+    return Buffer.concat(message.pieces, message.bytes);
+  }
   boundedSize(codec, message, maxBytes);
   return encode(codec, message);
 }

@@ -49,11 +49,25 @@ export interface RequestReceiver<Request> {
   closed(): void;
 }
 
+/**
+ * A unary response that is encoded already, in pieces that together are what the codec would have written: one that is
+ * too large to be encoded in a single turn of the event loop. The pieces do not change any more; none is empty.
+ */
+export class EncodedResponse {
+  readonly pieces: readonly Buffer[];
+  readonly bytes: number;
+
+  constructor(pieces: readonly Buffer[]) {
+    this.pieces = pieces;
+    this.bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  }
+}
+
 export type Handler<Request, Response> =
   | {
       readonly kind: "unary";
       readonly rpc: Rpc<Request, Response>;
-      readonly handle: (request: Request, context: CallContext) => Promise<Response>;
+      readonly handle: (request: Request, context: CallContext) => Promise<Response | EncodedResponse>;
     }
   | {
       readonly kind: "stream";
@@ -66,7 +80,7 @@ export type AnyHandler = Handler<any, any>;
 
 export function unary<Request, Response>(
   rpc: Rpc<Request, Response>,
-  handle: (request: Request, context: CallContext) => Promise<Response>,
+  handle: (request: Request, context: CallContext) => Promise<Response | EncodedResponse>,
 ): AnyHandler {
   return { kind: "unary", rpc, handle };
 }

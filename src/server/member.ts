@@ -6,6 +6,7 @@ import { commitIndex, createRaft, status as raftStatus, unapplied } from "../../
 import type { ConfChange, Entry, Input, Message, NodeId, SoftState } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { Disk } from "../../storage/disk.ts";
+import { mvccValues } from "../../storage/mvcc-values.ts";
 import { hashCompaction, hashKv, hashStore } from "../../storage/mvcc-walk.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { type Config, limits, requestTimeoutMs } from "../config.ts";
@@ -500,6 +501,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     watch: hub,
     header,
     propose,
+    values: (versions) => mvccValues(backend, versions),
     readBarrier: (callLimits) => reads.barrier(callLimits),
     membership,
     moveLeader: (target, callLimits) => withLimits(env, leadership.moveTo(target), callLimits),

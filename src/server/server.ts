@@ -1,5 +1,6 @@
 import type { Member, MemberAddResponse, ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { SoftState } from "../../raft/types.ts";
+import type { KeyVersion } from "../../storage/mvcc/mvcc.ts";
 import type { ApplyResult, Command, StateMachine } from "../state/machine.ts";
 import type { WatchHub } from "../watch/hub.ts";
 import type { DatabaseFile } from "./databases.ts";
@@ -45,6 +46,12 @@ export interface Server {
    * The write is then on the disks of a quorum. Size, backlog and time limits: G-6..G-9, G-14.
    */
   propose(command: Command, limits: CallLimits): Promise<Extract<ApplyResult, { kind: "response" }>["response"]>;
+
+  /**
+   * The stored pairs of versions that `state.mvcc` gave, in their order, off the event loop where they are not in memory.
+   * Their revision is to be pinned. Rejects with what the store rejects with.
+   */
+  values(versions: readonly KeyVersion[]): Promise<readonly Uint8Array[]>;
 
   /** Resolves when this member's state holds every write acknowledged anywhere before the call (X-1). */
   readBarrier(limits: CallLimits): Promise<void>;

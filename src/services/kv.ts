@@ -2,7 +2,6 @@ import {
   type CompactionResponse,
   type DeleteRangeResponse,
   type PutResponse,
-  RangeResponse,
   type RequestOp,
   type ResponseHeader,
   type TxnRequest,
@@ -13,7 +12,7 @@ import { validateDeleteRange, validatePut, validateRange, validateTxn } from "..
 import type { Env } from "../env.ts";
 import { type AnyHandler, type CallContext, unary } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
-import { rangeVersions } from "../state/range.ts";
+import { selectRange } from "../state/range.ts";
 import { isReadTxn, planReadTxn } from "../state/txn.ts";
 import { ReadBudget } from "./read-budget.ts";
 import { DEFAULT_SLICE, type ReadSlice, SlicedReader } from "./sliced-reader.ts";
@@ -29,6 +28,7 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
   const { mvcc } = server.state;
   const reader = new SlicedReader(
     mvcc,
+    (versions) => server.values(versions),
     options.env,
     options.slice ?? DEFAULT_SLICE,
     options.budget ?? new ReadBudget(),
@@ -51,13 +51,12 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
     unary(rpcs.KVRange, async (request, context) => {
       validateRange(request);
       if (!request.serializable) await server.readBarrier(context);
-      const result = rangeVersions(mvcc, request);
-      if (result.kind === "error") throw result.error;
-      const header = server.header(result.revision);
-      const now = reader.readNow({ request, result }, header);
-      if (now !== undefined) return now;
-      const [response] = await reader.read([{ request, result }], context);
-      return RangeResponse.create({ ...response, header });
+      const selection = selectRange(mvcc, request);
+      if (selection.kind === "error") throw selection.error;
+      const header = server.header(mvcc.currentRevision);
+      const result = reader.selectNow(selection);
+      const now = result && reader.readNow({ request, result }, header);
+      return now ?? reader.readRange(selection, result, header, context);
     }),
 
     unary(rpcs.KVPut, async (request, context) => {

@@ -1,11 +1,18 @@
-import { decode } from "../../proto/codec.ts";
-import { type RangeRequest, type RangeResponse, ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import { decode, encode } from "../../proto/codec.ts";
+import { type RangeRequest, RangeResponse, ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { KeyVersion, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import type { Env } from "../env.ts";
-import type { CallContext } from "../rpc/rpc.ts";
+import { type CallContext, EncodedResponse } from "../rpc/rpc.ts";
 import { PAIR_CHARGE_BYTES } from "../state/answer.ts";
-import { type RangeResult, rangeValue, upToLimit, valueOrder } from "../state/range.ts";
+import {
+  type RangeResult,
+  type RangeSelection,
+  rangeValue,
+  upToLimit,
+  valueOrder,
+  withoutValue,
+} from "../state/range.ts";
 import type { ReadBudget, ReadShare } from "./read-budget.ts";
 
 /** How much of a result is read in one turn of the event loop. */
@@ -14,8 +21,17 @@ export interface ReadSlice {
   readonly bytes: number;
 }
 
-/** A millisecond or two of work. */
-export const DEFAULT_SLICE: ReadSlice = { keys: 1_000, bytes: 1 << 20 };
+/** Two milliseconds of work: to ask for a pair, to check it and to encode it takes 3 to 5 us. */
+export const DEFAULT_SLICE: ReadSlice = { keys: 512, bytes: 512 << 10 };
+
+/**
+ * Asked for in one call at most: nobody knows how long values are before they come, so what is fetched may exceed a slice
+ * by as many of the longest (--max-request-bytes each).
+ */
+const FETCH_KEYS = 256;
+
+/** Keys of the index that are looked at in the time in which one pair is read. */
+const SELECTED_PER_KEY = 4;
 
 /** Steps of a merge that take about as long as fetching one key. */
 const MERGE_STEPS_PER_KEY = 16;
@@ -27,27 +43,41 @@ export interface SelectedRange {
 
 const NO_PAIRS: readonly Uint8Array[] = [];
 
+export type FetchValues = (versions: readonly KeyVersion[]) => Promise<readonly Uint8Array[]>;
+
 interface Valued {
   readonly version: KeyVersion;
   readonly value: Uint8Array;
+  readonly rowBytes: number;
 }
 
 /**
- * Fetches the values of what ranges have selected, a slice each turn of the event loop. What was selected are versions,
- * which do not change; a pin keeps them while the store goes on, so an answer is of one revision however long it takes.
- * What running reads hold is bounded by the budget that they share.
+ * Reads what ranges select, a slice each turn of the event loop, and of all reads together one slice a turn. What is
+ * selected are versions, which do not change; a pin keeps them while the store goes on, so an answer is of one revision
+ * however long it takes. What running reads hold is bounded by the budget that they share.
  */
 export class SlicedReader {
   readonly #mvcc: Mvcc;
-  readonly #env: Env;
+  readonly #fetchValues: FetchValues;
   readonly #slice: ReadSlice;
   readonly #budget: ReadBudget;
+  readonly #turns: Turns;
 
-  constructor(mvcc: Mvcc, env: Env, slice: ReadSlice, budget: ReadBudget) {
+  constructor(mvcc: Mvcc, fetchValues: FetchValues, env: Env, slice: ReadSlice, budget: ReadBudget) {
     this.#mvcc = mvcc;
-    this.#env = env;
+    this.#fetchValues = fetchValues;
     this.#slice = slice;
     this.#budget = budget;
+    this.#turns = new Turns(env);
+  }
+
+  /** The first slice of a selection, which is all of most. */
+  selectNow(selection: RangeSelection): RangeResult | undefined {
+    return selection.advance(this.#selectedKeys);
+  }
+
+  get #selectedKeys(): number {
+    return this.#slice.keys * SELECTED_PER_KEY;
   }
 
   /** The answer at once when it has one pair or none, as most have; undefined otherwise. */
@@ -59,69 +89,252 @@ export class SlicedReader {
     return { header, kvs, more, count };
   }
 
+  /** One range, to be called in the turn of its first slice, with what that gave. More than a slice comes encoded. */
+  readRange(
+    selection: RangeSelection,
+    first: RangeResult | undefined,
+    header: ResponseHeader,
+    context: CallContext,
+  ): Promise<RangeResponse | EncodedResponse> {
+    return this.#held(selection.revision, context, async (pace, share) => {
+      const result = first ?? (await this.#select(selection, pace, share));
+      if (first !== undefined) share.take(first.versions.length * PAIR_CHARGE_BYTES);
+      const pairs = new PairSlices();
+      const { more } = await this.#readOne({ request: selection.request, result }, pace, share, (kvs) =>
+        pairs.add(kvs),
+      );
+      return pairs.answer({ header, more, count: result.count });
+    });
+  }
+
   /** The answers have headers with the revision alone, as ranges in a transaction have (G-5). */
-  async read(ranges: readonly SelectedRange[], context: CallContext): Promise<RangeResponse[]> {
-    const pin = this.#mvcc.pin(
-      Math.min(...ranges.map(({ request, result }) => (request.revision > 0 ? request.revision : result.revision))),
-    );
-    // Given back as the answer goes to the transport, which counts what it holds itself.
+  read(ranges: readonly SelectedRange[], context: CallContext): Promise<RangeResponse[]> {
+    const revisions = ranges.map(({ request, result }) => (request.revision > 0 ? request.revision : result.revision));
+    return this.#held(Math.min(...revisions), context, async (pace, share) => {
+      for (const { result } of ranges) share.take(result.versions.length * PAIR_CHARGE_BYTES);
+      const responses: RangeResponse[] = [];
+      for (const range of ranges) {
+        const kvs: Uint8Array[] = [];
+        const { more } = await this.#readOne(range, pace, share, (slice) => {
+          for (const kv of slice) kvs.push(kv);
+        });
+        const { revision, count } = range.result;
+        responses.push({ header: ResponseHeader.create({ revision }), kvs, more, count });
+      }
+      return responses;
+    });
+  }
+
+  /** What it holds is given back as the answer goes to the transport, which counts what it holds itself. */
+  async #held<T>(
+    revision: number,
+    context: CallContext,
+    read: (pace: Pace, share: ReadShare) => Promise<T>,
+  ): Promise<T> {
+    const pin = this.#mvcc.pin(revision);
     const share = this.#budget.open();
     try {
-      for (const { result } of ranges) share.take(result.versions.length * PAIR_CHARGE_BYTES);
-      const pace = new Pace(this.#env, this.#slice, context);
-      const responses: RangeResponse[] = [];
-      for (const range of ranges) responses.push(await this.#readOne(range, pace, share));
-      return responses;
+      return await read(new Pace(this.#turns, this.#slice, context), share);
     } finally {
       share.close();
       pin.release();
     }
   }
 
-  async #readOne({ request, result }: SelectedRange, pace: Pace, share: ReadShare): Promise<RangeResponse> {
+  async #select(selection: RangeSelection, pace: Pace, share: ReadShare): Promise<RangeResult> {
+    let counted = 0;
+    for (;;) {
+      share.take((selection.selected - counted) * PAIR_CHARGE_BYTES);
+      counted = selection.selected;
+      await pace.nextTurn();
+      const result = selection.advance(this.#selectedKeys);
+      if (result === undefined) continue;
+      share.take((selection.selected - counted) * PAIR_CHARGE_BYTES);
+      pace.spent(this.#slice.keys, 0);
+      return result;
+    }
+  }
+
+  async #readOne(
+    { request, result }: SelectedRange,
+    pace: Pace,
+    share: ReadShare,
+    take: (kvs: readonly Uint8Array[]) => void,
+  ): Promise<{ readonly more: boolean }> {
     let { versions, more } = result;
     if (result.byValue) {
-      const values = await this.#values(versions, pace, share);
+      const values: Valued[] = [];
+      await this.#eachSlice(versions, pace, share, (rows, at) => {
+        for (const [i, row] of rows.entries()) {
+          const version = versions[at + i] as KeyVersion;
+          values.push({ version, value: decode(KeyValue, row).value, rowBytes: row.length });
+        }
+      });
       const sorted = await sortInSlices(values, valueOrder(request), this.#slice.keys, pace);
       const { kept, more: isCut } = upToLimit(request, sorted);
       versions = kept.map(({ version }) => version);
       more = isCut;
-      for (const { value } of values) share.give(value.length);
+      for (const { rowBytes } of values) share.give(rowBytes);
     }
-    const kvs: Uint8Array[] = [];
-    for (const version of versions) {
-      if (pace.isOver) await pace.nextTurn();
-      const kv = rangeValue(this.#mvcc, request, version);
-      share.take(kv.length);
-      pace.spent(1, kv.length);
-      kvs.push(kv);
-    }
-    return { header: ResponseHeader.create({ revision: result.revision }), kvs, more, count: result.count };
+    await this.#eachSlice(versions, pace, share, (rows) => {
+      if (!request.keysOnly) {
+        take(rows);
+        return;
+      }
+      const kvs = rows.map(withoutValue);
+      for (const row of rows) share.give(row.length);
+      for (const kv of kvs) share.take(kv.length);
+      take(kvs);
+    });
+    return { more };
   }
 
-  async #values(versions: readonly KeyVersion[], pace: Pace, share: ReadShare): Promise<Valued[]> {
-    const values: Valued[] = [];
+  /** The rows of the versions, in order; they are counted, and stay so until whoever takes them gives them back. */
+  async #eachSlice(
+    versions: readonly KeyVersion[],
+    pace: Pace,
+    share: ReadShare,
+    take: (rows: readonly Uint8Array[], at: number) => void,
+  ): Promise<void> {
+    if (versions.length > this.#slice.keys) return this.#fetchSlices(versions, pace, share, take);
+    // So few are looked up faster than they are fetched.
+    let rows: Uint8Array[] = [];
+    let at = 0;
     for (const version of versions) {
-      if (pace.isOver) await pace.nextTurn();
-      const { value } = decode(KeyValue, this.#mvcc.value(version));
-      share.take(value.length);
-      pace.spent(1, value.length);
-      values.push({ version, value });
+      if (pace.isOver) {
+        if (rows.length > 0) take(rows, at);
+        at += rows.length;
+        rows = [];
+        await pace.nextTurn();
+      }
+      const row = this.#mvcc.value(version);
+      share.take(row.length);
+      pace.spent(1, row.length);
+      rows.push(row);
     }
-    return values;
+    if (rows.length > 0) take(rows, at);
+  }
+
+  /** While one slice is taken, the next one is fetched. */
+  async #fetchSlices(
+    versions: readonly KeyVersion[],
+    pace: Pace,
+    share: ReadShare,
+    take: (rows: readonly Uint8Array[], at: number) => void,
+  ): Promise<void> {
+    let ahead = this.#fetch(versions, 0, pace, share);
+    try {
+      for (let at = 0; at < versions.length; ) {
+        const { rows, bytes } = await ahead;
+        if (pace.isOver) await pace.nextTurn();
+        const next = at + rows.length;
+        if (next < versions.length) ahead = this.#fetch(versions, next, pace, share);
+        // What comes of it is looked at when its turn is there.
+        ahead.catch(nothing);
+        take(rows, at);
+        pace.spent(rows.length, bytes);
+        at = next;
+      }
+    } finally {
+      // A fetch must not take of a share that is closed.
+      await ahead.catch(nothing);
+    }
+  }
+
+  async #fetch(
+    versions: readonly KeyVersion[],
+    start: number,
+    pace: Pace,
+    share: ReadShare,
+  ): Promise<{ readonly rows: readonly Uint8Array[]; readonly bytes: number }> {
+    const end = Math.min(versions.length, start + this.#slice.keys);
+    const rows: Uint8Array[] = [];
+    let bytes = 0;
+    for (let at = start; at < end && bytes < this.#slice.bytes; ) {
+      pace.throwIfAborted();
+      // As many as will fill the slice, if they are like those before.
+      const fitting = rows.length === 0 ? FETCH_KEYS : Math.ceil(((this.#slice.bytes - bytes) * rows.length) / bytes);
+      const fetched = await this.#fetchValues(versions.slice(at, Math.min(end, at + Math.min(FETCH_KEYS, fitting))));
+      for (const row of fetched) {
+        share.take(row.length);
+        bytes += row.length;
+        rows.push(row);
+      }
+      at += fetched.length;
+    }
+    return { rows, bytes };
+  }
+}
+
+/** The pairs of an answer as they come. All but the first slice are encoded at once, and that when there is a second. */
+class PairSlices {
+  #first: readonly Uint8Array[] | undefined;
+  readonly #pieces: Buffer[] = [];
+
+  add(kvs: readonly Uint8Array[]): void {
+    if (this.#first === undefined) {
+      this.#first = kvs;
+      return;
+    }
+    if (this.#pieces.length === 0) this.#pieces.push(pairsAlone(this.#first));
+    this.#pieces.push(pairsAlone(kvs));
+  }
+
+  /** Fields are written in the order of their numbers, so pieces with some of them each make the whole message. */
+  answer(rest: Omit<RangeResponse, "kvs">): RangeResponse | EncodedResponse {
+    if (this.#pieces.length === 0) return { ...rest, kvs: this.#first ?? NO_PAIRS };
+    const head = encode(RangeResponse, RangeResponse.create({ header: rest.header }));
+    const tail = encode(RangeResponse, RangeResponse.create({ more: rest.more, count: rest.count }));
+    return new EncodedResponse([head, ...this.#pieces, tail]);
+  }
+}
+
+function pairsAlone(kvs: readonly Uint8Array[]): Buffer {
+  return encode(RangeResponse, RangeResponse.create({ kvs }));
+}
+
+function nothing(): void {
+  // Told elsewhere.
+}
+
+/** Who waits for a turn of the event loop, of which each gets one for itself: many reads must not fill a single turn. */
+class Turns {
+  readonly #env: Env;
+  #waiting: (() => void)[] = [];
+  #isDue = false;
+
+  constructor(env: Env) {
+    this.#env = env;
+  }
+
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#isDue || this.#waiting.length === 0) return;
+    this.#isDue = true;
+    this.#env.nextTurn(() => {
+      this.#isDue = false;
+      this.#waiting.shift()?.();
+      this.#schedule();
+    });
   }
 }
 
 /** What is left of the slice of this turn. */
 class Pace {
-  readonly #env: Env;
+  readonly #turns: Turns;
   readonly #slice: ReadSlice;
   readonly #context: CallContext;
   #keysLeft: number;
   #bytesLeft: number;
 
-  constructor(env: Env, slice: ReadSlice, context: CallContext) {
-    this.#env = env;
+  constructor(turns: Turns, slice: ReadSlice, context: CallContext) {
+    this.#turns = turns;
     this.#slice = slice;
     this.#context = context;
     this.#keysLeft = slice.keys;
@@ -137,10 +350,15 @@ class Pace {
     this.#bytesLeft -= bytes;
   }
 
-  /** Throws what the call was aborted with. */
+  /** Throws what the call was aborted with; a signal is made for that alone. */
+  throwIfAborted(): void {
+    if (this.#context.aborted) this.#context.signal.throwIfAborted();
+  }
+
+  /** As throwIfAborted. */
   async nextTurn(): Promise<void> {
-    await new Promise<void>((resolve) => this.#env.nextTurn(resolve));
-    this.#context.signal.throwIfAborted();
+    await this.#turns.next();
+    this.throwIfAborted();
     this.#keysLeft = this.#slice.keys;
     this.#bytesLeft = this.#slice.bytes;
   }

@@ -7,6 +7,7 @@ import {
   ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
+import { must } from "../../raft/assert.ts";
 import type { KeyVersion, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import type { AnswerBytes } from "./answer.ts";
@@ -36,45 +37,126 @@ export function rangeVersions(
   request: RangeRequest,
   currentRevision: number = mvcc.currentRevision,
 ): RangeOutcome {
+  const selection = selectRange(mvcc, request, currentRevision);
+  if (selection.kind === "error") return selection;
+  return must(selection.advance(Number.POSITIVE_INFINITY), "a selection without a bound is not over");
+}
+
+/** The same in slices, for whoever pins the revision until it is over. */
+export function selectRange(
+  mvcc: Mvcc,
+  request: RangeRequest,
+  currentRevision: number = mvcc.currentRevision,
+): RangeSelection | { readonly kind: "error"; readonly error: ApiError } {
   if (request.revision > currentRevision) return { kind: "error", error: errors.futureRevision };
   const revision = request.revision > 0 ? request.revision : currentRevision;
   if (revision < mvcc.compactRevision) return { kind: "error", error: errors.compacted };
+  return new RangeSelection(mvcc, request, revision, currentRevision);
+}
 
-  const { key, rangeEnd } = request;
-  const done = (versions: readonly KeyVersion[], count: number, more: boolean): RangeResult => ({
-    kind: "range",
-    versions,
-    byValue: false,
-    count,
-    more,
-    revision: currentRevision,
-  });
-  if (request.countOnly) return done([], mvcc.count(key, rangeEnd, revision), false);
+/**
+ * A selection under way. It is of the one revision that was chosen when it began: what is put or deleted between two
+ * slices is newer, and a compaction that is accepted meanwhile waits for the pin before it drops anything.
+ */
+export class RangeSelection {
+  readonly kind = "selection";
+  readonly request: RangeRequest;
+  /** As of which the range is read. */
+  readonly revision: number;
+  readonly #currentRevision: number;
+  readonly #mvcc: Mvcc;
+  readonly #filtered: boolean;
+  readonly #inOrder: boolean;
+  /** So many are selected at most. */
+  readonly #most: number;
+  readonly #versions: KeyVersion[] = [];
+  #from: string;
+  /** Enough are selected; the others of the range are only counted. */
+  #isCounting: boolean;
+  #count = 0;
+  #more = false;
 
-  const limit = request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY;
-  const inOrder = isKeyOrder(request);
-  const filtered = hasFilter(request);
-  const versions: KeyVersion[] = [];
-  const most = inOrder ? limit : sortsTheFirst(request) && !filtered ? limit + 1 : Number.POSITIVE_INFINITY;
-  let count = 0;
-  let more = false;
-  mvcc.visit(key, rangeEnd, revision, (version) => {
-    count++;
-    if (filtered && !passes(request, version)) return true;
-    if (versions.length === most) {
-      more = true;
-      // Filters need every key seen to be counted at no extra cost; without them counting is cheaper than visiting.
-      return filtered;
+  constructor(mvcc: Mvcc, request: RangeRequest, revision: number, currentRevision: number) {
+    this.request = request;
+    this.revision = revision;
+    this.#currentRevision = currentRevision;
+    this.#mvcc = mvcc;
+    this.#filtered = hasFilter(request);
+    this.#inOrder = isKeyOrder(request);
+    const limit = request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY;
+    this.#most = this.#inOrder
+      ? limit
+      : sortsTheFirst(request) && !this.#filtered
+        ? limit + 1
+        : Number.POSITIVE_INFINITY;
+    this.#from = request.key;
+    this.#isCounting = request.countOnly;
+  }
+
+  /** Versions that it holds so far. */
+  get selected(): number {
+    return this.#versions.length;
+  }
+
+  /** Looks at about `maxEntries` more keys of the index, whatever it selects of them; undefined when there are others. */
+  advance(maxEntries: number): RangeResult | undefined {
+    if (!this.#isCounting && !this.#select(maxEntries)) return undefined;
+    if (this.#isCounting && !this.#countOn(maxEntries)) return undefined;
+    return this.#result();
+  }
+
+  #select(maxEntries: number): boolean {
+    const { request, revision } = this;
+    let last = "";
+    const next = this.#mvcc.visit(
+      this.#from,
+      request.rangeEnd,
+      revision,
+      (version) => {
+        this.#count++;
+        if (this.#filtered && !passes(request, version)) return true;
+        if (this.#versions.length === this.#most) {
+          this.#more = true;
+          last = version.key;
+          // Filters need every key seen to be counted at no extra cost; without them counting is cheaper than visiting.
+          return this.#filtered;
+        }
+        this.#versions.push(version);
+        return true;
+      },
+      maxEntries,
+    );
+    if (next !== undefined) {
+      this.#from = next;
+      return false;
     }
-    versions.push(version);
+    if (this.#more && !this.#filtered) {
+      this.#isCounting = true;
+      this.#from = `${last}\0`;
+    }
     return true;
-  });
-  if (more && !filtered) count = mvcc.count(key, rangeEnd, revision);
-  if (inOrder) return done(versions, count, more);
+  }
 
-  if (request.sortTarget === RangeRequestSortTarget.VALUE) return { ...done(versions, count, false), byValue: true };
-  const { kept, more: isCut } = upToLimit(request, sortByNumber(request, versions));
-  return done(kept, count, isCut);
+  #countOn(maxEntries: number): boolean {
+    const { count, next } = this.#mvcc.countSlice(this.#from, this.request.rangeEnd, this.revision, maxEntries);
+    this.#count += count;
+    if (next === undefined) return true;
+    this.#from = next;
+    return false;
+  }
+
+  #result(): RangeResult {
+    const { request } = this;
+    const versions = this.#versions;
+    if (this.#inOrder || request.countOnly) return this.#done(versions, this.#more, false);
+    if (request.sortTarget === RangeRequestSortTarget.VALUE) return this.#done(versions, this.#more, true);
+    const { kept, more: isCut } = upToLimit(request, sortByNumber(request, versions));
+    return this.#done(kept, isCut, false);
+  }
+
+  #done(versions: readonly KeyVersion[], more: boolean, byValue: boolean): RangeResult {
+    return { kind: "range", versions, byValue, count: this.#count, more, revision: this.#currentRevision };
+  }
 }
 
 /** The whole answer of a range at once, or undefined when it grew too large. */
@@ -144,7 +226,11 @@ export function upToLimit<Item>(
 /** The encoded KeyValue of one version that a range selected, as the request wants it (R-8). */
 export function rangeValue(mvcc: Mvcc, request: RangeRequest, version: KeyVersion): Uint8Array {
   const kv = mvcc.value(version);
-  return request.keysOnly ? encode(KeyValue, { ...decode(KeyValue, kv), value: EMPTY }) : kv;
+  return request.keysOnly ? withoutValue(kv) : kv;
+}
+
+export function withoutValue(kv: Uint8Array): Uint8Array {
+  return encode(KeyValue, { ...decode(KeyValue, kv), value: EMPTY });
 }
 
 function hasFilter(request: RangeRequest): boolean {

@@ -35,10 +35,25 @@ export interface Mvcc {
 
   /**
    * Live keys of the range as of `revision`, ascending; the visitor returns false to stop. Inside an open change,
-   * currentRevision + 1 shows what it did so far.
+   * currentRevision + 1 shows what it did so far. Looks at `maxEntries` keys of the index, live or not; the answer is the
+   * key to go on with, undefined when the visit is over. Between two slices of a visit anything may happen to the store,
+   * as long as `revision` is pinned: keys that come in are not visible as of it, those that go were not.
    */
-  visit(key: string, end: string, revision: number, visitor: (version: KeyVersion) => boolean): void;
+  visit(
+    key: string,
+    end: string,
+    revision: number,
+    visitor: (version: KeyVersion) => boolean,
+    maxEntries?: number,
+  ): string | undefined;
   count(key: string, end: string, revision: number): number;
+  /** The same in slices, as `visit`: what a slice counted, and the key to go on with. */
+  countSlice(
+    key: string,
+    end: string,
+    revision: number,
+    maxEntries: number,
+  ): { readonly count: number; readonly next: string | undefined };
   get(key: string, revision: number): KeyVersion | undefined;
   /** Encoded KeyValue of a version that visit or get gave. */
   value(version: KeyVersion): Uint8Array;

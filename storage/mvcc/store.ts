@@ -183,28 +183,56 @@ class Store implements Mvcc {
     return this.#liveCount;
   }
 
-  visit(key: string, end: string, revision: number, visitor: (version: KeyVersion) => boolean): void {
+  visit(
+    key: string,
+    end: string,
+    revision: number,
+    visitor: (version: KeyVersion) => boolean,
+    maxEntries: number = Number.POSITIVE_INFINITY,
+  ): string | undefined {
     if (end === "") {
       const version = this.get(key, revision);
       if (version !== undefined) visitor(version);
-      return;
+      return undefined;
     }
     this.#checkReadable(revision);
+    let seen = 0;
+    let next: string | undefined;
     this.#tree.visit(key, boundOf(end), (found, index) => {
+      if (seen++ >= maxEntries) {
+        next = found;
+        return false;
+      }
       const version = versionAt(index, found, revision);
       return version === undefined || visitor(version);
     });
+    return next;
   }
 
   count(key: string, end: string, revision: number): number {
-    if (end === "") return this.get(key, revision) === undefined ? 0 : 1;
+    return this.countSlice(key, end, revision, Number.POSITIVE_INFINITY).count;
+  }
+
+  countSlice(
+    key: string,
+    end: string,
+    revision: number,
+    maxEntries: number,
+  ): { readonly count: number; readonly next: string | undefined } {
+    if (end === "") return { count: this.get(key, revision) === undefined ? 0 : 1, next: undefined };
     this.#checkReadable(revision);
     let count = 0;
-    this.#tree.visit(key, boundOf(end), (_, index) => {
+    let seen = 0;
+    let next: string | undefined;
+    this.#tree.visit(key, boundOf(end), (found, index) => {
+      if (seen++ >= maxEntries) {
+        next = found;
+        return false;
+      }
       if (isVisible(index, revision)) count++;
       return true;
     });
-    return count;
+    return { count, next };
   }
 
   get(key: string, revision: number): KeyVersion | undefined {

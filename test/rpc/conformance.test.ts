@@ -12,7 +12,14 @@ import {
 import { rpcs } from "../../proto/generated/services.ts";
 import { ApiError, Code, errors } from "../../src/api/errors.ts";
 import { rpcDefaults } from "../../src/rpc/call-rules.ts";
-import { type AnyHandler, type CallContext, type ResponseStream, stream, unary } from "../../src/rpc/rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  EncodedResponse,
+  type ResponseStream,
+  stream,
+  unary,
+} from "../../src/rpc/rpc.ts";
 import {
   asIs,
   call,
@@ -130,6 +137,15 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       const { client } = await open([unary(KVRange, async () => RangeResponse.create({ kvs, count: 5 }))]);
       const response = await call(client, KVRange, rangeKey("k"));
       expect(response.kvs.map((kv) => [kv.length, kv[0], kv[999_999]])).toEqual(kvs.map((_, i) => [1_000_000, i, i]));
+    });
+
+    it("carries a response that is encoded already, in pieces; the send limit holds for it (G-9)", async () => {
+      const kvs = Array.from({ length: 5 }, (_, i) => Buffer.alloc(700_000, i));
+      const pieces = kvs.map((kv) => encode(RangeResponse, RangeResponse.create({ kvs: [kv] })));
+      const encoded = unary(KVRange, async () => new EncodedResponse(pieces));
+      expect((await call((await open([encoded])).client, KVRange, rangeKey("k"))).kvs).toEqual(kvs);
+      const { client } = await open([encoded], { grpc: { maxSendBytes: 100 } });
+      expect(await failureOf(call(client, KVRange, rangeKey("k")))).toMatchObject({ code: 8 });
     });
 
     it("gives metadata as text, UTF-8 bytes as latin1 chars", async () => {

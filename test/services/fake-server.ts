@@ -1,9 +1,11 @@
+import { decode } from "../../proto/codec.ts";
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { ApiError } from "../../src/api/errors.ts";
-import type { AnyHandler, CallContext, Rpc } from "../../src/rpc/rpc.ts";
+import { type AnyHandler, type CallContext, EncodedResponse, type Rpc } from "../../src/rpc/rpc.ts";
 import { type CallLimits, limitsOf, type Server, type ServerStatus } from "../../src/server/server.ts";
 import type { ClusterMember, Command, StateMachine } from "../../src/state/machine.ts";
 import type { WatchHub } from "../../src/watch/hub.ts";
+import { mvccValues } from "../../storage/mvcc-values.ts";
 import { Session } from "../state/harness.ts";
 
 export const MEMBER_ID = 0xfedcba9876543210n;
@@ -71,6 +73,7 @@ export class FakeServer {
         if (result.kind === "error") throw result.error;
         return result.kind === "response" ? result.response : undefined;
       },
+      values: (versions) => mvccValues(session.backend, versions),
       readBarrier: async (limits) => {
         this.asked.push("readBarrier");
         if (limits.signal.aborted) throw limits.signal.reason;
@@ -138,5 +141,7 @@ export async function invoke<Request, Response>(
 ): Promise<Response> {
   const handler = handlers.find((candidate) => candidate.rpc.path === rpc.path);
   if (handler?.kind !== "unary") throw new Error(`no unary handler for ${rpc.path}`);
-  return (await handler.handle(rpc.request.create(request), callContext)) as Response;
+  const response: unknown = await handler.handle(rpc.request.create(request), callContext);
+  if (response instanceof EncodedResponse) return decode(rpc.response, Buffer.concat(response.pieces));
+  return response as Response;
 }

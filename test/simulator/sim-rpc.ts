@@ -1,6 +1,12 @@
 import { decode, encode } from "../../proto/codec.ts";
 import { ApiError, Code, unknownMethod } from "../../src/api/errors.ts";
-import type { AnyHandler, CallContext, RequestReceiver, Rpc } from "../../src/rpc/rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  EncodedResponse,
+  type RequestReceiver,
+  type Rpc,
+} from "../../src/rpc/rpc.ts";
 import type { Random } from "./random.ts";
 import type { Network } from "./sim-network.ts";
 import { hashBytes } from "./trace.ts";
@@ -123,8 +129,9 @@ export class ClientPort {
         "rpc",
         () => {
           if (isOver && caller.hasLeft) return;
-          const answer = (response: Response): void => {
-            const encoded = encode(rpc.response, response);
+          const answer = (response: Response | EncodedResponse): void => {
+            const encoded =
+              response instanceof EncodedResponse ? Buffer.concat(response.pieces) : encode(rpc.response, response);
             const back = this.#transit(host, clientHost(client));
             if (back === undefined) return;
             if (loseAnswer) {

@@ -181,10 +181,10 @@ describe("Range", () => {
     const { mvcc } = session.machine;
     const looked = (options: Partial<RangeRequest>): number => {
       let keysSeen = 0;
-      const counting: Pick<Mvcc, "currentRevision" | "compactRevision" | "count" | "visit"> = {
+      const counting: Pick<Mvcc, "currentRevision" | "compactRevision" | "countSlice" | "visit"> = {
         currentRevision: mvcc.currentRevision,
         compactRevision: mvcc.compactRevision,
-        count: (...range) => mvcc.count(...range),
+        countSlice: (...slice) => mvcc.countSlice(...slice),
         visit: (key, end, revision, visitor) =>
           mvcc.visit(key, end, revision, (version) => {
             keysSeen++;

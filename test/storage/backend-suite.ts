@@ -60,6 +60,23 @@ export function backendSuite(fixture: BackendFixture): void {
     await again.close();
   });
 
+  test("getMany is as of the call: a flush, a put and a delete before its answer change nothing", async () => {
+    const backend = await fixture.open();
+    for (const key of ["durable", "overwritten", "gone"]) backend.put("key", key, bytes("1"));
+    await backend.flush();
+    backend.put("key", "overwritten", bytes("2"));
+    backend.put("key", "staged", bytes("2"));
+    backend.delete("key", "gone");
+    const keys = ["staged", "gone", "durable", "never", "overwritten"];
+    const asked = backend.getMany("key", keys);
+    backend.delete("key", "durable");
+    backend.put("key", "overwritten", bytes("3"));
+    await backend.flush();
+    expect((await asked).map(text)).toEqual(["2", undefined, "1", undefined, "2"]);
+    expect((await backend.getMany("key", keys)).map(text)).toEqual(["2", undefined, undefined, undefined, "3"]);
+    await backend.close();
+  });
+
   test("flushed rows survive, staged ones do not", async () => {
     const backend = await fixture.open();
     backend.put("key", "durable", bytes("1"));

@@ -29,7 +29,7 @@ export const stateMutants: readonly Mutant[] = [
   {
     name: "count-stops-at-the-limit",
     file: "src/state/range.ts",
-    from: `  if (more && !filtered) count = mvcc.count(key, rangeEnd, revision);\n`,
+    from: `      this.#isCounting = true;\n`,
     to: "",
     why: "A range with a limit counts the keys that it looked at, not those in the range (R-5).",
     seenBy: ["linearizability", "serializable"],
@@ -39,7 +39,7 @@ export const stateMutants: readonly Mutant[] = [
     file: "src/state/range.ts",
     from: `const { kept, more: isCut } = upToLimit(request, sortByNumber(request, versions));`,
     to: `const { kept: first, more: isCut } = upToLimit(request, versions);
-  const kept = sortByNumber(request, [...first]);`,
+    const kept = sortByNumber(request, [...first]);`,
     why: "A descending range with a limit gives the smallest keys instead of the greatest.",
     seenBy: ["linearizability", "serializable"],
   },

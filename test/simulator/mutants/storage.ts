@@ -257,8 +257,8 @@ export const storageMutants: readonly Mutant[] = [
   {
     name: "pinned-too-high",
     file: "src/services/sliced-reader.ts",
-    from: `(request.revision > 0 ? request.revision : result.revision)`,
-    to: `result.revision`,
+    from: `#held(selection.revision, context,`,
+    to: `#held(this.#mvcc.currentRevision, context,`,
     why: "A read of an old revision that takes several turns loses what it reads to a compaction.",
     seenBy: ["linearizability", "member"],
   },
