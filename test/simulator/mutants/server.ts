@@ -57,9 +57,9 @@ export const serverMutants: readonly Mutant[] = [
   },
   {
     name: "header-newer-than-its-pairs",
-    file: "src/services/kv.ts",
-    from: `return RangeResponse.create({ ...response, header });`,
-    to: `return RangeResponse.create({ ...response, header: server.header(mvcc.currentRevision) });`,
+    file: "src/services/sliced-reader.ts",
+    from: `return pairs.answer({ header, more, count: result.count });`,
+    to: `return pairs.answer({ header: { ...header, revision: this.#mvcc.currentRevision }, more, count: result.count });`,
     why: "A range that took several turns claims to be of a later revision than the one that it shows.",
     seenBy: ["linearizability", "serializable"],
   },
