@@ -59,8 +59,8 @@ export interface NodeDeps {
  * THE driver: one queue, one drain per turn of the event loop.
  *
  * Durability of a write, step by step: its entry goes to the followers while `wal.append` writes it here; `persisted` is
- * stepped only after fdatasync, so the leader counts itself late or never; followers' acknowledgements wait in
- * `thenSend` for their own fdatasync. Commit therefore means a quorum of synced disks. `committed` holds only entries
+ * stepped only after its sync, so the leader counts itself late or never; followers' acknowledgements wait in
+ * `thenSend` for their own sync. Commit therefore means a quorum of synced disks. `committed` holds only entries
  * that are on this member's disk too, so the state store never gets ahead of the log it is recovered from.
  */
 export class Node {
