@@ -9,6 +9,8 @@
  * - Decoding never recurses deeper than MAX_DEPTH messages, so no input can exhaust the stack.
  */
 
+export const EMPTY: Buffer = Buffer.alloc(0);
+
 /** Splits a 64-bit integer in two words and back: arithmetic of bigints takes an allocation a step. */
 const words = new DataView(new ArrayBuffer(8));
 
@@ -30,38 +32,44 @@ export interface Codec<T> {
   read(reader: Reader, end: number): T;
 }
 
-export function encode<T>(codec: Codec<T>, message: T): Buffer {
-  const out = allocate(codec.size(message));
+/** In memory of its own, or cut from `slabs`. */
+export function encode<T>(codec: Codec<T>, message: T, slabs?: Slabs): Buffer {
+  const size = codec.size(message);
+  const out = slabs === undefined ? Buffer.allocUnsafeSlow(size) : slabs.allocate(size);
   codec.write(message, out, 0);
   return out;
-}
-
-/** A memory block of its own costs about a microsecond, most of it in the garbage collector. */
-const SLAB_BYTES = 64 << 10;
-/** What is longer is worth a block, and would pin too much of a slab. */
-const SLICED_BYTES = 4 << 10;
-let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-let slabAt = 0;
-
-/**
- * Bytes to be written by whoever asked, and nobody else. Short ones are cut from a block that they share with what was
- * allocated before and after: for what lives about as long as its neighbours (entries, rows, responses).
- */
-export function allocate(bytes: number): Buffer {
-  if (bytes > SLICED_BYTES) return Buffer.allocUnsafeSlow(bytes);
-  if (slabAt + bytes > SLAB_BYTES) {
-    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    slabAt = 0;
-  }
-  const start = slabAt;
-  slabAt += bytes;
-  return slab.subarray(start, slabAt);
 }
 
 /** Throws DecodeError; unknown fields are skipped. */
 export function decode<T>(codec: Codec<T>, input: Uint8Array): T {
   const reader = new Reader(input);
   return codec.read(reader, reader.end);
+}
+
+/** A memory block of its own costs about a microsecond, most of it in the garbage collector. */
+const SLAB_BYTES = 64 << 10;
+/** What is longer is worth a block, and would pin too much of a slab. */
+const SLICED_BYTES = 4 << 10;
+
+/**
+ * Bytes to be written by whoever asked, and nobody else. Short ones are cut from a block that they share with what is
+ * allocated before and after; so each kind of thing that lives for long has slabs of its own, or one entry of the log
+ * would keep a block of answers that are long gone.
+ */
+export class Slabs {
+  #slab = EMPTY;
+  #at = 0;
+
+  allocate(bytes: number): Buffer {
+    if (bytes > SLICED_BYTES) return Buffer.allocUnsafeSlow(bytes);
+    if (this.#at + bytes > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#at = 0;
+    }
+    const start = this.#at;
+    this.#at += bytes;
+    return this.#slab.subarray(start, this.#at);
+  }
 }
 
 export class Reader {
@@ -338,5 +346,3 @@ export function writeString(value: string, out: Buffer, at: number): number {
 export function sizeDelimited(size: number): number {
   return sizeUint(size) + size;
 }
-
-export const EMPTY: Buffer = Buffer.alloc(0);

@@ -40,7 +40,7 @@ export interface Write {
   readonly vote: NodeId;
   /** Index of the snapshot it installs, or 0. */
   readonly snapshotIndex: number;
-  /** Commit index on disk after it. */
+  /** No membership change lies between the commit index on disk after it and this one. */
   readonly commit: number;
 }
 

@@ -85,9 +85,13 @@ export function flushAppends(raft: Raft, leadership: Leadership): void {
   leadership.tellsCommit = false;
 }
 
-/** Whether a follower could be told of a later commit than it was. */
+/** Whether a follower could be told now of a later commit than it was. */
 export function isCommitUntold(raft: Raft): boolean {
-  return raft.leadership?.progress.some((pr) => pr.id !== raft.id && hasNews(raft, pr)) ?? false;
+  return raft.leadership?.progress.some((pr) => pr.id !== raft.id && hasNews(raft, pr) && !isFull(raft, pr)) ?? false;
+}
+
+function isFull({ config }: Raft, pr: Progress): boolean {
+  return isWindowFull(pr, config.maxInflight, config.maxInflightBytes);
 }
 
 function hasNews({ log }: Raft, pr: Progress): boolean {
@@ -97,7 +101,7 @@ function hasNews({ log }: Raft, pr: Progress): boolean {
 /**
  * News of a commit alone are a message and its answer, for every batch of a busy leader once more: they travel with the
  * next entries, or when the driver says so. At once only if somebody waits at that member, or if a change of the
- * membership is among it, after which it may be nobody's peer.
+ * membership may be among it, after which the member may be nobody's peer: then even past a full window.
  */
 function isNewsUrgent({ tellsCommit, pendingConfIndex }: Leadership, pr: Progress): boolean {
   return tellsCommit || pr.awaited > pr.sentCommit || pendingConfIndex > pr.sentCommit;
@@ -107,7 +111,7 @@ function isNewsUrgent({ tellsCommit, pendingConfIndex }: Leadership, pr: Progres
 function sendAppend(raft: Raft, leadership: Leadership, pr: Progress): boolean {
   const { log, config } = raft;
   if (pr.reading !== undefined || !wantsAppend(raft, leadership, pr)) return false;
-  const full = pr.state === "replicate" && isWindowFull(pr, config.maxInflight, config.maxInflightBytes);
+  const full = pr.state === "replicate" && isFull(raft, pr);
   const prevTerm = termAt(log, pr.next - 1);
   if (prevTerm === undefined) {
     // A nudge past a full window of which nothing is left in memory: look where the follower is, one at a time.
@@ -121,16 +125,17 @@ function sendAppend(raft: Raft, leadership: Leadership, pr: Progress): boolean {
 }
 
 function wantsAppend(raft: Raft, leadership: Leadership, pr: Progress): boolean {
-  const { log, config } = raft;
+  const { log } = raft;
   switch (pr.state) {
     case "snapshot":
       return false;
     case "probe":
       return !pr.probeSent;
     case "replicate": {
-      const full = isWindowFull(pr, config.maxInflight, config.maxInflightBytes);
-      const news = pr.next <= lastIndex(log) || (hasNews(raft, pr) && isNewsUrgent(leadership, pr));
-      return pr.nudge || (news && !full);
+      if (pr.nudge) return true;
+      const news = hasNews(raft, pr);
+      if (isFull(raft, pr)) return news && leadership.pendingConfIndex > pr.sentCommit;
+      return pr.next <= lastIndex(log) || (news && isNewsUrgent(leadership, pr));
     }
   }
 }

@@ -224,7 +224,11 @@ function emitMessage(type: protobuf.Type, pkg: string): string {
   }
   out.push(`export function size${name}(${m}: ${name}): number {`);
   if (isShared) {
-    out.push(`  if (m !== last${name}) {`, `    last${name}Bytes = writeFields${name}(m, last${name}Buffer, 0);`);
+    out.push(
+      `  if (m !== last${name}) {`,
+      `    last${name} = undefined;`,
+      `    last${name}Bytes = writeFields${name}(m, last${name}Buffer, 0);`,
+    );
     out.push(`    last${name} = m;`, "  }", `  return last${name}Bytes;`);
   } else if (fields.length === 0) out.push("  return 0;");
   else {

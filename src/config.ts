@@ -69,9 +69,9 @@ const MIN_AUTO_COMPACTION_MS = 100;
 export const limits = {
   /** One MsgApp: etcd's figure; one message should not hold a peer's stream for long. */
   raftMessageBytes: 1 << 20,
-  /** MsgApps under way to one follower. Four keep a pipeline full on a LAN; more only hides a slow follower. */
-  raftInflight: 4,
-  /** Followers hear of a commit at the latest so long after it; under load with the entries that follow. */
+  /** MsgApps under way to one follower. On a LAN four are as good; a longer line keeps more of them under way. */
+  raftInflight: 16,
+  /** A follower that keeps up hears of a commit at the latest so long after it; under load with the entries behind it. */
   commitNewsMs: 3,
   raftInflightBytes: 16 << 20,
   /** Entries handed to apply at once. */

@@ -14,12 +14,16 @@ export function crc32c(bytes: Uint8Array, seed = 0): number {
   return bytes.length >= WORDS_FROM_BYTES && LITTLE_ENDIAN ? byWords(bytes, seed) : byBytes(bytes, 0, ~seed);
 }
 
+const KEPT_BYTES = 1 << 20;
 /** Of the block of memory that was looked at last: what is checked in a row often lies in one, and a view costs 100 ns. */
 let lastWords: Int32Array = new Int32Array(0);
 
 function wordsOf(memory: ArrayBufferLike): Int32Array {
-  if (lastWords.buffer !== memory) lastWords = new Int32Array(memory, 0, memory.byteLength >>> 2);
-  return lastWords;
+  if (lastWords.buffer === memory) return lastWords;
+  const words = new Int32Array(memory, 0, memory.byteLength >>> 2);
+  // It keeps the block alive.
+  if (memory.byteLength <= KEPT_BYTES) lastWords = words;
+  return words;
 }
 
 function byWords(bytes: Uint8Array, seed: number): number {

@@ -151,8 +151,11 @@ class NodeFile implements DiskFile {
 
   async close(): Promise<void> {
     await named("close", this.#path, async () => {
-      if (this.#syncing !== "none") await this.#syncing?.close();
-      await this.#handle.close();
+      try {
+        if (this.#syncing !== "none") await this.#syncing?.close();
+      } finally {
+        await this.#handle.close();
+      }
     });
   }
 

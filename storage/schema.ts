@@ -1,4 +1,4 @@
-import { allocate, encode } from "../proto/codec.ts";
+import { encode } from "../proto/codec.ts";
 import { AlarmMember } from "../proto/generated/etcdserverpb.ts";
 import { assert } from "../raft/assert.ts";
 import type { Bucket } from "./backend.ts";
@@ -135,7 +135,7 @@ export function decodeRevision(value: Uint8Array): number {
 // numbers as values: consistent_index, term, authRevision
 
 export function encodeUint64(value: number): Buffer {
-  const out = allocate(8);
+  const out = Buffer.allocUnsafe(8);
   out.writeUInt32BE(Math.floor(value / TWO_32), 0);
   out.writeUInt32BE(value % TWO_32, 4);
   return out;

@@ -82,6 +82,7 @@ let lastResponseHeaderBytes = 0;
 const lastResponseHeaderBuffer = Buffer.alloc(48);
 export function sizeResponseHeader(m: ResponseHeader): number {
   if (m !== lastResponseHeader) {
+    lastResponseHeader = undefined;
     lastResponseHeaderBytes = writeFieldsResponseHeader(m, lastResponseHeaderBuffer, 0);
     lastResponseHeader = m;
   }

@@ -1,5 +1,6 @@
 import { AlarmType } from "../../proto/generated/etcdserverpb.ts";
-import type { CallLimits, Server } from "../server/server.ts";
+import type { CallLimits } from "../server/call-limits.ts";
+import type { Server } from "../server/server.ts";
 
 /** One question about this member's health; it throws what is wrong. */
 export type Check = (limits: CallLimits) => Promise<void>;

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
-import { type CallLimits, limitsOf, type Server } from "../server/server.ts";
+import { type CallLimits, limitsOf } from "../server/call-limits.ts";
+import type { Server } from "../server/server.ts";
 import { ETCD_API_VERSION, QUORATE_VERSION, STORAGE_VERSION } from "../version.ts";
 import { type Check, createHealthChecks, textOf } from "./checks.ts";
 import type { HttpHandler } from "./http-server.ts";

@@ -1,7 +1,7 @@
 import { DowngradeRequestDowngradeAction as Action } from "../../proto/generated/etcdserverpb.ts";
 import { errors } from "../api/errors.ts";
 import type { Cluster, Command } from "../state/machine.ts";
-import type { CallLimits } from "./server.ts";
+import type { CallLimits } from "./call-limits.ts";
 
 export interface DowngradeDeps {
   readonly cluster: Cluster;

@@ -11,8 +11,8 @@ import type { Env } from "../env.ts";
 import { PeerCallError, type PeerTransport } from "../peer/transport.ts";
 import type { Leases } from "../state/machine.ts";
 import { waitUntilApplied } from "./applied-wait.ts";
+import type { CallLimits } from "./call-limits.ts";
 import type { LeaseClock } from "./lease-clock.ts";
-import type { CallLimits } from "./server.ts";
 
 export interface LeaseDeskDeps {
   readonly env: Env;
@@ -48,17 +48,19 @@ export class LeaseDesk {
   keepAlive(id: bigint, limits: CallLimits): Promise<number> {
     const { softState, clock, commitIndex, appliedIndex } = this.#deps;
     if (softState().role === "leader" && clock.leading && commitIndex() <= appliedIndex()) {
+      const end = this.#endOf(limits);
       return clock.renew(id).catch((error: unknown) => {
         if (isFinal(error)) throw error;
-        return this.#keepAlive(id, limits);
+        return this.#keepAlive(id, limits, end);
       });
     }
-    return this.#keepAlive(id, limits);
+    return this.#keepAlive(id, limits, this.#endOf(limits));
   }
 
-  #keepAlive(id: bigint, limits: CallLimits): Promise<number> {
+  #keepAlive(id: bigint, limits: CallLimits, end: number): Promise<number> {
     return this.#ask(
       limits,
+      end,
       () => this.renewHere(id),
       async (leader, timeoutMs) => {
         const body = encode(LeaseKeepAliveRequest, LeaseKeepAliveRequest.create({ ID: id }));
@@ -73,6 +75,7 @@ export class LeaseDesk {
   timeToLive(id: bigint, withKeys: boolean, limits: CallLimits): Promise<LeaseTime | undefined> {
     return this.#ask(
       limits,
+      this.#endOf(limits),
       () => this.timeToLiveHere(id, withKeys),
       async (leader, timeoutMs) => {
         const leaseTimeToLiveRequest = LeaseTimeToLiveRequest.create({ ID: id, keys: withKeys });
@@ -112,15 +115,20 @@ export class LeaseDesk {
     await waitUntilApplied(env, commitIndex(), appliedIndex);
   }
 
+  #endOf(limits: CallLimits): number {
+    return Math.min(this.#deps.env.now() + this.#deps.requestTimeoutMs, limits.deadline ?? Number.POSITIVE_INFINITY);
+  }
+
   /** Asks whoever leads until somebody answers or the caller's time is over; both questions may be asked twice. */
   async #ask<T>(
     limits: CallLimits,
+    end: number,
     here: () => Promise<T>,
     there: (leader: bigint, timeoutMs: number) => Promise<T>,
   ): Promise<T> {
     const { env } = this.#deps;
-    const end = Math.min(env.now() + this.#deps.requestTimeoutMs, limits.deadline ?? Number.POSITIVE_INFINITY);
     for (;;) {
+      if (limits.aborted) throw errors.canceled;
       const { role, leader } = this.#deps.softState();
       try {
         if (role === "leader") return await here();

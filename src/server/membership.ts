@@ -8,10 +8,11 @@ import type { Env } from "../env.ts";
 import { PeerCallError, type PeerTransport } from "../peer/transport.ts";
 import type { Applied, Cluster } from "../state/machine.ts";
 import { waitUntilApplied } from "./applied-wait.ts";
+import type { CallLimits } from "./call-limits.ts";
 import { addedMemberIdOf } from "./ids.ts";
 import type { Leadership } from "./leadership.ts";
 import { refusalOfAdd, refusalOfPromotion, refusalOfRemoval, type View } from "./reconfiguration.ts";
-import type { CallLimits, MembershipChanges } from "./server.ts";
+import type { MembershipChanges } from "./server.ts";
 
 export interface MembershipDeps {
   readonly env: Env;

@@ -194,7 +194,7 @@ export class Node {
 
   /** Watchers and reads at the followers are to see what is committed though nothing follows it. */
   #tellCommitSoon(): void {
-    if (this.#tellTimer !== undefined || !isCommitUntold(this.#deps.raft)) return;
+    if (this.#tellTimer !== undefined || !this.#isRunning() || !isCommitUntold(this.#deps.raft)) return;
     this.#tellTimer = this.#deps.env.setTimer(() => {
       this.#tellTimer = undefined;
       this.enqueue({ kind: "tellCommit" });

@@ -6,7 +6,7 @@ import { limits } from "../config.ts";
 import type { Env } from "../env.ts";
 import { encodeCommand } from "../state/entry.ts";
 import type { Applied, Command } from "../state/machine.ts";
-import type { CallLimits } from "./server.ts";
+import type { CallLimits } from "./call-limits.ts";
 
 /** What the driver takes proposals from. */
 export interface HeldProposals {

@@ -2,7 +2,7 @@ import type { ReadPoint } from "../../raft/types.ts";
 import { type ApiError, errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
-import { type CallLimits, PATIENT } from "./server.ts";
+import { type CallLimits, PATIENT } from "./call-limits.ts";
 
 interface Reader {
   readonly limits: CallLimits;
@@ -69,8 +69,14 @@ export class Reads {
 
   /** As `barrier`, for any number of callers that never give up: those that join the same round get the same promise. */
   sharedBarrier(): Promise<void> {
-    this.#shared ??= this.barrier(PATIENT);
-    return this.#shared;
+    if (this.#shared !== undefined) return this.#shared;
+    const shared = this.barrier(PATIENT);
+    this.#shared = shared;
+    // What could not begin, or has waited too long, is nothing to join.
+    shared.catch(() => {
+      if (this.#shared === shared) this.#shared = undefined;
+    });
+    return shared;
   }
 
   /** Answers from raft. */
@@ -141,7 +147,6 @@ export class Reads {
       const now = this.#env.now();
       if (this.#round !== undefined && now - this.#round.askedAt >= limits.readRetryMs) this.#askAgain(this.#round);
       this.#waiting = this.#waiting.filter((reader) => !this.#expired(reader, now));
-      if (this.#waiting.length === 0) this.#shared = undefined;
       this.#confirmed = this.#confirmed
         .map(({ index, readers }) => ({ index, readers: readers.filter((reader) => !this.#expired(reader, now)) }))
         .filter(({ readers }) => readers.length > 0);

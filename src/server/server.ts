@@ -3,30 +3,9 @@ import type { SoftState } from "../../raft/types.ts";
 import type { KeyVersion } from "../../storage/mvcc/mvcc.ts";
 import type { ApplyResult, Command, StateMachine } from "../state/machine.ts";
 import type { WatchHub } from "../watch/hub.ts";
+import type { CallLimits } from "./call-limits.ts";
 import type { DatabaseFile } from "./databases.ts";
 import type { KvHash } from "./kv-hashes.ts";
-
-/** What a call brings along: when to give up. */
-export interface CallLimits {
-  /** Whether `signal` is: most calls are only looked at now and then, and never need a signal to be made. */
-  readonly aborted: boolean;
-  readonly signal: AbortSignal;
-  /** env.now() milliseconds. */
-  readonly deadline: number | undefined;
-}
-
-export function limitsOf(signal: AbortSignal, deadline?: number): CallLimits {
-  return {
-    get aborted() {
-      return signal.aborted;
-    },
-    signal,
-    deadline,
-  };
-}
-
-/** Of one that never gives up. */
-export const PATIENT: CallLimits = limitsOf(new AbortController().signal);
 
 /**
  * The member as services see it. Every promise rejects with ApiError only.

@@ -24,11 +24,11 @@ export interface ReadSlice {
 /** Two milliseconds of work: to ask for a pair, to check it and to encode it takes 3 to 5 us. */
 export const DEFAULT_SLICE: ReadSlice = { keys: 512, bytes: 512 << 10 };
 
-/**
- * Asked for in one call at most: nobody knows how long values are before they come, so what is fetched may exceed a slice
- * by as many of the longest (--max-request-bytes each).
- */
+/** Nobody knows how long values are before the first have come; then as many are asked for as the longest allows. */
+const FIRST_FETCH_KEYS = 16;
 const FETCH_KEYS = 256;
+/** Of all reads at a time: each takes a thread of the pool, in which the log has its writes done, too. */
+const FETCHES = 2;
 
 /** Keys of the index that are looked at in the time in which one pair is read. */
 const SELECTED_PER_KEY = 4;
@@ -44,6 +44,11 @@ export interface SelectedRange {
 const NO_PAIRS: readonly Uint8Array[] = [];
 
 export type FetchValues = (versions: readonly KeyVersion[]) => Promise<readonly Uint8Array[]>;
+
+/** Of the rows that a read has met. */
+interface Longest {
+  bytes: number;
+}
 
 interface Valued {
   readonly version: KeyVersion;
@@ -62,6 +67,7 @@ export class SlicedReader {
   readonly #slice: ReadSlice;
   readonly #budget: ReadBudget;
   readonly #turns: Turns;
+  readonly #fetches = new Gate(FETCHES);
 
   constructor(mvcc: Mvcc, fetchValues: FetchValues, env: Env, slice: ReadSlice, budget: ReadBudget) {
     this.#mvcc = mvcc;
@@ -222,13 +228,14 @@ export class SlicedReader {
     share: ReadShare,
     take: (rows: readonly Uint8Array[], at: number) => void,
   ): Promise<void> {
-    let ahead = this.#fetch(versions, 0, pace, share);
+    const longest: Longest = { bytes: 0 };
+    let ahead = this.#fetch(versions, 0, pace, share, longest);
     try {
       for (let at = 0; at < versions.length; ) {
         const { rows, bytes } = await ahead;
         if (pace.isOver) await pace.nextTurn();
         const next = at + rows.length;
-        if (next < versions.length) ahead = this.#fetch(versions, next, pace, share);
+        if (next < versions.length) ahead = this.#fetch(versions, next, pace, share, longest);
         // What comes of it is looked at when its turn is there.
         ahead.catch(nothing);
         take(rows, at);
@@ -246,21 +253,33 @@ export class SlicedReader {
     start: number,
     pace: Pace,
     share: ReadShare,
+    longest: Longest,
   ): Promise<{ readonly rows: readonly Uint8Array[]; readonly bytes: number }> {
     const end = Math.min(versions.length, start + this.#slice.keys);
     const rows: Uint8Array[] = [];
     let bytes = 0;
     for (let at = start; at < end && bytes < this.#slice.bytes; ) {
-      pace.throwIfAborted();
-      // As many as will fill the slice, if they are like those before.
-      const fitting = rows.length === 0 ? FETCH_KEYS : Math.ceil(((this.#slice.bytes - bytes) * rows.length) / bytes);
-      const fetched = await this.#fetchValues(versions.slice(at, Math.min(end, at + Math.min(FETCH_KEYS, fitting))));
-      for (const row of fetched) {
-        share.take(row.length);
-        bytes += row.length;
-        rows.push(row);
+      const fitting = longest.bytes === 0 ? FIRST_FETCH_KEYS : Math.ceil((this.#slice.bytes - bytes) / longest.bytes);
+      const wanted = versions.slice(at, Math.min(end, at + Math.min(FETCH_KEYS, fitting)));
+      await this.#fetches.enter();
+      // Counted before they are held, as if all were as long as the longest so far.
+      const expected = wanted.length * longest.bytes;
+      try {
+        pace.throwIfAborted();
+        share.take(expected);
+        let held = 0;
+        for (const row of await this.#fetchValues(wanted)) {
+          held += row.length;
+          longest.bytes = Math.max(longest.bytes, row.length);
+          rows.push(row);
+        }
+        bytes += held;
+        if (held > expected) share.take(held - expected);
+        else share.give(expected - held);
+      } finally {
+        this.#fetches.leave();
       }
-      at += fetched.length;
+      at += wanted.length;
     }
     return { rows, bytes };
   }
@@ -395,4 +414,26 @@ async function sortInSlices(
     from = to;
   }
   return from;
+}
+
+/** So many are in at a time, the others wait for their turn. */
+class Gate {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(places: number) {
+    this.#free = places;
+  }
+
+  async enter(): Promise<void> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Its place goes to the one that waits longest. */
+  leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
 }

@@ -1,4 +1,4 @@
-import { allocate, DecodeError, decode, sizeBits, writeBits } from "../../proto/codec.ts";
+import { DecodeError, decode, Slabs, sizeBits, writeBits } from "../../proto/codec.ts";
 import {
   InternalRaftRequest,
   Request,
@@ -41,6 +41,8 @@ export function decodeCommand(data: Uint8Array): EntryCommand {
 /** Tag of InternalRaftRequest.header (100), and of ID (1) in it. */
 const HEADER_TAG = Buffer.of(0xa2, 0x06);
 const HEADER_ID_TAG = 0x08;
+/** Entries stay in the log's window, one as long as the next. */
+const entrySlabs = new Slabs();
 
 /**
  * The entry of a command with a request id: an InternalRaftRequest, without an object of its own. `undefined` when it would
@@ -51,7 +53,7 @@ export function encodeCommand(command: Command, requestId: bigint, maxBytes: num
   const idBytes = 1 + sizeBits(requestId);
   const total = size + HEADER_TAG.length + 1 + idBytes;
   if (total > maxBytes) return undefined;
-  const out = allocate(total);
+  const out = entrySlabs.allocate(total);
   let at = writeInternalRaftRequest(command, out, 0);
   out[at++] = HEADER_TAG[0] as number;
   out[at++] = HEADER_TAG[1] as number;

@@ -1,4 +1,4 @@
-import { encode } from "../../proto/codec.ts";
+import { encode, Slabs } from "../../proto/codec.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { AssertionError, assert, must } from "../../raft/assert.ts";
 import type { Backend } from "../backend.ts";
@@ -156,6 +156,8 @@ class Store implements Mvcc {
   /** What reads as of an older revision would find is no longer complete. */
   #trimmedTo = -1;
   #change: Change | undefined;
+  /** Pairs stay in memory until they are flushed. */
+  readonly #pairSlabs = new Slabs();
   readonly #pins = new Set<{ readonly revision: number }>();
 
   constructor(backend: Backend, restored: Restored) {
@@ -269,7 +271,7 @@ class Store implements Mvcc {
     });
     if (!wasLive) this.#liveCount++;
     const { createRevision, version } = latest(index);
-    const kv = encode(KeyValue, { key, createRevision, modRevision: main, version, value, lease });
+    const kv = encode(KeyValue, { key, createRevision, modRevision: main, version, value, lease }, this.#pairSlabs);
     this.#backend.put("key", revisionKey(main, sub), kv);
     events.push({ type: "put", key, revision: { main, sub }, kv });
     return kv;

@@ -50,11 +50,10 @@ test("a commit index that puts a change in force is synced, unlike others", () =
     const raft = restored(type);
     const told = { type: "MsgApp", from: 2n, to: 1n, term: 2, logTerm: 2, index: 4, entries: [], commit: 4 } as const;
     step(raft, { kind: "message", message: told });
-    let persist = takeReady(raft)?.persist;
-    if (persist === undefined) {
-      step(raft, { kind: "tick" });
-      persist = takeReady(raft)?.persist;
-    }
+    const atOnce = takeReady(raft)?.persist;
+    expect(atOnce?.hardState?.commit).toBe(type === ENTRY_CONF_CHANGE ? 4 : undefined);
+    step(raft, { kind: "tick" });
+    const persist = atOnce ?? takeReady(raft)?.persist;
     expect(persist?.hardState?.commit).toBe(4);
     return persist?.mustSync;
   };

@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from "vitest";
 import { errors } from "../../src/api/errors.ts";
+import { limitsOf } from "../../src/server/call-limits.ts";
 import { ClusterVersion } from "../../src/server/cluster-version.ts";
 import { downgrade } from "../../src/server/downgrade.ts";
-import { limitsOf } from "../../src/server/server.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
 

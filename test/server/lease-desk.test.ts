@@ -2,10 +2,10 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { SoftState } from "../../raft/types.ts";
 import { errors } from "../../src/api/errors.ts";
 import { PeerCallError, type PeerRequest, type PeerResponse } from "../../src/peer/transport.ts";
+import { limitsOf } from "../../src/server/call-limits.ts";
 import { LeaseClock } from "../../src/server/lease-clock.ts";
 import { LeaseDesk } from "../../src/server/lease-desk.ts";
 import { createPeerRoutes, type PeerRouteDeps } from "../../src/server/peer-routes.ts";
-import { limitsOf } from "../../src/server/server.ts";
 import { FakeEnv } from "./fake-env.ts";
 import { FakeLeases } from "./fake-leases.ts";
 

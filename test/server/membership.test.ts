@@ -5,9 +5,9 @@ import { createRaft, type Raft, step, takeReady } from "../../raft/raft.ts";
 import type { SoftState } from "../../raft/types.ts";
 import { type ApiError, errors } from "../../src/api/errors.ts";
 import { PeerCallError, type PeerRequest, type PeerResponse } from "../../src/peer/transport.ts";
+import { type CallLimits, limitsOf } from "../../src/server/call-limits.ts";
 import { Leadership } from "../../src/server/leadership.ts";
 import { Membership } from "../../src/server/membership.ts";
-import { type CallLimits, limitsOf } from "../../src/server/server.ts";
 import type { Applied, ClusterMember } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
 

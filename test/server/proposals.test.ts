@@ -4,8 +4,8 @@ import { InternalRaftRequest, PutRequest } from "../../proto/generated/etcdserve
 import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
 import type { SoftState } from "../../raft/types.ts";
 import { errors } from "../../src/api/errors.ts";
+import { limitsOf } from "../../src/server/call-limits.ts";
 import { Proposals } from "../../src/server/proposals.ts";
-import { limitsOf } from "../../src/server/server.ts";
 import type { Applied } from "../../src/state/machine.ts";
 import { FakeEnv } from "./fake-env.ts";
 

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { errors } from "../../src/api/errors.ts";
+import { limitsOf } from "../../src/server/call-limits.ts";
 import { Reads } from "../../src/server/reads.ts";
-import { limitsOf } from "../../src/server/server.ts";
 import { FakeEnv } from "./fake-env.ts";
 
 let env: FakeEnv;
@@ -123,4 +123,14 @@ test("a stop answers everybody", async () => {
   await env.settle();
   expect([waiting.state, next.state]).toEqual([errors.stopped.message, errors.stopped.message]);
   await expect(reads.barrier(patient)).rejects.toBe(errors.stopped);
+});
+
+test("who never gives up shares a round that has not begun, and none that has", async () => {
+  const first = reads.sharedBarrier();
+  expect(reads.sharedBarrier()).toBe(first);
+  await env.settle();
+  // Its question is out: an answer may be of before the next caller came.
+  const second = reads.sharedBarrier();
+  expect(second).not.toBe(first);
+  expect(reads.sharedBarrier()).toBe(second);
 });

@@ -1,7 +1,8 @@
 import { decode, encode } from "../../proto/codec.ts";
 import type { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../../src/rpc/rpc.ts";
-import { type CallLimits, limitsOf, type Server } from "../../src/server/server.ts";
+import { type CallLimits, limitsOf } from "../../src/server/call-limits.ts";
+import type { Server } from "../../src/server/server.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { FakeEnv } from "../server/fake-env.ts";
 import { type Bench, createBench } from "../watch/harness.ts";

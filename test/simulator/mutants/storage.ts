@@ -20,6 +20,14 @@ export const storageMutants: readonly Mutant[] = [
     seenBy: ["durability", "member", "log-matching"],
   },
   {
+    name: "sync-not-waited-for",
+    file: "storage/wal-log.ts",
+    from: `if (mustSync) await this.#sync();`,
+    to: `if (mustSync) void this.#sync();`,
+    why: "A forgotten await behind a commit index that was written alone: what was acknowledged is still on its way to the disk.",
+    seenBy: ["durability", "member", "log-matching"],
+  },
+  {
     name: "own-write-synced-alone",
     file: "storage/wal-log.ts",
     from: `const inOneGo = mustSync && synced;`,
