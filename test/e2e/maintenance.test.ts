@@ -216,7 +216,7 @@ describe("N-13: a member whose store is not what it was", () => {
   }
 
   test("because a bit of a file flipped: it does not start, and names the file; it heals as its error advises", async () => {
-    cluster = await startCluster(3);
+    cluster = await startCluster(3, ["--backend-batch-interval=20ms"]);
     const { mark, value } = await putMarked();
     const [victim] = await cluster.followers();
     if (victim === undefined) throw new Error("no follower");
