@@ -197,16 +197,27 @@ class Store implements Mvcc {
       if (version !== undefined) visitor(version);
       return undefined;
     }
+    return this.#slice(key, end, revision, maxEntries, (found, index) => {
+      const version = versionAt(index, found, revision);
+      return version === undefined || visitor(version);
+    });
+  }
+
+  /** Keys of the index, at most so many, until the visitor returns false; the key to go on with. */
+  #slice(
+    key: string,
+    end: string,
+    revision: number,
+    maxEntries: number,
+    visitor: (key: string, index: KeyIndex) => boolean,
+  ): string | undefined {
     this.#checkReadable(revision);
     let seen = 0;
     let next: string | undefined;
     this.#tree.visit(key, boundOf(end), (found, index) => {
-      if (seen++ >= maxEntries) {
-        next = found;
-        return false;
-      }
-      const version = versionAt(index, found, revision);
-      return version === undefined || visitor(version);
+      if (seen++ < maxEntries) return visitor(found, index);
+      next = found;
+      return false;
     });
     return next;
   }
@@ -222,15 +233,8 @@ class Store implements Mvcc {
     maxEntries: number,
   ): { readonly count: number; readonly next: string | undefined } {
     if (end === "") return { count: this.get(key, revision) === undefined ? 0 : 1, next: undefined };
-    this.#checkReadable(revision);
     let count = 0;
-    let seen = 0;
-    let next: string | undefined;
-    this.#tree.visit(key, boundOf(end), (found, index) => {
-      if (seen++ >= maxEntries) {
-        next = found;
-        return false;
-      }
+    const next = this.#slice(key, end, revision, maxEntries, (_, index) => {
       if (isVisible(index, revision)) count++;
       return true;
     });
