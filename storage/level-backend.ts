@@ -1,39 +1,50 @@
 import { copyFile, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { setTimeout } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
 import { checkLevelFiles, type Damage } from "./level-files.ts";
 import { damageInUse, LevelDamagedError, type LevelFiles, levelFiles } from "./level-manifest.ts";
-import { sealed, unsealed } from "./level-rows.ts";
+import { NO_ROW, unsealed } from "./level-rows.ts";
+import {
+  type Level,
+  type LevelFormat,
+  LevelWriter,
+  levelKey,
+  type MetaRows,
+  PREFIX,
+  ScratchKeys,
+} from "./level-writer.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { RowCache } from "./row-cache.ts";
-import { BUCKETS } from "./schema.ts";
+import { BUCKETS, successor } from "./schema.ts";
 
 /**
  * The state store in LevelDB.
  *
  * A row's key is one byte for the bucket and then the bucket key, so buckets are contiguous and follow each other in the
- * order of their names. Byte 0 is no bucket: it holds the format marker. LevelDB's defaults are kept: measured with
- * 300-byte values, a larger write buffer or cache and no compression changed nothing beyond noise, except that
- * compression makes text five times smaller for about 4 us a random read.
+ * order of their names. Byte 0 is no bucket: it holds the format marker.
+ *
+ * The bucket `meta` has no rows of its own: what is in it rides as a mark (level-rows.ts) on the last row of `key`, each
+ * flush anew. Revisions ascend, so what one flush writes then lies behind all that is there, and so does each table:
+ * LevelDB moves tables that overlap no other one level down as they are. With a row that every flush writes (the
+ * consistent index) each table overlapped each other, and every pair was written three times.
  */
 const FORMAT_KEY = Buffer.from("\0format", "latin1");
-const FORMAT = "quorate 2";
-/** Its rows have no checksums (level-rows.ts). A store made anew, as by a snapshot or a rebuild, is of the newer format. */
-const FORMER_FORMAT = "quorate 1";
+/** The newest last: a store made anew, as by a snapshot or a rebuild, is of that one; others go on as they are. */
+const FORMATS = ["quorate 1", "quorate 2", "quorate 3"] as const;
+const NEWEST: LevelFormat = 3;
 
-/** Rows put into the batch of a flush in one turn of the event loop: about a millisecond. */
-const FILL_ROWS = 256;
 /** A range answers with about this much at a time even if its limit allows more. */
 const RANGE_BYTES = 1024 * 1024;
 /** The directory is measured at most this often; what was flushed since is added in between. */
 const MEASURE_INTERVAL_MS = 1_000;
-const SCRATCH_KEY_BYTES = 32;
 /** A hot pair is asked for again and again, and a look into LevelDB takes 2 to 5 us (and finds the row as it was). */
 const CACHE_BYTES = 16 << 20;
+/** What a store of this format cannot look like, whatever crashed. */
+const UNMARKED = "its last row does not say which entry it is at";
 /** A compaction goes over the store in steps of about this much, so that a stop never waits for more than one of them. */
 const COMPACTION_STEP_BYTES = 64 * 1024 * 1024;
 /** LevelDB keeps what an open snapshot may still read: a compaction waits this long for those that are open. */
@@ -59,7 +70,7 @@ export async function openLevelBackend(path: string, options: LevelBackendOption
   try {
     await db.open();
     const backend = new LevelBackend(db, path, await formatOf(db, path), options);
-    await backend.measure();
+    await backend.start();
     return backend;
   } catch (error) {
     await db.close();
@@ -105,23 +116,20 @@ async function checkedFiles(path: string): Promise<LevelFiles | undefined> {
   return files;
 }
 
-type Level = ClassicLevel<Buffer, Buffer>;
-
 /** What a page needs of LevelDB's iterators. */
 interface RowIterator {
   nextv(limit: number): Promise<[Buffer, Buffer][]>;
   seek(target: Buffer): void;
 }
 
-type Format = typeof FORMAT | typeof FORMER_FORMAT;
-
-async function formatOf(db: Level, path: string): Promise<Format> {
+async function formatOf(db: Level, path: string): Promise<LevelFormat> {
   const marker = db.getSync(FORMAT_KEY);
   if (marker !== undefined) {
-    const format = marker.toString("latin1");
-    if (format === FORMAT || format === FORMER_FORMAT) return format;
+    const name = marker.toString("latin1");
+    const known = (FORMATS as readonly string[]).indexOf(name);
+    if (known >= 0) return (known + 1) as LevelFormat;
     throw new BackendError(
-      `the state store ${path} has format ${JSON.stringify(format)}, this program knows ${JSON.stringify(FORMAT)}: ` +
+      `the state store ${path} has format ${JSON.stringify(name)}, this program knows ${JSON.stringify(FORMATS.at(-1))}: ` +
         "run the version that wrote it, or let this member join again with an empty data directory",
     );
   }
@@ -131,8 +139,9 @@ async function formatOf(db: Level, path: string): Promise<Format> {
   if (foreign !== undefined) {
     throw new BackendError(`${path} holds a LevelDB that is no state store of Quorate: choose another data directory`);
   }
-  await db.batch([{ type: "put", key: FORMAT_KEY, value: Buffer.from(FORMAT) }], { sync: true });
-  return FORMAT;
+  const value = Buffer.from(FORMATS[NEWEST - 1] as string);
+  await db.batch([{ type: "put", key: FORMAT_KEY, value }], { sync: true });
+  return NEWEST;
 }
 
 function openError(error: unknown, path: string): unknown {
@@ -177,26 +186,14 @@ function codeOf(error: Error): unknown {
   return "code" in error ? error.code : undefined;
 }
 
-/** 1-based position of each bucket: its byte in front of the keys. */
-const PREFIX = Object.freeze(Object.fromEntries(BUCKETS.map((bucket, i) => [bucket, i + 1]))) as Readonly<
-  Record<Bucket, number>
->;
-
-function levelKey(bucket: Bucket, key: string): Buffer {
-  const out = Buffer.allocUnsafe(key.length + 1);
-  out[0] = PREFIX[bucket];
-  out.write(key, 1, "latin1");
-  return out;
-}
-
 class LevelBackend implements Backend {
   readonly #db: Level;
   readonly #path: string;
   /** Rows carry their own checksums. */
   readonly #isSealed: boolean;
+  readonly #writer: LevelWriter;
   readonly #overlay = new Overlay();
-  /** By length; a synchronous get is done with its key when it returns. */
-  readonly #scratch: Buffer[] = Array.from({ length: SCRATCH_KEY_BYTES + 1 }, (_, length) => Buffer.alloc(length));
+  readonly #scratch = new ScratchKeys();
   /** Pairs by revision. */
   readonly #cache = new RowCache(CACHE_BYTES);
   #flush: Promise<void> | undefined;
@@ -217,22 +214,30 @@ class LevelBackend implements Backend {
   #verifying: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(db: Level, path: string, format: Format, options: LevelBackendOptions) {
+  constructor(db: Level, path: string, format: LevelFormat, options: LevelBackendOptions) {
     this.#db = db;
     this.#path = path;
-    this.#isSealed = format === FORMAT;
+    this.#isSealed = format >= 2;
+    this.#writer = new LevelWriter(db, format);
     this.#onFailure = options.onFailure;
+  }
+
+  /** Before anything else. */
+  async start(): Promise<void> {
+    if (!(await this.#writer.start())) throw new BackendError(damaged(this.#path, new Error(UNMARKED)));
+    await this.measure();
   }
 
   get(bucket: Bucket, key: string): Uint8Array | undefined {
     const staged = this.#overlay.get(bucket, key);
     if (staged !== undefined) return staged ?? undefined;
+    if (bucket === "meta" && this.#writer.hasMarks) return this.#writer.meta.get(key);
     const cached = bucket === "key" ? this.#cache.get(key) : undefined;
     if (cached !== undefined) return cached;
     try {
-      const levelKey = this.#scratchKey(bucket, key);
-      const stored = this.#db.getSync(levelKey);
-      const value = stored && this.#unseal(levelKey, stored);
+      const at = this.#scratch.of(bucket, key);
+      const stored = this.#db.getSync(at);
+      const value = stored && this.#unseal(at, stored);
       if (value !== undefined && bucket === "key") this.#cache.set(key, value);
       return value;
     } catch (error) {
@@ -254,7 +259,7 @@ class LevelBackend implements Backend {
     const levelKeys: Buffer[] = [];
     for (const key of keys) {
       const staged = this.#overlay.get(bucket, key);
-      const known = staged === undefined && bucket === "key" ? this.#cache.get(key) : staged;
+      const known = staged === undefined ? this.#known(bucket, key) : staged;
       if (known === undefined) {
         missing.push(values.length);
         levelKeys.push(levelKey(bucket, key));
@@ -274,9 +279,17 @@ class LevelBackend implements Backend {
     return values;
   }
 
-  #unseal(key: Buffer, stored: Buffer): Buffer {
+  /** Of what is flushed; null: it is known that there is none. */
+  #known(bucket: Bucket, key: string): Uint8Array | null | undefined {
+    if (bucket === "key") return this.#cache.get(key);
+    return bucket === "meta" && this.#writer.hasMarks ? (this.#writer.meta.get(key) ?? null) : undefined;
+  }
+
+  /** Undefined where there is a mark and no row. */
+  #unseal(key: Buffer, stored: Buffer): Buffer | undefined {
     if (!this.#isSealed) return stored;
     const value = unsealed(key, stored);
+    if (value === NO_ROW) return undefined;
     if (value !== undefined) return value;
     const bucket = BUCKETS[(key[0] as number) - 1];
     throw new BackendError(
@@ -285,14 +298,6 @@ class LevelBackend implements Backend {
         new Error(`the row ${key.toString("hex", 1)} of the bucket ${bucket} is not what was written`),
       ),
     );
-  }
-
-  #scratchKey(bucket: Bucket, key: string): Buffer {
-    if (key.length >= SCRATCH_KEY_BYTES) return levelKey(bucket, key);
-    const out = this.#scratch[key.length + 1] as Buffer;
-    out[0] = PREFIX[bucket];
-    out.write(key, 1, "latin1");
-    return out;
   }
 
   put(bucket: Bucket, key: string, value: Uint8Array): void {
@@ -315,7 +320,7 @@ class LevelBackend implements Backend {
     assert(this.#flush === undefined, "a flush was started while another one runs");
     const layers = this.#overlay.beginFlush();
     if (layers.length === 0) return;
-    this.#flush = this.#write(layers);
+    this.#flush = this.#writer.write(layers);
     try {
       await this.#flush;
     } catch (error) {
@@ -327,34 +332,6 @@ class LevelBackend implements Backend {
     for (const layer of layers) this.#flushedSinceMeasured += layer.bytes;
     this.#overlay.flushed();
     this.#measureIfDue();
-  }
-
-  async #write(layers: readonly Layer[]): Promise<void> {
-    const batch = this.#db.batch();
-    for (const layer of layers) {
-      for (const bucket of BUCKETS) {
-        const rows = layer.rows[bucket];
-        if (rows.size === 0) continue;
-        const left = rows.entries();
-        for (let done = 0; done < rows.size; done += FILL_ROWS) {
-          if (done > 0) await setImmediate();
-          this.#fill(batch, bucket, left);
-        }
-      }
-    }
-    await batch.write({ sync: true });
-  }
-
-  /** Not within `#write`: what is optimised around a suspension is slower. */
-  #fill(batch: ReturnType<Level["batch"]>, bucket: Bucket, rows: MapIterator<[string, Uint8Array | null]>): void {
-    for (let i = 0; i < FILL_ROWS; i++) {
-      const { value: row } = rows.next();
-      if (row === undefined) return;
-      const [key, value] = row;
-      const at = levelKey(bucket, key);
-      if (value === null) batch.del(at);
-      else batch.put(at, this.#isSealed ? sealed(at, value) : asBuffer(value));
-    }
   }
 
   /** The error to throw for it; reported when it is the first. */
@@ -399,6 +376,7 @@ class LevelBackend implements Backend {
     const snapshot = new LevelSnapshot(
       this.#db,
       this.#overlay.freeze(),
+      this.#writer.hasMarks ? this.#writer.meta : undefined,
       (key, stored) => this.#unseal(key, stored),
       (error) => this.#fault(error),
       () => this.#snapshots.delete(snapshot),
@@ -549,15 +527,13 @@ async function sizeOf(file: string): Promise<number> {
   }
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 class LevelSnapshot implements BackendSnapshot {
   readonly #db: Level;
   readonly #snapshot: ReturnType<Level["snapshot"]>;
   readonly #view: LayeredView;
-  readonly #unseal: (key: Buffer, stored: Buffer) => Buffer;
+  /** Undefined in a format that has it as rows. */
+  readonly #meta: MetaRows | undefined;
+  readonly #unseal: (key: Buffer, stored: Buffer) => Buffer | undefined;
   readonly #fault: (error: unknown) => BackendError;
   readonly #onClosed: () => void;
   readonly closed: Promise<void>;
@@ -566,10 +542,12 @@ class LevelSnapshot implements BackendSnapshot {
   constructor(
     db: Level,
     layers: readonly Layer[],
-    unseal: (key: Buffer, stored: Buffer) => Buffer,
+    meta: MetaRows | undefined,
+    unseal: (key: Buffer, stored: Buffer) => Buffer | undefined,
     fault: (error: unknown) => BackendError,
     onClosed: () => void,
   ) {
+    this.#meta = meta;
     this.#unseal = unseal;
     this.#onClosed = onClosed;
     this.closed = new Promise((resolve) => {
@@ -594,14 +572,26 @@ class LevelSnapshot implements BackendSnapshot {
   }
 
   async #read(bucket: Bucket, from: string, to: string | undefined, limit: number): Promise<Rows> {
-    const iterator = this.#db.iterator({
-      gte: levelKey(bucket, from),
-      lt: to === undefined ? Buffer.from([PREFIX[bucket] + 1]) : levelKey(bucket, to),
-      snapshot: this.#snapshot,
-      highWaterMarkBytes: RANGE_BYTES,
-    });
-    const rows = await this.#readAll(iterator, bucket, limit).finally(() => iterator.close());
-    return rows.map(([key, stored]) => [key.toString("latin1", 1), this.#unseal(key, stored)] as const);
+    if (bucket === "meta" && this.#meta !== undefined) return rowsOf(this.#meta, from, to, limit);
+    let start = from;
+    for (;;) {
+      const iterator = this.#db.iterator({
+        gte: levelKey(bucket, start),
+        lt: to === undefined ? Buffer.from([PREFIX[bucket] + 1]) : levelKey(bucket, to),
+        snapshot: this.#snapshot,
+        highWaterMarkBytes: RANGE_BYTES,
+      });
+      const stored = await this.#readAll(iterator, bucket, limit).finally(() => iterator.close());
+      const rows: (readonly [string, Buffer])[] = [];
+      for (const [at, row] of stored) {
+        const value = this.#unseal(at, row);
+        if (value !== undefined) rows.push([at.toString("latin1", 1), value]);
+      }
+      const last = stored.at(-1);
+      if (rows.length > 0 || last === undefined) return rows;
+      // Nothing but a mark: there may be more behind it.
+      start = successor(last[0].toString("latin1", 1));
+    }
   }
 
   /**
@@ -622,4 +612,11 @@ class LevelSnapshot implements BackendSnapshot {
     this.#onClosed();
     this.#isClosed();
   }
+}
+
+function rowsOf(meta: MetaRows, from: string, to: string | undefined, limit: number): Rows {
+  return [...meta]
+    .filter(([key]) => key >= from && (to === undefined || key < to))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .slice(0, limit);
 }
