@@ -27,7 +27,7 @@
  * there is nothing that looks alike.
  */
 
-import { assert, must } from "./assert.ts";
+import { assert, fail } from "./assert.ts";
 import type { Entry, NodeId, Restored } from "./types.ts";
 
 /** A Persist handed to the driver and not yet reported as done. */
@@ -124,13 +124,13 @@ export function termAt(log: Log, index: number): number | undefined {
 }
 
 function entryAt(log: Log, index: number): Entry {
-  return must(log.entries[index - log.before.index - 1], `entry ${index} is not in memory`);
+  return log.entries[index - log.before.index - 1] ?? fail(`entry ${index} is not in memory`);
 }
 
 /** Entries from..through within the byte limit, but at least one if there is one. */
 export function entriesBetween(log: Log, from: number, through: number, maxBytes: number): readonly Entry[] {
   if (from > through) return [];
-  assert(from > log.before.index && through <= lastIndex(log), `entries ${from} to ${through} are not in memory`);
+  if (from <= log.before.index || through > lastIndex(log)) fail(`entries ${from} to ${through} are not in memory`);
   let end = from;
   let bytes = entryBytes(entryAt(log, from));
   while (end < through) {
@@ -165,13 +165,13 @@ export function isUpToDate(log: Log, index: number, term: number): boolean {
 /** The highest index up to `index` and not below `floor` whose term is at most `term`; `floor` if there is none. */
 export function lastWithTermUpTo(log: Log, index: number, term: number, floor: number): number {
   let at = index;
-  while (at > floor && must(termAt(log, at), `no term for ${at}`) > term) at--;
+  while (at > floor && (termAt(log, at) ?? fail(`no term for ${at}`)) > term) at--;
   return at;
 }
 
 export function append(log: Log, entry: Entry): void {
-  assert(entry.index === lastIndex(log) + 1, `entry ${entry.index} does not follow ${lastIndex(log)}`);
-  assert(entry.term >= lastTerm(log), `entry ${entry.index} falls back to term ${entry.term}`);
+  if (entry.index !== lastIndex(log) + 1) fail(`entry ${entry.index} does not follow ${lastIndex(log)}`);
+  if (entry.term < lastTerm(log)) fail(`entry ${entry.index} falls back to term ${entry.term}`);
   log.entries.push(entry);
   log.unappliedBytes += entryBytes(entry);
 }

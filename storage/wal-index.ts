@@ -1,4 +1,4 @@
-import { assert } from "../raft/assert.ts";
+import { assert, fail } from "../raft/assert.ts";
 
 /** Where a record starts, and the rolling checksum before it. */
 export interface Place {
@@ -57,11 +57,13 @@ export class WalIndex {
 
   /** The entry replaces whatever the log has from its index on. */
   append(index: number, term: number, place: Place): void {
-    assert(index >= this.#first && index <= this.#last + 1, `entry ${index} of a log that ends at ${this.#last}`);
+    if (index < this.#first || index > this.#last + 1) fail(`entry ${index} of a log that ends at ${this.#last}`);
     const replaces = index <= this.#last;
     if (replaces) this.#truncate(index);
     const termBefore = this.termAt(index - 1);
-    assert(termBefore === undefined || termBefore <= term, `term ${term} of entry ${index} after term ${termBefore}`);
+    if (termBefore !== undefined && termBefore > term) {
+      fail(`term ${term} of entry ${index} after term ${termBefore}`);
+    }
     if (termBefore !== term) this.#terms.push({ index, term });
     this.#last = index;
     const point = this.#points.at(-1);

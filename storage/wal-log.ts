@@ -12,7 +12,7 @@ import { posix } from "node:path";
 import { encode } from "../proto/codec.ts";
 import { Metadata } from "../proto/generated/etcdserverpb.ts";
 import * as walpb from "../proto/generated/walpb.ts";
-import { AssertionError, assert } from "../raft/assert.ts";
+import { assert, fail } from "../raft/assert.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { CreateWal, OpenWal, Wal, WalBatch, WalMetadata, WalOptions } from "./wal.ts";
@@ -475,9 +475,9 @@ function checkBatch(
   let mayReplace = snapshot === undefined;
   for (const entry of entries) {
     const fault = entryFault(entry) ?? placeFault(entry.index, begin, end, before.commit);
-    if (fault !== undefined) throw new AssertionError(fault);
-    assert(mayReplace || entry.index === end + 1, `entry ${entry.index} behind entry ${end}`);
-    assert(entry.term >= term, `term ${entry.term} of entry ${entry.index} after term ${term}`);
+    if (fault !== undefined) fail(fault);
+    if (!mayReplace && entry.index !== end + 1) fail(`entry ${entry.index} behind entry ${end}`);
+    if (entry.term < term) fail(`term ${entry.term} of entry ${entry.index} after term ${term}`);
     mayReplace = false;
     end = entry.index;
     term = entry.term;

@@ -13,7 +13,7 @@ import {
   type MemberUpdateResponse,
   ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
-import { assert, unreachable } from "../../raft/assert.ts";
+import { assert, fail, unreachable } from "../../raft/assert.ts";
 import {
   type ConfChange,
   type ConfState,
@@ -100,10 +100,9 @@ export class Machine implements StateMachine {
    */
   apply(entry: Entry, wanted: (requestId: bigint) => boolean): Applied {
     if (entry.index <= this.#point.index) return this.#replayed(entry);
-    assert(
-      entry.index === this.#point.index + 1,
-      `entry ${entry.index} was applied on top of entry ${this.#point.index}`,
-    );
+    if (entry.index !== this.#point.index + 1) {
+      fail(`entry ${entry.index} was applied on top of entry ${this.#point.index}`);
+    }
     const applied = entry.type === ENTRY_NORMAL ? this.#applyNormal(entry, wanted) : this.#applyConf(entry, wanted);
     const { term, confState } = this.#point;
     this.#point = { index: entry.index, term: entry.term, confState };

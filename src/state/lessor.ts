@@ -102,6 +102,8 @@ export class Lessor implements Leases {
 
   /** Moves the key from whatever lease it hangs on; 0n, or a lease that does not exist, leaves it on none. */
   attach(key: string, id: bigint): void {
+    // Of most keys and most members: the text of a key that came just now has no hash yet.
+    if (id === 0n && this.#leaseOfKey.size === 0) return;
     const before = this.#leaseOfKey.get(key);
     if (before?.id === id) return;
     before?.keys.delete(key);

@@ -1,5 +1,5 @@
 import type { ResponseHeader, WatchCreateRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
-import { assert } from "../../raft/assert.ts";
+import { assert, fail } from "../../raft/assert.ts";
 import type { KeyEvent, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { errors } from "../api/errors.ts";
 import { collect, type EventBatch } from "./batches.ts";
@@ -118,7 +118,7 @@ class Hub implements WatchHub {
 
   publish(revision: number, events: readonly KeyEvent[]): void {
     if (events.length === 0) return;
-    assert(revision === this.#current + 1, `revision ${revision} is published after ${this.#current}`);
+    if (revision !== this.#current + 1) fail(`revision ${revision} is published after ${this.#current}`);
     this.#current = revision;
     if (this.#live === this.#unsynced) return;
     const { batches } = collect(this.#source, events, this.#synced, Number.POSITIVE_INFINITY);
