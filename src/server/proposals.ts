@@ -34,6 +34,8 @@ interface Pending {
   readonly reject: (error: ApiError) => void;
   /** Term in which raft took it; 0 while it is held. */
   term: number;
+  /** Its caller has heard. */
+  isOver: boolean;
 }
 
 export interface ProposalOptions {
@@ -54,7 +56,8 @@ export class Proposals implements HeldProposals {
   readonly #env: Env;
   readonly #options: ProposalOptions;
   readonly #wake: () => void;
-  readonly #pending = new Map<bigint, Pending>();
+  /** By the low half of the id (`keyOf`): every entry is looked up here on every member, and bigints hash slowly. */
+  readonly #pending = new Map<number, Pending>();
   #held: Pending[] = [];
   #bytes = 0;
   /** Of what raft took and is not applied. */
@@ -80,7 +83,7 @@ export class Proposals implements HeldProposals {
   }
 
   isWaiting(id: bigint): boolean {
-    return this.#pending.has(id);
+    return this.#find(id) !== undefined;
   }
 
   /** Of the entries of all that wait. */
@@ -135,8 +138,18 @@ export class Proposals implements HeldProposals {
     }
     return new Promise<Applied>((resolve, reject) => {
       // Every request makes one: written out, for a copy of some other object would cost more than all the rest.
-      const pending: Pending = { id, proposal, limits: callLimits, expiresAt, leaderTerm, resolve, reject, term: 0 };
-      this.#pending.set(id, pending);
+      const pending: Pending = {
+        id,
+        proposal,
+        limits: callLimits,
+        expiresAt,
+        leaderTerm,
+        resolve,
+        reject,
+        term: 0,
+        isOver: false,
+      };
+      this.#pending.set(keyOf(id), pending);
       this.#held.push(pending);
       this.#bytes += size;
       this.#sweep();
@@ -153,7 +166,7 @@ export class Proposals implements HeldProposals {
       if (batch.length > 0 && bytes + size > maxBytes) break;
       if (this.#submittedBytes > 0 && this.#submittedBytes + size > limits.submittedProposalBytes) break;
       taken++;
-      if (!this.#pending.has(pending.id)) continue;
+      if (pending.isOver) continue;
       if (pending.limits.aborted) {
         this.#finish(pending, errors.canceled);
         continue;
@@ -174,7 +187,7 @@ export class Proposals implements HeldProposals {
   /** An entry was applied: its caller, if it is one of ours, has its answer. */
   applied(outcome: Applied): void {
     if (outcome.requestId === 0n) return;
-    const pending = this.#pending.get(outcome.requestId);
+    const pending = this.#find(outcome.requestId);
     if (pending === undefined) return;
     this.#forget(pending);
     pending.resolve(outcome);
@@ -198,13 +211,20 @@ export class Proposals implements HeldProposals {
     this.#held = [];
   }
 
+  /** The whole id counts: its low half may be that of another member's, or of an earlier life's. */
+  #find(id: bigint): Pending | undefined {
+    const pending = this.#pending.get(keyOf(id));
+    return pending?.id === id ? pending : undefined;
+  }
+
   #finish(pending: Pending, error: ApiError): void {
     this.#forget(pending);
     pending.reject(error);
   }
 
   #forget(pending: Pending): void {
-    this.#pending.delete(pending.id);
+    pending.isOver = true;
+    this.#pending.delete(keyOf(pending.id));
     this.#bytes -= pending.proposal.data.length;
     if (pending.term === 0) return;
     this.#submittedBytes -= pending.proposal.data.length;
@@ -229,8 +249,19 @@ export class Proposals implements HeldProposals {
           this.#finish(pending, pending.term === 0 ? errors.deadlineExceeded : errors.timeout);
         }
       }
-      this.#held = this.#held.filter((pending) => this.#pending.has(pending.id));
+      this.#held = this.#held.filter((pending) => !pending.isOver);
       if (this.#pending.size > 0) this.#sweep();
     }, SWEEP_MS);
   }
+}
+
+const words = new DataView(new ArrayBuffer(8));
+
+/**
+ * The low 32 bits, as one of the engine's small integers. No two that wait here have the same: the ids of one life count
+ * up, and nothing waits until four billion others have come.
+ */
+function keyOf(id: bigint): number {
+  words.setBigUint64(0, id);
+  return words.getInt32(4);
 }

@@ -199,6 +199,21 @@ test("G-15: request ids carry the member and never repeat", () => {
   expect(ids.every((id) => id >> 48n === 0xabcdn)).toBe(true);
 });
 
+test("G-15: the entry of another member or of an earlier life is nobody's here, however much its id looks like one", async () => {
+  const call = track(proposals.propose(put, patient));
+  const [proposal] = proposals.takeHeld(1_000, leading(3));
+  const own = applied(proposal?.data ?? Buffer.alloc(0), 42);
+  for (const requestId of [own.requestId ^ (1n << 63n), own.requestId - (1n << 32n), own.requestId + 1n, 0n]) {
+    expect(proposals.isWaiting(requestId)).toBe(false);
+    proposals.applied({ ...own, requestId });
+  }
+  await env.settle();
+  expect([call.state, proposals.isWaiting(own.requestId)]).toEqual(["waiting", true]);
+  proposals.applied(own);
+  await env.settle();
+  expect([call.state, proposals.isWaiting(own.requestId)]).toEqual(["applied 42", false]);
+});
+
 test("a stop answers everybody and takes nothing more", async () => {
   const call = track(proposals.propose(put, patient));
   proposals.stop();
