@@ -7,6 +7,7 @@ import type { Env } from "../env.ts";
 import { encodeCommand } from "../state/entry.ts";
 import type { Applied, Command } from "../state/machine.ts";
 import type { CallLimits } from "./call-limits.ts";
+import type { Waiter } from "./waiter.ts";
 
 /** What the driver takes proposals from. */
 export interface HeldProposals {
@@ -30,8 +31,7 @@ interface Pending {
   readonly expiresAt: number;
   /** Only for this member to append as the leader of this term; 0: for whoever leads. */
   readonly leaderTerm: number;
-  readonly resolve: (applied: Applied) => void;
-  readonly reject: (error: ApiError) => void;
+  readonly waiter: Waiter<Applied>;
   /** Term in which raft took it; 0 while it is held. */
   term: number;
   /** Its caller has heard. */
@@ -97,32 +97,31 @@ export class Proposals implements HeldProposals {
   }
 
   /**
-   * Resolves with what this member's state machine made of the command. Rejects with ApiError. With `leaderTerm` it goes
-   * into the log only if this member leads in that term when raft takes it; otherwise it rejects with notLeader.
+   * `waiter` hears what this member's state machine made of the command, or an ApiError; one that is known at once is
+   * thrown. With `leaderTerm` it goes into the log only if this member leads in that term when raft takes it; otherwise
+   * it fails with notLeader.
    */
-  propose(command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<Applied> {
-    const refusal = this.#refusal(callLimits);
-    if (refusal !== undefined) return Promise.reject(refusal);
+  propose(command: Command, callLimits: CallLimits, waiter: Waiter<Applied>, leaderTerm = 0): void {
+    this.#checkOpen(callLimits);
     const id = this.nextId();
     const data = encodeCommand(command, id, this.#options.maxRequestBytes);
-    if (data === undefined) return Promise.reject(errors.requestTooLarge);
+    if (data === undefined) throw errors.requestTooLarge;
     const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
-    return this.#submit(id, { type: ENTRY_NORMAL, data }, callLimits, expiresAt, leaderTerm);
+    this.#submit(id, { type: ENTRY_NORMAL, data }, callLimits, expiresAt, leaderTerm, waiter);
   }
 
   /** Likewise a change of the membership, for which only the caller's own limits count (G-6). */
-  proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits): Promise<Applied> {
-    const refusal = this.#refusal(callLimits);
-    if (refusal !== undefined) return Promise.reject(refusal);
+  proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits, waiter: Waiter<Applied>): void {
+    this.#checkOpen(callLimits);
     const id = this.nextId();
     const data = encode(ConfChange, { ...change, id });
-    if (data.length > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
-    return this.#submit(id, { type: ENTRY_CONF_CHANGE, data }, callLimits, Number.POSITIVE_INFINITY, 0);
+    if (data.length > this.#options.maxRequestBytes) throw errors.requestTooLarge;
+    this.#submit(id, { type: ENTRY_CONF_CHANGE, data }, callLimits, Number.POSITIVE_INFINITY, 0, waiter);
   }
 
-  #refusal(callLimits: CallLimits): ApiError | undefined {
-    if (this.#stopped) return errors.stopped;
-    return callLimits.aborted ? errors.canceled : undefined;
+  #checkOpen(callLimits: CallLimits): void {
+    if (this.#stopped) throw errors.stopped;
+    if (callLimits.aborted) throw errors.canceled;
   }
 
   #submit(
@@ -131,30 +130,28 @@ export class Proposals implements HeldProposals {
     callLimits: CallLimits,
     expiresAt: number,
     leaderTerm: number,
-  ): Promise<Applied> {
+    waiter: Waiter<Applied>,
+  ): void {
     const size = proposal.data.length;
     if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
-      return Promise.reject(errors.tooManyRequests);
+      throw errors.tooManyRequests;
     }
-    return new Promise<Applied>((resolve, reject) => {
-      // Every request makes one: written out, for a copy of some other object would cost more than all the rest.
-      const pending: Pending = {
-        id,
-        proposal,
-        limits: callLimits,
-        expiresAt,
-        leaderTerm,
-        resolve,
-        reject,
-        term: 0,
-        isOver: false,
-      };
-      this.#pending.set(keyOf(id), pending);
-      this.#held.push(pending);
-      this.#bytes += size;
-      this.#sweep();
-      this.#wake();
-    });
+    // Every request makes one: written out, for a copy of some other object would cost more than all the rest.
+    const pending: Pending = {
+      id,
+      proposal,
+      limits: callLimits,
+      expiresAt,
+      leaderTerm,
+      waiter,
+      term: 0,
+      isOver: false,
+    };
+    this.#pending.set(keyOf(id), pending);
+    this.#held.push(pending);
+    this.#bytes += size;
+    this.#sweep();
+    this.#wake();
   }
 
   takeHeld(maxBytes: number, { role, term }: SoftState): readonly Proposal[] {
@@ -190,7 +187,7 @@ export class Proposals implements HeldProposals {
     const pending = this.#find(outcome.requestId);
     if (pending === undefined) return;
     this.#forget(pending);
-    pending.resolve(outcome);
+    pending.waiter.succeed(outcome);
   }
 
   /**
@@ -219,7 +216,7 @@ export class Proposals implements HeldProposals {
 
   #finish(pending: Pending, error: ApiError): void {
     this.#forget(pending);
-    pending.reject(error);
+    pending.waiter.fail(error);
   }
 
   #forget(pending: Pending): void {

@@ -1,16 +1,13 @@
 import {
   type CompactionResponse,
-  type DeleteRangeResponse,
-  type PutResponse,
   type RequestOp,
-  type ResponseHeader,
   type TxnRequest,
   TxnResponse,
 } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
 import { validateDeleteRange, validatePut, validateRange, validateTxn } from "../api/validate.ts";
 import type { Env } from "../env.ts";
-import { type AnyHandler, type CallContext, unary } from "../rpc/rpc.ts";
+import { type AnyHandler, type CallContext, replying, settle, unary } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
 import { selectRange } from "../state/range.ts";
 import { isReadTxn, planReadTxn } from "../state/txn.ts";
@@ -33,8 +30,6 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
     options.slice ?? DEFAULT_SLICE,
     options.budget ?? new ReadBudget(),
   );
-  const fullHeader = (header: ResponseHeader | undefined): ResponseHeader =>
-    server.header(header?.revision ?? mvcc.currentRevision);
 
   const readTxn = async (request: TxnRequest, context: CallContext): Promise<TxnResponse> => {
     if (!isSerializable(request)) await server.readBarrier(context);
@@ -59,29 +54,26 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
       return now ?? reader.readRange(selection, result, header, context);
     }),
 
-    unary(rpcs.KVPut, async (request, context) => {
+    replying(rpcs.KVPut, (request, context, reply) => {
       validatePut(request);
-      const { header, prevKv } = (await server.propose({ put: request }, context)) as PutResponse;
-      return { header: fullHeader(header), prevKv };
+      server.submit({ put: request }, context, reply);
     }),
 
-    unary(rpcs.KVDeleteRange, async (request, context) => {
+    replying(rpcs.KVDeleteRange, (request, context, reply) => {
       validateDeleteRange(request);
-      const response = (await server.propose({ deleteRange: request }, context)) as DeleteRangeResponse;
-      return { ...response, header: fullHeader(response.header) };
+      server.submit({ deleteRange: request }, context, reply);
     }),
 
-    unary(rpcs.KVTxn, async (request, context) => {
+    replying(rpcs.KVTxn, (request, context, reply) => {
       validateTxn(request, options.maxTxnOps);
-      if (isReadTxn(request)) return readTxn(request, context);
-      const response = (await server.propose({ txn: request }, context)) as TxnResponse;
-      return { ...response, header: fullHeader(response.header) };
+      if (isReadTxn(request)) settle(readTxn(request, context), reply);
+      else server.submit({ txn: request }, context, reply);
     }),
 
     unary(rpcs.KVCompact, async (request, context) => {
       const response = (await server.propose({ compaction: request }, context)) as CompactionResponse;
       if (request.physical) await server.compactionFinished(context);
-      return { header: fullHeader(response.header) };
+      return response;
     }),
   ];
 }

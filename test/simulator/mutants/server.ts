@@ -130,8 +130,8 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "header-tells-the-term-of-the-election",
     file: "src/server/member.ts",
-    from: `raftTerm: machine.appliedTerm });`,
-    to: `raftTerm: raftStatus(raft).term });`,
+    from: `header.raftTerm = machine.appliedTerm;`,
+    to: `header.raftTerm = raftStatus(raft).term;`,
     why: "H-1: the term of an answer is that of what was applied; a member may know of a term in which nothing ever was.",
     seenBy: ["headers"],
   },
