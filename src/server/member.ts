@@ -516,6 +516,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     submit,
     propose,
     values: (versions) => mvccValues(backend, versions),
+    awaitReadBarrier: (callLimits, waiter) => reads.wait(callLimits, waiter),
     readBarrier: (callLimits) => reads.barrier(callLimits),
     membership,
     moveLeader: (target, callLimits) => withLimits(env, leadership.moveTo(target), callLimits),

@@ -36,7 +36,9 @@ export interface Server {
    */
   values(versions: readonly KeyVersion[]): Promise<readonly Uint8Array[]>;
 
-  /** Resolves when this member's state holds every write acknowledged anywhere before the call (X-1). */
+  /** `waiter` hears when this member's state holds every write acknowledged anywhere before the call (X-1). */
+  awaitReadBarrier(limits: CallLimits, waiter: Waiter<void>): void;
+  /** Likewise; every error rejects. */
   readBarrier(limits: CallLimits): Promise<void>;
 
   readonly membership: MembershipChanges;

@@ -1,5 +1,7 @@
 import {
   type CompactionResponse,
+  type RangeRequest,
+  type RangeResponse,
   type RequestOp,
   type TxnRequest,
   TxnResponse,
@@ -7,7 +9,15 @@ import {
 import { rpcs } from "../../proto/generated/services.ts";
 import { validateDeleteRange, validatePut, validateRange, validateTxn } from "../api/validate.ts";
 import type { Env } from "../env.ts";
-import { type AnyHandler, type CallContext, replying, settle, unary } from "../rpc/rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  type EncodedResponse,
+  type Reply,
+  replying,
+  settle,
+  unary,
+} from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
 import { selectRange } from "../state/range.ts";
 import { isReadTxn, planReadTxn } from "../state/txn.ts";
@@ -41,17 +51,21 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
     return TxnResponse.create({ header, succeeded: plan.succeeded, responses });
   };
 
+  const range: AnswerRange = (request, context) => {
+    const selection = selectRange(mvcc, request);
+    if (selection.kind === "error") throw selection.error;
+    const header = server.header(mvcc.currentRevision);
+    const result = reader.selectNow(selection);
+    const now = result && reader.readNow({ request, result }, header);
+    return now ?? reader.readRange(selection, result, header, context);
+  };
+
   // Of a command, the response is the response message of its method.
   return [
-    unary(rpcs.KVRange, async (request, context) => {
+    replying(rpcs.KVRange, (request, context, reply) => {
       validateRange(request);
-      if (!request.serializable) await server.readBarrier(context);
-      const selection = selectRange(mvcc, request);
-      if (selection.kind === "error") throw selection.error;
-      const header = server.header(mvcc.currentRevision);
-      const result = reader.selectNow(selection);
-      const now = result && reader.readNow({ request, result }, header);
-      return now ?? reader.readRange(selection, result, header, context);
+      if (request.serializable) settle(Promise.resolve(range(request, context)), reply);
+      else server.awaitReadBarrier(context, new BarredRange(range, request, context, reply));
     }),
 
     replying(rpcs.KVPut, (request, context, reply) => {
@@ -76,6 +90,40 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
       return response;
     }),
   ];
+}
+
+type AnswerRange = (
+  request: RangeRequest,
+  context: CallContext,
+) => RangeResponse | Promise<RangeResponse | EncodedResponse>;
+
+/** A linearizable range that waits for its read barrier. */
+class BarredRange {
+  readonly #answer: AnswerRange;
+  readonly #request: RangeRequest;
+  readonly #context: CallContext;
+  readonly #reply: Reply<RangeResponse>;
+
+  constructor(answer: AnswerRange, request: RangeRequest, context: CallContext, reply: Reply<RangeResponse>) {
+    this.#answer = answer;
+    this.#request = request;
+    this.#context = context;
+    this.#reply = reply;
+  }
+
+  succeed(): void {
+    try {
+      const answer = this.#answer(this.#request, this.#context);
+      if (answer instanceof Promise) settle(answer, this.#reply);
+      else this.#reply.succeed(answer);
+    } catch (thrown) {
+      this.#reply.fail(thrown);
+    }
+  }
+
+  fail(thrown: unknown): void {
+    this.#reply.fail(thrown);
+  }
 }
 
 /** TX-11: no read round when all ranges are serializable; an empty transaction reads nothing at all. */

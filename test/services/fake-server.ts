@@ -78,6 +78,7 @@ export class FakeServer {
         return { ...response, header: this.server.header(response.header.revision) };
       },
       values: (versions) => mvccValues(session.backend, versions),
+      awaitReadBarrier: (limits, waiter) => settle(this.server.readBarrier(limits), waiter),
       readBarrier: async (limits) => {
         this.asked.push("readBarrier");
         if (limits.signal.aborted) throw limits.signal.reason;

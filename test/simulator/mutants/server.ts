@@ -23,8 +23,8 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "read-joins-a-round-under-way",
     file: "src/server/reads.ts",
-    from: `this.#waiting.push({ limits: callLimits, expiresAt, resolve, reject });`,
-    to: `(this.#round?.readers ?? this.#waiting).push({ limits: callLimits, expiresAt, resolve, reject });`,
+    from: `this.#waiting.push({ limits: callLimits, expiresAt, waiter });`,
+    to: `(this.#round?.readers ?? this.#waiting).push({ limits: callLimits, expiresAt, waiter });`,
     why: "The round's index was noted before the read came, and so perhaps before a write that the reader knows of.",
     seenBy: ["linearizability"],
   },
