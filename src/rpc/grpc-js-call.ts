@@ -27,6 +27,7 @@ import { type Connection, countUnsent } from "./grpc-js-connection.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
 import {
   type AnyHandler,
+  answerOf,
   type CallContext,
   EncodedResponse,
   type RequestReceiver,
@@ -264,7 +265,7 @@ function unaryBody(call: GrpcJsCall, handler: Extract<AnyHandler, { kind: "unary
   let received = false;
   const run = async (request: unknown): Promise<void> => {
     try {
-      if (call.send(await handler.handle(request, call))) call.succeed();
+      if (call.send(await answerOf(handler, request, call))) call.succeed();
     } catch (thrown) {
       call.fail(thrown);
     }

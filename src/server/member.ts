@@ -47,7 +47,9 @@ import { publish } from "./publishing.ts";
 import { Reads } from "./reads.ts";
 import type { Server, ServerStatus } from "./server.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
+import { type OpenHeader, Submission, type SubmissionDeps } from "./submission.ts";
 import { createUpkeep } from "./upkeep.ts";
+import { promised, type Waiter } from "./waiter.ts";
 import { watchLimits } from "./watch-limits.ts";
 
 export interface MemberDeps {
@@ -151,20 +153,33 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     return confirming.confirmed;
   };
 
-  const propose = (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> => {
-    if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) return Promise.reject(errors.tooManyRequests);
-    const costs = costBytes(command);
-    const accept = ({ result }: Applied): unknown => {
-      if (result.kind === "error") throw result.error;
-      const response = result.kind === "response" ? result.response : undefined;
-      return upkeep.acceptance(costs)?.then(() => response) ?? response;
-    };
-    const admission = upkeep.admission(costs);
-    if (admission === undefined) return proposals.propose(command, callLimits, leaderTerm).then(accept);
-    return withLimits(env, admission, callLimits)
-      .then(() => proposals.propose(command, callLimits, leaderTerm))
-      .then(accept);
+  const complete = (header: OpenHeader): void => {
+    header.clusterId = clusterId;
+    header.memberId = memberId;
+    header.raftTerm = machine.appliedTerm;
   };
+  const header = (revision: number): ResponseHeader => {
+    const made = ResponseHeader.create({ revision });
+    complete(made);
+    return made;
+  };
+
+  const submissions: SubmissionDeps = { acceptance: (costs) => upkeep.acceptance(costs), complete };
+  const submit = (command: Command, callLimits: CallLimits, waiter: Waiter<unknown>, leaderTerm = 0): void => {
+    if (commitIndex(raft) > machine.appliedIndex + limits.backlogEntries) throw errors.tooManyRequests;
+    const costs = costBytes(command);
+    const submission = new Submission(submissions, costs, waiter);
+    const admission = upkeep.admission(costs);
+    if (admission === undefined) {
+      proposals.propose(command, callLimits, submission, leaderTerm);
+      return;
+    }
+    withLimits(env, admission, callLimits)
+      .then(() => proposals.propose(command, callLimits, submission, leaderTerm))
+      .catch((error: unknown) => waiter.fail(error));
+  };
+  const propose = (command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<unknown> =>
+    promised((waiter) => submit(command, callLimits, waiter, leaderTerm));
 
   const clock = new LeaseClock({
     env,
@@ -296,7 +311,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     softState: () => node.softState,
     appliedIndex: () => machine.appliedIndex,
     leadership,
-    propose: (change, callLimits) => proposals.proposeConfChange(change, callLimits),
+    propose: (change, callLimits) => promised((waiter) => proposals.proposeConfChange(change, callLimits, waiter)),
     strict: config.strictReconfigCheck,
     requestTimeoutMs: timeoutMs,
   });
@@ -476,9 +491,6 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     await upkeep.reclaimed();
   };
 
-  const header = (revision: number): ResponseHeader =>
-    ResponseHeader.create({ clusterId, memberId, revision, raftTerm: machine.appliedTerm });
-
   const status = (): ServerStatus => {
     const state = raftStatus(raft);
     const size = backend.size();
@@ -501,8 +513,10 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
     state: machine,
     watch: hub,
     header,
+    submit,
     propose,
     values: (versions) => mvccValues(backend, versions),
+    awaitReadBarrier: (callLimits, waiter) => reads.wait(callLimits, waiter),
     readBarrier: (callLimits) => reads.barrier(callLimits),
     membership,
     moveLeader: (target, callLimits) => withLimits(env, leadership.moveTo(target), callLimits),

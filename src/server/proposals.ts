@@ -7,6 +7,7 @@ import type { Env } from "../env.ts";
 import { encodeCommand } from "../state/entry.ts";
 import type { Applied, Command } from "../state/machine.ts";
 import type { CallLimits } from "./call-limits.ts";
+import type { Waiter } from "./waiter.ts";
 
 /** What the driver takes proposals from. */
 export interface HeldProposals {
@@ -30,10 +31,11 @@ interface Pending {
   readonly expiresAt: number;
   /** Only for this member to append as the leader of this term; 0: for whoever leads. */
   readonly leaderTerm: number;
-  readonly resolve: (applied: Applied) => void;
-  readonly reject: (error: ApiError) => void;
+  readonly waiter: Waiter<Applied>;
   /** Term in which raft took it; 0 while it is held. */
   term: number;
+  /** Its caller has heard. */
+  isOver: boolean;
 }
 
 export interface ProposalOptions {
@@ -54,7 +56,8 @@ export class Proposals implements HeldProposals {
   readonly #env: Env;
   readonly #options: ProposalOptions;
   readonly #wake: () => void;
-  readonly #pending = new Map<bigint, Pending>();
+  /** By the low half of the id (`keyOf`): every entry is looked up here on every member, and bigints hash slowly. */
+  readonly #pending = new Map<number, Pending>();
   #held: Pending[] = [];
   #bytes = 0;
   /** Of what raft took and is not applied. */
@@ -80,7 +83,7 @@ export class Proposals implements HeldProposals {
   }
 
   isWaiting(id: bigint): boolean {
-    return this.#pending.has(id);
+    return this.#find(id) !== undefined;
   }
 
   /** Of the entries of all that wait. */
@@ -94,32 +97,31 @@ export class Proposals implements HeldProposals {
   }
 
   /**
-   * Resolves with what this member's state machine made of the command. Rejects with ApiError. With `leaderTerm` it goes
-   * into the log only if this member leads in that term when raft takes it; otherwise it rejects with notLeader.
+   * `waiter` hears what this member's state machine made of the command, or an ApiError; one that is known at once is
+   * thrown. With `leaderTerm` it goes into the log only if this member leads in that term when raft takes it; otherwise
+   * it fails with notLeader.
    */
-  propose(command: Command, callLimits: CallLimits, leaderTerm = 0): Promise<Applied> {
-    const refusal = this.#refusal(callLimits);
-    if (refusal !== undefined) return Promise.reject(refusal);
+  propose(command: Command, callLimits: CallLimits, waiter: Waiter<Applied>, leaderTerm = 0): void {
+    this.#checkOpen(callLimits);
     const id = this.nextId();
     const data = encodeCommand(command, id, this.#options.maxRequestBytes);
-    if (data === undefined) return Promise.reject(errors.requestTooLarge);
+    if (data === undefined) throw errors.requestTooLarge;
     const expiresAt = this.#env.now() + this.#options.requestTimeoutMs;
-    return this.#submit(id, { type: ENTRY_NORMAL, data }, callLimits, expiresAt, leaderTerm);
+    this.#submit(id, { type: ENTRY_NORMAL, data }, callLimits, expiresAt, leaderTerm, waiter);
   }
 
   /** Likewise a change of the membership, for which only the caller's own limits count (G-6). */
-  proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits): Promise<Applied> {
-    const refusal = this.#refusal(callLimits);
-    if (refusal !== undefined) return Promise.reject(refusal);
+  proposeConfChange(change: Omit<ConfChange, "id">, callLimits: CallLimits, waiter: Waiter<Applied>): void {
+    this.#checkOpen(callLimits);
     const id = this.nextId();
     const data = encode(ConfChange, { ...change, id });
-    if (data.length > this.#options.maxRequestBytes) return Promise.reject(errors.requestTooLarge);
-    return this.#submit(id, { type: ENTRY_CONF_CHANGE, data }, callLimits, Number.POSITIVE_INFINITY, 0);
+    if (data.length > this.#options.maxRequestBytes) throw errors.requestTooLarge;
+    this.#submit(id, { type: ENTRY_CONF_CHANGE, data }, callLimits, Number.POSITIVE_INFINITY, 0, waiter);
   }
 
-  #refusal(callLimits: CallLimits): ApiError | undefined {
-    if (this.#stopped) return errors.stopped;
-    return callLimits.aborted ? errors.canceled : undefined;
+  #checkOpen(callLimits: CallLimits): void {
+    if (this.#stopped) throw errors.stopped;
+    if (callLimits.aborted) throw errors.canceled;
   }
 
   #submit(
@@ -128,20 +130,28 @@ export class Proposals implements HeldProposals {
     callLimits: CallLimits,
     expiresAt: number,
     leaderTerm: number,
-  ): Promise<Applied> {
+    waiter: Waiter<Applied>,
+  ): void {
     const size = proposal.data.length;
     if (this.#pending.size >= limits.pendingProposals || this.#bytes + size > limits.pendingProposalBytes) {
-      return Promise.reject(errors.tooManyRequests);
+      throw errors.tooManyRequests;
     }
-    return new Promise<Applied>((resolve, reject) => {
-      // Every request makes one: written out, for a copy of some other object would cost more than all the rest.
-      const pending: Pending = { id, proposal, limits: callLimits, expiresAt, leaderTerm, resolve, reject, term: 0 };
-      this.#pending.set(id, pending);
-      this.#held.push(pending);
-      this.#bytes += size;
-      this.#sweep();
-      this.#wake();
-    });
+    // Every request makes one: written out, for a copy of some other object would cost more than all the rest.
+    const pending: Pending = {
+      id,
+      proposal,
+      limits: callLimits,
+      expiresAt,
+      leaderTerm,
+      waiter,
+      term: 0,
+      isOver: false,
+    };
+    this.#pending.set(keyOf(id), pending);
+    this.#held.push(pending);
+    this.#bytes += size;
+    this.#sweep();
+    this.#wake();
   }
 
   takeHeld(maxBytes: number, { role, term }: SoftState): readonly Proposal[] {
@@ -153,7 +163,7 @@ export class Proposals implements HeldProposals {
       if (batch.length > 0 && bytes + size > maxBytes) break;
       if (this.#submittedBytes > 0 && this.#submittedBytes + size > limits.submittedProposalBytes) break;
       taken++;
-      if (!this.#pending.has(pending.id)) continue;
+      if (pending.isOver) continue;
       if (pending.limits.aborted) {
         this.#finish(pending, errors.canceled);
         continue;
@@ -174,10 +184,10 @@ export class Proposals implements HeldProposals {
   /** An entry was applied: its caller, if it is one of ours, has its answer. */
   applied(outcome: Applied): void {
     if (outcome.requestId === 0n) return;
-    const pending = this.#pending.get(outcome.requestId);
+    const pending = this.#find(outcome.requestId);
     if (pending === undefined) return;
     this.#forget(pending);
-    pending.resolve(outcome);
+    pending.waiter.succeed(outcome);
   }
 
   /**
@@ -198,13 +208,20 @@ export class Proposals implements HeldProposals {
     this.#held = [];
   }
 
+  /** The whole id counts: its low half may be that of another member's, or of an earlier life's. */
+  #find(id: bigint): Pending | undefined {
+    const pending = this.#pending.get(keyOf(id));
+    return pending?.id === id ? pending : undefined;
+  }
+
   #finish(pending: Pending, error: ApiError): void {
     this.#forget(pending);
-    pending.reject(error);
+    pending.waiter.fail(error);
   }
 
   #forget(pending: Pending): void {
-    this.#pending.delete(pending.id);
+    pending.isOver = true;
+    this.#pending.delete(keyOf(pending.id));
     this.#bytes -= pending.proposal.data.length;
     if (pending.term === 0) return;
     this.#submittedBytes -= pending.proposal.data.length;
@@ -229,8 +246,19 @@ export class Proposals implements HeldProposals {
           this.#finish(pending, pending.term === 0 ? errors.deadlineExceeded : errors.timeout);
         }
       }
-      this.#held = this.#held.filter((pending) => this.#pending.has(pending.id));
+      this.#held = this.#held.filter((pending) => !pending.isOver);
       if (this.#pending.size > 0) this.#sweep();
     }, SWEEP_MS);
   }
+}
+
+const words = new DataView(new ArrayBuffer(8));
+
+/**
+ * The low 32 bits, as one of the engine's small integers. No two that wait here have the same: the ids of one life count
+ * up, and nothing waits until four billion others have come.
+ */
+function keyOf(id: bigint): number {
+  words.setBigUint64(0, id);
+  return words.getInt32(4);
 }

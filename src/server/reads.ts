@@ -1,14 +1,14 @@
 import type { ReadPoint } from "../../raft/types.ts";
-import { type ApiError, errors } from "../api/errors.ts";
+import { errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
 import { type CallLimits, PATIENT } from "./call-limits.ts";
+import { promised, type Waiter } from "./waiter.ts";
 
 interface Reader {
   readonly limits: CallLimits;
   readonly expiresAt: number;
-  readonly resolve: () => void;
-  readonly reject: (error: ApiError) => void;
+  readonly waiter: Waiter<void>;
 }
 
 interface Round {
@@ -56,15 +56,18 @@ export class Reads {
     this.#nextId = (BigInt(env.wallClock()) << 20n) | BigInt(env.random(1 << 20));
   }
 
+  /** An ApiError that is known at once is thrown. */
+  wait(callLimits: CallLimits, waiter: Waiter<void>): void {
+    if (this.#stopped) throw errors.stopped;
+    if (this.#count >= limits.pendingReads) throw errors.tooManyRequests;
+    this.#count++;
+    const expiresAt = this.#env.now() + this.#requestTimeoutMs;
+    this.#waiting.push({ limits: callLimits, expiresAt, waiter });
+    this.#scheduleStart();
+  }
+
   barrier(callLimits: CallLimits): Promise<void> {
-    if (this.#stopped) return Promise.reject(errors.stopped);
-    if (this.#count >= limits.pendingReads) return Promise.reject(errors.tooManyRequests);
-    return new Promise<void>((resolve, reject) => {
-      this.#count++;
-      const expiresAt = this.#env.now() + this.#requestTimeoutMs;
-      this.#waiting.push({ limits: callLimits, expiresAt, resolve, reject });
-      this.#scheduleStart();
-    });
+    return promised((waiter) => this.wait(callLimits, waiter));
   }
 
   /** As `barrier`, for any number of callers that never give up: those that join the same round get the same promise. */
@@ -114,7 +117,7 @@ export class Reads {
     this.#shared = undefined;
     this.#round = undefined;
     this.#confirmed = [];
-    for (const reader of all) reader.reject(errors.stopped);
+    for (const { waiter } of all) waiter.fail(errors.stopped);
   }
 
   #scheduleStart(): void {
@@ -169,13 +172,16 @@ export class Reads {
           : undefined;
     if (error === undefined) return false;
     this.#count--;
-    reader.reject(error);
+    reader.waiter.fail(error);
     return true;
   }
 
   #resolve(readers: readonly Reader[]): void {
     this.#count -= readers.length;
-    for (const reader of readers) reader.resolve();
+    // Behind the turn of the driver that brings the news: what it has to send and to write goes first.
+    queueMicrotask(() => {
+      for (const { waiter } of readers) waiter.succeed();
+    });
   }
 }
 

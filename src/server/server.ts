@@ -6,9 +6,10 @@ import type { WatchHub } from "../watch/hub.ts";
 import type { CallLimits } from "./call-limits.ts";
 import type { DatabaseFile } from "./databases.ts";
 import type { KvHash } from "./kv-hashes.ts";
+import type { Waiter } from "./waiter.ts";
 
 /**
- * The member as services see it. Every promise rejects with ApiError only.
+ * The member as services see it. Every promise rejects with ApiError only, and waiters hear of no other.
  */
 export interface Server {
   readonly memberId: bigint;
@@ -21,9 +22,12 @@ export interface Server {
   header(revision: number): ResponseHeader;
 
   /**
-   * Replicates the command and applies it here; resolves with what apply decided (never its error: that rejects).
-   * The write is then on the disks of a quorum. Size, backlog and time limits: G-6..G-9, G-14.
+   * Replicates the command and applies it here; `waiter` hears what apply decided: the response message of the command,
+   * its header filled in (H-1), or the error. The write is then on the disks of a quorum. Size, backlog and time limits:
+   * G-6..G-9, G-14; what is refused at once is thrown.
    */
+  submit(command: Command, limits: CallLimits, waiter: Waiter<unknown>): void;
+  /** Likewise; every error rejects. */
   propose(command: Command, limits: CallLimits): Promise<Extract<ApplyResult, { kind: "response" }>["response"]>;
 
   /**
@@ -32,7 +36,9 @@ export interface Server {
    */
   values(versions: readonly KeyVersion[]): Promise<readonly Uint8Array[]>;
 
-  /** Resolves when this member's state holds every write acknowledged anywhere before the call (X-1). */
+  /** `waiter` hears when this member's state holds every write acknowledged anywhere before the call (X-1). */
+  awaitReadBarrier(limits: CallLimits, waiter: Waiter<void>): void;
+  /** Likewise; every error rejects. */
   readBarrier(limits: CallLimits): Promise<void>;
 
   readonly membership: MembershipChanges;

@@ -1,7 +1,7 @@
 import type { RangeRequest } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
 import { type ApiError, errors } from "../api/errors.ts";
-import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../rpc/rpc.ts";
+import type { AnyHandler, CallContext, Reply, RequestReceiver, ResponseStream } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
 import { NOBODY, StreamLife } from "./stream-life.ts";
 
@@ -42,11 +42,6 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
     return undefined;
   };
 
-  const ifSound = <T>(answer: T): T => {
-    if (server.isCorrupt()) throw errors.corrupt;
-    return answer;
-  };
-
   return handlers.map((handler): AnyHandler => {
     const { path } = handler.rpc;
     // It may be found out while the call waits.
@@ -54,11 +49,10 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
     if (handler.kind === "unary") {
       return {
         ...handler,
-        handle: (request, context) => {
+        handle: (request, context, reply) => {
           const error = refusal(path, request, context);
-          if (error !== undefined) return Promise.reject(error);
-          const answer: Promise<unknown> = handler.handle(request, context);
-          return readsStore ? answer.then(ifSound) : answer;
+          if (error !== undefined) throw error;
+          handler.handle(request, context, readsStore ? new SoundReply(server, reply) : reply);
         },
       };
     }
@@ -76,6 +70,26 @@ export function guardHandlers(server: Server, handlers: readonly AnyHandler[]): 
       },
     };
   });
+}
+
+/** Of a call that is answered from the store: only as long as that is sound. */
+class SoundReply implements Reply<unknown> {
+  readonly #server: Pick<Server, "isCorrupt">;
+  readonly #reply: Reply<unknown>;
+
+  constructor(server: Pick<Server, "isCorrupt">, reply: Reply<unknown>) {
+    this.#server = server;
+    this.#reply = reply;
+  }
+
+  succeed(response: unknown): void {
+    if (this.#server.isCorrupt()) this.#reply.fail(errors.corrupt);
+    else this.#reply.succeed(response);
+  }
+
+  fail(thrown: unknown): void {
+    this.#reply.fail(thrown);
+  }
 }
 
 /** A stream that ends when the member's store is found to differ. */

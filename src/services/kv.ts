@@ -1,16 +1,23 @@
 import {
   type CompactionResponse,
-  type DeleteRangeResponse,
-  type PutResponse,
+  type RangeRequest,
+  type RangeResponse,
   type RequestOp,
-  type ResponseHeader,
   type TxnRequest,
   TxnResponse,
 } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
 import { validateDeleteRange, validatePut, validateRange, validateTxn } from "../api/validate.ts";
 import type { Env } from "../env.ts";
-import { type AnyHandler, type CallContext, unary } from "../rpc/rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  type EncodedResponse,
+  type Reply,
+  replying,
+  settle,
+  unary,
+} from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
 import { selectRange } from "../state/range.ts";
 import { isReadTxn, planReadTxn } from "../state/txn.ts";
@@ -33,8 +40,6 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
     options.slice ?? DEFAULT_SLICE,
     options.budget ?? new ReadBudget(),
   );
-  const fullHeader = (header: ResponseHeader | undefined): ResponseHeader =>
-    server.header(header?.revision ?? mvcc.currentRevision);
 
   const readTxn = async (request: TxnRequest, context: CallContext): Promise<TxnResponse> => {
     if (!isSerializable(request)) await server.readBarrier(context);
@@ -46,44 +51,79 @@ export function kvService(server: Server, options: KvServiceOptions): AnyHandler
     return TxnResponse.create({ header, succeeded: plan.succeeded, responses });
   };
 
+  const range: AnswerRange = (request, context) => {
+    const selection = selectRange(mvcc, request);
+    if (selection.kind === "error") throw selection.error;
+    const header = server.header(mvcc.currentRevision);
+    const result = reader.selectNow(selection);
+    const now = result && reader.readNow({ request, result }, header);
+    return now ?? reader.readRange(selection, result, header, context);
+  };
+
   // Of a command, the response is the response message of its method.
   return [
-    unary(rpcs.KVRange, async (request, context) => {
+    replying(rpcs.KVRange, (request, context, reply) => {
       validateRange(request);
-      if (!request.serializable) await server.readBarrier(context);
-      const selection = selectRange(mvcc, request);
-      if (selection.kind === "error") throw selection.error;
-      const header = server.header(mvcc.currentRevision);
-      const result = reader.selectNow(selection);
-      const now = result && reader.readNow({ request, result }, header);
-      return now ?? reader.readRange(selection, result, header, context);
+      if (request.serializable) settle(Promise.resolve(range(request, context)), reply);
+      else server.awaitReadBarrier(context, new BarredRange(range, request, context, reply));
     }),
 
-    unary(rpcs.KVPut, async (request, context) => {
+    replying(rpcs.KVPut, (request, context, reply) => {
       validatePut(request);
-      const { header, prevKv } = (await server.propose({ put: request }, context)) as PutResponse;
-      return { header: fullHeader(header), prevKv };
+      server.submit({ put: request }, context, reply);
     }),
 
-    unary(rpcs.KVDeleteRange, async (request, context) => {
+    replying(rpcs.KVDeleteRange, (request, context, reply) => {
       validateDeleteRange(request);
-      const response = (await server.propose({ deleteRange: request }, context)) as DeleteRangeResponse;
-      return { ...response, header: fullHeader(response.header) };
+      server.submit({ deleteRange: request }, context, reply);
     }),
 
-    unary(rpcs.KVTxn, async (request, context) => {
+    replying(rpcs.KVTxn, (request, context, reply) => {
       validateTxn(request, options.maxTxnOps);
-      if (isReadTxn(request)) return readTxn(request, context);
-      const response = (await server.propose({ txn: request }, context)) as TxnResponse;
-      return { ...response, header: fullHeader(response.header) };
+      if (isReadTxn(request)) settle(readTxn(request, context), reply);
+      else server.submit({ txn: request }, context, reply);
     }),
 
     unary(rpcs.KVCompact, async (request, context) => {
       const response = (await server.propose({ compaction: request }, context)) as CompactionResponse;
       if (request.physical) await server.compactionFinished(context);
-      return { header: fullHeader(response.header) };
+      return response;
     }),
   ];
+}
+
+type AnswerRange = (
+  request: RangeRequest,
+  context: CallContext,
+) => RangeResponse | Promise<RangeResponse | EncodedResponse>;
+
+/** A linearizable range that waits for its read barrier. */
+class BarredRange {
+  readonly #answer: AnswerRange;
+  readonly #request: RangeRequest;
+  readonly #context: CallContext;
+  readonly #reply: Reply<RangeResponse>;
+
+  constructor(answer: AnswerRange, request: RangeRequest, context: CallContext, reply: Reply<RangeResponse>) {
+    this.#answer = answer;
+    this.#request = request;
+    this.#context = context;
+    this.#reply = reply;
+  }
+
+  succeed(): void {
+    try {
+      const answer = this.#answer(this.#request, this.#context);
+      if (answer instanceof Promise) settle(answer, this.#reply);
+      else this.#reply.succeed(answer);
+    } catch (thrown) {
+      this.#reply.fail(thrown);
+    }
+  }
+
+  fail(thrown: unknown): void {
+    this.#reply.fail(thrown);
+  }
 }
 
 /** TX-11: no read round when all ranges are serializable; an empty transaction reads nothing at all. */

@@ -1,8 +1,6 @@
 import type {
-  LeaseGrantResponse,
   LeaseKeepAliveRequest,
   LeaseKeepAliveResponse,
-  LeaseRevokeResponse,
   ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
@@ -13,6 +11,7 @@ import {
   type CallContext,
   type RequestReceiver,
   type ResponseStream,
+  replying,
   stream,
   unary,
 } from "../rpc/rpc.ts";
@@ -43,18 +42,14 @@ export function leaseService(server: Server, options: LeaseServiceOptions): AnyH
   const maxUnanswered = options.maxUnanswered ?? DEFAULT_MAX_UNANSWERED;
 
   return [
-    unary(rpcs.LeaseLeaseGrant, async (request, context) => {
+    // The response of a command is the response message of its method.
+    replying(rpcs.LeaseLeaseGrant, (request, context, reply) => {
       if (request.TTL > MAX_TTL_SECONDS) throw errors.leaseTtlTooLarge;
       const ID = request.ID === 0n ? server.nextLeaseId() : request.ID;
-      // The response of a command is the response message of its method.
-      const granted = (await server.propose({ leaseGrant: { TTL: request.TTL, ID } }, context)) as LeaseGrantResponse;
-      return { ...granted, header: fullHeader(server, granted.header) };
+      server.submit({ leaseGrant: { TTL: request.TTL, ID } }, context, reply);
     }),
 
-    unary(rpcs.LeaseLeaseRevoke, async ({ ID }, context) => {
-      const revoked = (await server.propose({ leaseRevoke: { ID } }, context)) as LeaseRevokeResponse;
-      return { header: fullHeader(server, revoked.header) };
-    }),
+    replying(rpcs.LeaseLeaseRevoke, ({ ID }, context, reply) => server.submit({ leaseRevoke: { ID } }, context, reply)),
 
     stream(rpcs.LeaseLeaseKeepAlive, (responses, context) =>
       calls.open(responses, context, (end) => openKeepAlive(server, responses, context, maxUnanswered, end)),
@@ -146,11 +141,6 @@ function openKeepAlive(
       renewals.length = 0;
     },
   };
-}
-
-/** The header that a command's result carries, with this member's names. */
-function fullHeader(server: Server, header: ResponseHeader | undefined): ResponseHeader {
-  return header === undefined ? currentHeader(server) : server.header(header.revision);
 }
 
 function currentHeader(server: Server): ResponseHeader {

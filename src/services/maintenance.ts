@@ -77,8 +77,7 @@ export function maintenanceService(server: Server, options: MaintenanceServiceOp
     unary(rpcs.MaintenanceAlarm, async (request, context) => {
       validateAlarm(request);
       // N-10: also to look at them goes through the log, so the answer is the cluster's, not this member's.
-      const response = (await server.propose({ alarm: request }, context)) as AlarmResponse;
-      return { ...response, header: server.header(response.header?.revision ?? mvcc.currentRevision) };
+      return (await server.propose({ alarm: request }, context)) as AlarmResponse;
     }),
   ];
 }

@@ -115,7 +115,11 @@ test("G-8: with more than 5000 entries committed and not applied, whatever would
   }
   expect(member.server.status().committedIndex).toBe(committedIndex);
   hidden = 5_000;
-  for (const command of commands) expect(await propose(command)).toMatchObject({ header: {} });
+  const { memberId, clusterId } = member.server;
+  for (const command of commands) {
+    // H-1
+    expect(await propose(command)).toMatchObject({ header: { memberId, clusterId, raftTerm: 2 } });
+  }
   expect(member.server.status().committedIndex).toBe(committedIndex + commands.length);
 });
 

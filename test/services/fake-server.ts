@@ -1,7 +1,7 @@
 import { decode } from "../../proto/codec.ts";
 import { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { ApiError } from "../../src/api/errors.ts";
-import { type AnyHandler, type CallContext, EncodedResponse, type Rpc } from "../../src/rpc/rpc.ts";
+import { type AnyHandler, answerOf, type CallContext, EncodedResponse, type Rpc, settle } from "../../src/rpc/rpc.ts";
 import { type CallLimits, limitsOf } from "../../src/server/call-limits.ts";
 import type { Server, ServerStatus } from "../../src/server/server.ts";
 import type { ClusterMember, Command, StateMachine } from "../../src/state/machine.ts";
@@ -67,14 +67,18 @@ export class FakeServer {
       watch: {} as WatchHub,
       header: (revision) =>
         ResponseHeader.create({ clusterId: CLUSTER_ID, memberId: MEMBER_ID, revision, raftTerm: 5 }),
+      submit: (command, limits, waiter) => settle(this.server.propose(command, limits), waiter),
       propose: async (command: Command, _limits: CallLimits) => {
         this.asked.push(`propose ${Object.keys(command).join()}`);
         if (this.proposeError !== undefined) throw this.proposeError;
         const { result } = session.command(command);
         if (result.kind === "error") throw result.error;
-        return result.kind === "response" ? result.response : undefined;
+        if (result.kind !== "response") return undefined;
+        const response = result.response as { readonly header: ResponseHeader };
+        return { ...response, header: this.server.header(response.header.revision) };
       },
       values: (versions) => mvccValues(session.backend, versions),
+      awaitReadBarrier: (limits, waiter) => settle(this.server.readBarrier(limits), waiter),
       readBarrier: async (limits) => {
         this.asked.push("readBarrier");
         if (limits.signal.aborted) throw limits.signal.reason;
@@ -142,7 +146,7 @@ export async function invoke<Request, Response>(
 ): Promise<Response> {
   const handler = handlers.find((candidate) => candidate.rpc.path === rpc.path);
   if (handler?.kind !== "unary") throw new Error(`no unary handler for ${rpc.path}`);
-  const response: unknown = await handler.handle(rpc.request.create(request), callContext);
+  const response: unknown = await answerOf(handler, rpc.request.create(request), callContext);
   if (response instanceof EncodedResponse) return decode(rpc.response, Buffer.concat(response.pieces));
   return response as Response;
 }

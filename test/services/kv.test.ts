@@ -10,7 +10,7 @@ import {
 import { rpcs } from "../../proto/generated/services.ts";
 import { Code, errors } from "../../src/api/errors.ts";
 import { createNodeEnv } from "../../src/node-env.ts";
-import { type AnyHandler, EncodedResponse } from "../../src/rpc/rpc.ts";
+import { type AnyHandler, answerOf, EncodedResponse } from "../../src/rpc/rpc.ts";
 import { kvService } from "../../src/services/kv.ts";
 import { ReadBudget } from "../../src/services/read-budget.ts";
 import { compare, keys, op, pairs } from "../state/harness.ts";
@@ -96,7 +96,7 @@ describe("Range", () => {
     const expected = fake.session.range("k", request);
     const handler = kv.find(({ rpc }) => rpc.path === KVRange.path);
     if (handler?.kind !== "unary") throw new Error("no handler");
-    const reading: Promise<unknown> = handler.handle(request, context());
+    const reading: Promise<unknown> = answerOf(handler, request, context());
     fake.session.put("k00\0", "new");
     fake.session.delete("k5", "k9");
     mvcc.compact(mvcc.currentRevision);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from "../../proto/generated/etcdserverpb.ts";
 import { errors } from "../../src/api/errors.ts";
+import { answerOf } from "../../src/rpc/rpc.ts";
 import { leaseService } from "../../src/services/lease.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { context, createFakeMember, FakeCall, type FakeMember } from "./stream-harness.ts";
@@ -19,7 +20,7 @@ function service(member: FakeMember, maxUnanswered?: number): ReturnType<typeof 
 function call(member: FakeMember, method: string, request: unknown): Promise<unknown> {
   const handler = service(member).find((h) => h.rpc.method === method);
   if (handler?.kind !== "unary") throw new Error(`no method ${method}`);
-  return handler.handle(request, context());
+  return answerOf(handler, request, context());
 }
 
 function keepAlive(
@@ -47,7 +48,7 @@ test("L-1 L-2 grant goes through propose with the id given or a fresh one; a TTL
   const proposed: Command[] = [];
   member.propose = async (command) => {
     proposed.push(command);
-    return { header: { ...header(5), clusterId: 0n, memberId: 0n }, ID: command.leaseGrant?.ID, TTL: 60, error: "" };
+    return { header: header(5), ID: command.leaseGrant?.ID, TTL: 60, error: "" };
   };
   expect(await call(member, "LeaseGrant", { TTL: 5, ID: 0n })).toEqual({
     header: header(5),
@@ -64,7 +65,7 @@ test("L-3 revoke goes through propose; H-2 its header carries the revision after
   const member = createFakeMember();
   member.propose = async (command) => {
     expect(command).toEqual({ leaseRevoke: { ID: 7n } });
-    return { header: { clusterId: 0n, memberId: 0n, revision: 9, raftTerm: 0 } };
+    return { header: header(9) };
   };
   expect(await call(member, "LeaseRevoke", { ID: 7n })).toEqual({ header: header(9) });
   member.propose = () => Promise.reject(errors.leaseNotFound);

@@ -1,8 +1,15 @@
 import { decode, encode } from "../../proto/codec.ts";
 import type { ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
-import type { AnyHandler, CallContext, RequestReceiver, ResponseStream } from "../../src/rpc/rpc.ts";
+import {
+  type AnyHandler,
+  type CallContext,
+  type RequestReceiver,
+  type ResponseStream,
+  settle,
+} from "../../src/rpc/rpc.ts";
 import { type CallLimits, limitsOf } from "../../src/server/call-limits.ts";
 import type { Server } from "../../src/server/server.ts";
+import type { Waiter } from "../../src/server/waiter.ts";
 import type { Command } from "../../src/state/machine.ts";
 import { FakeEnv } from "../server/fake-env.ts";
 import { type Bench, createBench } from "../watch/harness.ts";
@@ -45,7 +52,8 @@ export function createFakeMember(bench: Bench = createBench()): FakeMember {
       }),
       status: () => ({ leader: member.leader }),
       nextLeaseId: () => 4_711n,
-      propose: (command: Command, limits: CallLimits) => member.propose(command, limits),
+      submit: (command: Command, limits: CallLimits, waiter: Waiter<unknown>) =>
+        settle(member.propose(command, limits), waiter),
       leaseKeepAlive: (id: bigint) => member.leaseKeepAlive(id),
       leaseTimeToLive: (...args: Parameters<Server["leaseTimeToLive"]>) => member.leaseTimeToLive(...args),
     } as unknown as Server,

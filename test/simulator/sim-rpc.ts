@@ -2,6 +2,7 @@ import { decode, encode } from "../../proto/codec.ts";
 import { ApiError, Code, unknownMethod } from "../../src/api/errors.ts";
 import {
   type AnyHandler,
+  answerOf,
   type CallContext,
   EncodedResponse,
   type RequestReceiver,
@@ -152,7 +153,7 @@ export class ClientPort {
             if (back !== undefined) this.#world.schedule(client, back, "error", () => fail(code, message));
           };
           if (handler === undefined || handler.kind !== "unary") refuse(unknownMethod(rpc.service, rpc.method));
-          else handler.handle(decode(rpc.request, bytes), context).then(answer, refuse);
+          else answerOf(handler, decode(rpc.request, bytes), context).then(answer, refuse);
         },
         hashBytes(bytes),
       );

@@ -178,6 +178,10 @@ export class Connection implements StreamHost {
 
   // What streams ask for.
 
+  get streamWindowBytes(): number {
+    return this.#host.limits.streamWindowBytes;
+  }
+
   get isClear(): boolean {
     return this.#waiting.size === 0 && this.writer.unsentBytes < this.#host.limits.outputBytes;
   }
@@ -321,7 +325,7 @@ export class Connection implements StreamHost {
       this.#streamError(stream, ErrorCode.streamClosed);
       return;
     }
-    if (!stream.receiveWindow.use(bytes)) {
+    if (!stream.received(bytes)) {
       this.#streamError(stream, ErrorCode.flowControlError);
       return;
     }
@@ -335,7 +339,7 @@ export class Connection implements StreamHost {
     if (to > from && !stream.isOver) stream.receiver?.data(buffer, from, to);
     if (endsStream) this.#onRemoteEnd(stream);
     else if (!stream.isOver) {
-      const given = stream.receiveWindow.refund();
+      const given = stream.refund();
       if (given > 0) this.#writeWindowUpdate(streamId, given);
     }
   }
@@ -393,8 +397,7 @@ export class Connection implements StreamHost {
       this.#refuse(streamId, ErrorCode.refusedStream);
       return;
     }
-    const windows = { send: this.#peerWindowBytes, receive: limits.streamWindowBytes };
-    const opened = new Http2Stream(streamId, this, windows, head.contentLength, this.#readAtMs);
+    const opened = new Http2Stream(streamId, this, this.#peerWindowBytes, head.contentLength, this.#readAtMs);
     this.#streams.set(streamId, opened);
     this.#countStreams(1);
     if (isLong(head)) this.#longCalls++;
@@ -536,7 +539,7 @@ export class Connection implements StreamHost {
     if (difference === 0) return;
     this.#peerWindowBytes = bytes;
     for (const stream of this.#streams.values()) {
-      if (!stream.sendWindow.change(difference)) {
+      if (!stream.changeSendWindow(difference)) {
         throw new ConnectionError(ErrorCode.flowControlError, "a stream's window is too large by SETTINGS");
       }
       this.#windowChanged(stream);
@@ -597,7 +600,7 @@ export class Connection implements StreamHost {
       this.#streamError(stream, ErrorCode.protocolError);
       return;
     }
-    if (!stream.sendWindow.change(bytes)) {
+    if (!stream.changeSendWindow(bytes)) {
       this.#streamError(stream, ErrorCode.flowControlError);
       return;
     }
@@ -605,7 +608,7 @@ export class Connection implements StreamHost {
   }
 
   #windowChanged(stream: Http2Stream): void {
-    if (stream.hasQueued && stream.sendWindow.bytes > 0) this.waits(stream);
+    if (stream.hasQueued && stream.maySend) this.waits(stream);
   }
 
   /** §5.1: on a stream that nobody has opened only HEADERS and PRIORITY may come. */

@@ -1,6 +1,6 @@
 import { MAX_WINDOW } from "./protocol.ts";
 
-/** What we may still send of a stream or a connection (RFC 9113 §6.9.1). */
+/** What we may still send on a connection (RFC 9113 §6.9.1). A stream has its own windows as plain numbers (stream.ts). */
 export class SendWindow {
   #bytes: number;
 
@@ -39,11 +39,15 @@ export class ReceiveWindow {
     return this.#used <= this.#size;
   }
 
-  /** What to give back with a WINDOW_UPDATE now: all that was used, once that is half of the window; else 0. */
+  /** What to give back with a WINDOW_UPDATE now. */
   refund(): number {
-    if (this.#used * 2 < this.#size) return 0;
-    const bytes = this.#used;
-    this.#used = 0;
+    const bytes = refundOf(this.#used, this.#size);
+    this.#used -= bytes;
     return bytes;
   }
+}
+
+/** All that was used, once that is half of the window; else 0. */
+export function refundOf(used: number, size: number): number {
+  return used * 2 < size ? 0 : used;
 }

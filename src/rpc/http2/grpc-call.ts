@@ -22,6 +22,7 @@ import {
   type AnyHandler,
   type CallContext,
   EncodedResponse,
+  type Reply,
   type RequestReceiver,
   type ResponseStream,
 } from "../rpc.ts";
@@ -61,7 +62,7 @@ type Ended = ApiError | "ok";
  *
  * It is over as soon as its status is known or its stream is gone; nothing is sent afterwards, save what is queued.
  */
-export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, ResponseStream<unknown> {
+export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Reply<unknown>, ResponseStream<unknown> {
   readonly deadline: number | undefined;
   readonly #stream: Http2Stream;
   readonly #head: CallHead;
@@ -112,6 +113,16 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
 
   get peer(): string {
     return this.#connection.peer;
+  }
+
+  // Reply; `fail` is below.
+
+  succeed(response: unknown): void {
+    try {
+      if (this.#ended === undefined && this.#sendUnary(response)) this.#end("ok");
+    } catch (thrown) {
+      this.fail(thrown);
+    }
   }
 
   // ResponseStream
@@ -203,7 +214,7 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     const request = decodeRequest(handler.rpc.request, bytes);
     if (request instanceof ApiError) this.fail(request);
     else if (handler.kind === "unary") {
-      if (this.#holdUntilOver(bytes.length)) void this.#run(handler, request);
+      if (this.#holdUntilOver(bytes.length)) this.#run(handler, request);
     } else {
       // Written out: a stream may bring a hundred thousand a second.
       try {
@@ -246,12 +257,12 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Resp
     this.#end(thrown instanceof ApiError ? thrown : this.#bug(thrown));
   }
 
-  async #run(handler: Extract<AnyHandler, { kind: "unary" }>, request: unknown): Promise<void> {
+  #run(handler: Extract<AnyHandler, { kind: "unary" }>, request: unknown): void {
     try {
-      const response: unknown = await handler.handle(request, this);
-      if (this.#ended === undefined && this.#sendUnary(response)) this.#end("ok");
+      handler.handle(request, this, this);
     } catch (thrown) {
-      this.fail(thrown);
+      // As every answer: what else has come with the request is looked at first.
+      queueMicrotask(() => this.fail(thrown));
     }
   }
 

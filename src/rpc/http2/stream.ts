@@ -1,8 +1,8 @@
 import { Code } from "../../api/errors.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "../call-rules.ts";
-import { ReceiveWindow, SendWindow } from "./flow-control.ts";
+import { refundOf, type SendWindow } from "./flow-control.ts";
 import type { FrameWriter } from "./frame-writer.ts";
-import { INITIAL } from "./protocol.ts";
+import { INITIAL, MAX_WINDOW } from "./protocol.ts";
 import type { ResponseHeaders } from "./response-headers.ts";
 
 /** Who gets what comes on a stream. None of these throws. */
@@ -24,6 +24,8 @@ export interface StreamHost {
   readonly writer: FrameWriter;
   readonly headers: ResponseHeaders;
   readonly sendWindow: SendWindow;
+  /** The size of every stream's window for what the client sends. */
+  readonly streamWindowBytes: number;
   /** Nothing waits for the connection's window or socket. */
   readonly isClear: boolean;
   /** Something was written. */
@@ -45,8 +47,6 @@ const OK: Ending = { kind: "status", code: Code.OK, message: "" };
 /** One stream (RFC 9113 §5.1): its windows, and the responses on their way to its client. */
 export class Http2Stream {
   readonly id: number;
-  readonly sendWindow: SendWindow;
-  readonly receiveWindow: ReceiveWindow;
   /** Of the body, if it was told. */
   readonly contentLength: number | undefined;
   readonly openedAtMs: number;
@@ -57,6 +57,10 @@ export class Http2Stream {
   remoteEnded = false;
   receiver: StreamReceiver | undefined;
   readonly #host: StreamHost;
+  /** What may still be sent; negative when SETTINGS took back what was used already (§6.9.2). */
+  #sendBytes: number;
+  /** Of what the client may send, what it has used since the last refund. */
+  #usedBytes = 0;
   #headSent = false;
   /** END_STREAM was written, or the stream is gone. */
   #localEnded = false;
@@ -67,19 +71,36 @@ export class Http2Stream {
   #offset = 0;
   #queuedBytes = 0;
 
-  constructor(
-    id: number,
-    host: StreamHost,
-    windows: { readonly send: number; readonly receive: number },
-    contentLength: number | undefined,
-    openedAtMs: number,
-  ) {
+  constructor(id: number, host: StreamHost, sendBytes: number, contentLength: number | undefined, openedAtMs: number) {
     this.id = id;
     this.#host = host;
-    this.sendWindow = new SendWindow(windows.send);
-    this.receiveWindow = new ReceiveWindow(windows.receive);
+    this.#sendBytes = sendBytes;
     this.contentLength = contentLength;
     this.openedAtMs = openedAtMs;
+  }
+
+  /** Whether the window lets anything out. */
+  get maySend(): boolean {
+    return this.#sendBytes > 0;
+  }
+
+  /** By WINDOW_UPDATE or SETTINGS; false when the window would be larger than one can be. */
+  changeSendWindow(bytes: number): boolean {
+    this.#sendBytes += bytes;
+    return this.#sendBytes <= MAX_WINDOW;
+  }
+
+  /** So much has come; false when the client had no right to send it. */
+  received(bytes: number): boolean {
+    this.#usedBytes += bytes;
+    return this.#usedBytes <= this.#host.streamWindowBytes;
+  }
+
+  /** What to give back with a WINDOW_UPDATE now. */
+  refund(): number {
+    const bytes = refundOf(this.#usedBytes, this.#host.streamWindowBytes);
+    this.#usedBytes -= bytes;
+    return bytes;
   }
 
   /** With what each message costs beside its bytes. */
@@ -107,7 +128,7 @@ export class Http2Stream {
   room(bytes: number): number {
     const { writer, sendWindow, isClear } = this.#host;
     if (!isClear || bytes > INITIAL.frameBytes || this.hasQueued) return -1;
-    if (bytes > this.sendWindow.bytes || bytes > sendWindow.bytes) return -1;
+    if (bytes > this.#sendBytes || bytes > sendWindow.bytes) return -1;
     return writer.roomForData(bytes);
   }
 
@@ -116,7 +137,7 @@ export class Http2Stream {
   }
 
   commit(bytes: number): void {
-    this.sendWindow.use(bytes);
+    this.#sendBytes -= bytes;
     this.#host.sendWindow.use(bytes);
     this.#host.writer.commitData(bytes, 0, this.id);
     this.#host.wrote();
@@ -127,7 +148,7 @@ export class Http2Stream {
     if (this.#queue.length === 0) this.#queue = [];
     this.#queue.push(bytes);
     this.#count(bytes.length + MESSAGE_OVERHEAD_BYTES);
-    if (this.sendWindow.bytes > 0) this.#host.waits(this);
+    if (this.maySend) this.#host.waits(this);
   }
 
   succeed(): void {
@@ -147,16 +168,11 @@ export class Http2Stream {
     const host = this.#host;
     const first = this.#queue[this.#next];
     if (first === undefined) return false;
-    const bytes = Math.min(
-      first.length - this.#offset,
-      INITIAL.frameBytes,
-      this.sendWindow.bytes,
-      host.sendWindow.bytes,
-    );
+    const bytes = Math.min(first.length - this.#offset, INITIAL.frameBytes, this.#sendBytes, host.sendWindow.bytes);
     if (bytes <= 0) return false;
     host.writer.data(first, this.#offset, this.#offset + bytes, this.id);
     host.wrote();
-    this.sendWindow.use(bytes);
+    this.#sendBytes -= bytes;
     host.sendWindow.use(bytes);
     this.#offset += bytes;
     const before = this.#queuedBytes;
@@ -168,7 +184,7 @@ export class Http2Stream {
     const isEmpty = this.#next === this.#queue.length;
     if (isEmpty && this.#ending !== undefined) this.#finish(this.#ending);
     else this.receiver?.sent(before);
-    return !isEmpty && this.sendWindow.bytes > 0;
+    return !isEmpty && this.maySend;
   }
 
   get hasQueued(): boolean {

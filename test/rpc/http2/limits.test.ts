@@ -11,8 +11,8 @@ import {
 import { rpcs } from "../../../proto/generated/services.ts";
 import { ApiError, Code } from "../../../src/api/errors.ts";
 import { Budget, RecentIds } from "../../../src/rpc/http2/abuse.ts";
-import { SendWindow } from "../../../src/rpc/http2/flow-control.ts";
 import { ErrorCode, Flag, FrameType, PREFACE, Setting } from "../../../src/rpc/http2/protocol.ts";
+import { Http2Stream } from "../../../src/rpc/http2/stream.ts";
 import { type CallContext, type ResponseStream, stream, unary } from "../../../src/rpc/rpc.ts";
 import { env, openPort, type Port, type PortOptions, sleep, until } from "../harness.ts";
 import { block, data, FrameClient, frame, headers, message, requestBlock, settings, uint32 } from "./frame-client.ts";
@@ -457,7 +457,7 @@ describe("flow control", () => {
     const { client, waiting } = await connected();
     client.send(...odd(20).map(put));
     await until(() => waiting.length === 20);
-    const change = vi.spyOn(SendWindow.prototype, "change");
+    const change = vi.spyOn(Http2Stream.prototype, "changeSendWindow");
     const sizes = Array.from({ length: 2_000 }, (_, i) => [Setting.initialWindowSize, i] as const);
     client.send(settings(...sizes, [Setting.initialWindowSize, 65_535]), call(1_001));
     expect(await statusOf(client, 1_001)).toBe("0");

@@ -15,6 +15,7 @@ function hostOf(sent: number[]): StreamHost {
   return {
     writer: writer as unknown as FrameWriter,
     headers: new ResponseHeaders(),
+    streamWindowBytes: 1 << 20,
     sendWindow: new SendWindow(1 << 20),
     isClear: true,
     wrote: () => undefined,
@@ -26,7 +27,7 @@ function hostOf(sent: number[]): StreamHost {
 
 it("a queued message is let go when it has left, while others wait behind it", async () => {
   const sent: number[] = [];
-  const stream = new Http2Stream(1, hostOf(sent), { send: 1 << 20, receive: 1 << 20 }, undefined, 0);
+  const stream = new Http2Stream(1, hostOf(sent), 1 << 20, undefined, 0);
   const queued = Array.from({ length: 10 }, () => {
     const bytes = Buffer.alloc(1_000);
     stream.queue(bytes);

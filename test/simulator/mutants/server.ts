@@ -23,8 +23,8 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "read-joins-a-round-under-way",
     file: "src/server/reads.ts",
-    from: `this.#waiting.push({ limits: callLimits, expiresAt, resolve, reject });`,
-    to: `(this.#round?.readers ?? this.#waiting).push({ limits: callLimits, expiresAt, resolve, reject });`,
+    from: `this.#waiting.push({ limits: callLimits, expiresAt, waiter });`,
+    to: `(this.#round?.readers ?? this.#waiting).push({ limits: callLimits, expiresAt, waiter });`,
     why: "The round's index was noted before the read came, and so perhaps before a write that the reader knows of.",
     seenBy: ["linearizability"],
   },
@@ -130,8 +130,8 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "header-tells-the-term-of-the-election",
     file: "src/server/member.ts",
-    from: `raftTerm: machine.appliedTerm });`,
-    to: `raftTerm: raftStatus(raft).term });`,
+    from: `header.raftTerm = machine.appliedTerm;`,
+    to: `header.raftTerm = raftStatus(raft).term;`,
     why: "H-1: the term of an answer is that of what was applied; a member may know of a term in which nothing ever was.",
     seenBy: ["headers"],
   },
