@@ -2,12 +2,13 @@ import { connect, type Socket } from "node:net";
 import { type Channel, Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { type Codec, decode, encode } from "../../proto/codec.ts";
 import { type ClientListener, listenClient } from "../../src/http/client-listener.ts";
-import { createHttpServer, type HttpHandler, httpDefaults } from "../../src/http/http-server.ts";
+import { createHttpServer, httpDefaults } from "../../src/http/http-server.ts";
 import type { Logger } from "../../src/log.ts";
 import { createNodeEnv } from "../../src/node-env.ts";
 import { createGrpcJsServer, type GrpcJsOptions, grpcJsDefaults } from "../../src/rpc/grpc-js-server.ts";
 import { createHttp2Server, type Http2Options, http2Defaults } from "../../src/rpc/http2/http2-server.ts";
 import type { Http2Limits } from "../../src/rpc/http2/limits.ts";
+import type { PlainHandler } from "../../src/rpc/plain-http.ts";
 import type { AnyHandler, Rpc, RpcServer } from "../../src/rpc/rpc.ts";
 
 export interface LogLine {
@@ -44,7 +45,7 @@ export interface PortOptions {
   readonly grpc?: Partial<Omit<GrpcJsOptions & Http2Options, "limits">>;
   /** Of the transport http2. */
   readonly limits?: Partial<Http2Limits>;
-  readonly http?: HttpHandler;
+  readonly http?: PlainHandler;
   readonly handshakeTimeoutMs?: number;
   readonly headTimeoutMs?: number;
   readonly maxConnections?: number;
@@ -55,7 +56,7 @@ export async function openPort(handlers: readonly AnyHandler[], options: PortOpt
   const logger = recordingLogger();
   const rpc = createRpc(handlers, options, logger);
   const http = createHttpServer(
-    options.http ?? ((_request, response) => void response.end("plain http\n")),
+    options.http ?? (async () => ({ status: 200, headers: {}, body: "plain http\n" })),
     { ...httpDefaults, headTimeoutMs: options.headTimeoutMs ?? 10_000, checkIntervalMs: 50 },
     logger,
   );
