@@ -67,12 +67,7 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
     everywhere,
     resolve: (fields) => readHead(fields, table),
     open(stream, head, connection) {
-      if (head.kind === "notGrpc") {
-        if (options.plain === undefined || !connection.isEncrypted) return answer(() => stream.refuseContent());
-        if (closing) return answer(() => sendPlain(stream, STOPPED, head.method));
-        return new PlainStream(stream, head, options.plain, logger);
-      }
-      if (closing) return refusal(stream, errors.stopped);
+      if (closing && head.kind !== "notGrpc") return refusal(stream, errors.stopped);
       switch (head.kind) {
         case "call": {
           const call = new GrpcCall(stream, head, connection, calls);
@@ -81,6 +76,10 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
         }
         case "refused":
           return refusal(stream, head.error);
+        case "notGrpc":
+          if (options.plain === undefined || !connection.isEncrypted) return answer(() => stream.refuseContent());
+          if (closing) return answer(() => sendPlain(stream, STOPPED, head.method));
+          return new PlainStream(stream, head, options.plain, logger);
         default:
           return unreachable(head);
       }

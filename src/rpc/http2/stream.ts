@@ -226,12 +226,17 @@ export class Http2Stream {
   #finish(ending: Ending): void {
     const { headers, writer } = this.#host;
     this.#localEnded = true;
-    if (ending.kind === "notGrpc") writer.headers(headers.notGrpc(), this.id, true);
-    else if (ending.kind === "body") writer.frame(FrameType.data, Flag.endStream, this.id, NO_BYTES);
+    if (ending.kind !== "status") this.#finishPlain(ending.kind);
     else if (!this.#headSent) writer.headers(headers.trailersOnly(ending.code, ending.message), this.id, true);
     else if (ending.code === Code.OK) writer.headers(headers.okTrailers(), this.id, true);
     else writer.headers(headers.errorTrailers(ending.code, ending.message), this.id, true);
     this.#host.wrote();
     this.#host.answered(this);
+  }
+
+  #finishPlain(kind: "notGrpc" | "body"): void {
+    const { headers, writer } = this.#host;
+    if (kind === "notGrpc") writer.headers(headers.notGrpc(), this.id, true);
+    else writer.frame(FrameType.data, Flag.endStream, this.id, NO_BYTES);
   }
 }
