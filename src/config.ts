@@ -12,6 +12,15 @@ export type AutoCompactionConfig =
   | { readonly mode: "periodic"; readonly periodMs: number }
   | { readonly mode: "revision"; readonly revisions: number };
 
+/** For the https:// addresses in --listen-client-urls. */
+export interface ClientTlsConfig {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly trustedCaFile: string | undefined;
+  /** --client-cert-auth, or --trusted-ca-file by itself (T-1). */
+  readonly clientCertRequired: boolean;
+}
+
 /** Everything a member is told at its start. Frozen. Milliseconds and bytes unless a name says otherwise. */
 export interface Config {
   readonly name: string;
@@ -19,6 +28,8 @@ export interface Config {
   readonly walDir: string;
   readonly listenPeerUrls: readonly string[];
   readonly listenClientUrls: readonly string[];
+  /** Undefined while every client URL is http://. */
+  readonly clientTls: ClientTlsConfig | undefined;
   readonly advertisePeerUrls: readonly string[];
   readonly advertiseClientUrls: readonly string[];
   readonly initialCluster: readonly PeerSpec[];
@@ -274,6 +285,10 @@ function fromFile(path: string, readFile: (path: string) => string, warnings: st
   const given = new Map<string, string>();
   for (const [name, value] of Object.entries(parsed)) {
     if (value === null || value === "") continue;
+    if (name === "client-transport-security" && typeof value === "object" && !Array.isArray(value)) {
+      for (const [key, flag] of clientTlsOf(value)) given.set(key, flag);
+      continue;
+    }
     if (name === "client-transport-security" || name === "peer-transport-security") {
       throw new ConfigError(`${name} is not supported yet by this version of Quorate: remove it from ${path}`);
     }
@@ -288,6 +303,17 @@ function fromFile(path: string, readFile: (path: string) => string, warnings: st
   return given;
 }
 
+/** etcd's map of the same names as its flags; what is empty or false is not given. */
+function clientTlsOf(map: object): [flag: string, value: string][] {
+  return Object.entries(map).flatMap(([name, value]): [string, string][] => {
+    if (value === null || value === "" || value === false || (Array.isArray(value) && value.length === 0)) return [];
+    if (byName.has(name)) return [[name, String(value)]];
+    throw new ConfigError(
+      `client-transport-security: ${name} is not supported yet by this version of Quorate: remove it`,
+    );
+  });
+}
+
 function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
   for (const name of given.keys()) {
     if (laterFlags.has(name)) {
@@ -299,17 +325,28 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
   const int = (name: string, min: number, max: number): number => parseInteger(flagOf(name), raw(name), min, max);
   const bool = (name: string): boolean => parseBool(flagOf(name), raw(name));
   const ms = (name: string): number => parseDurationMs(flagOf(name), raw(name));
-  const urls = (name: string): string[] => parseUrls(name, raw(name));
+  const urls = (name: string): string[] => parseUrls(name, raw(name), ["http:"]);
+  const clientUrls = (name: string): string[] => parseUrls(name, raw(name), ["http:", "https:"]);
 
   const name = raw("name");
   const listenPeerUrls = urls("listen-peer-urls");
-  const listenClientUrls = urls("listen-client-urls");
+  const listenClientUrls = clientUrls("listen-client-urls");
   for (const [flag, list] of [
     ["listen-peer-urls", listenPeerUrls],
     ["listen-client-urls", listenClientUrls],
   ] as const) {
     for (const url of list) checkListenUrl(flag, url);
   }
+  const clientTls = parseClientTls(
+    {
+      certFile: raw("cert-file"),
+      keyFile: raw("key-file"),
+      trustedCaFile: raw("trusted-ca-file"),
+      clientCertAuth: bool("client-cert-auth"),
+    },
+    listenClientUrls,
+    warnings,
+  );
   if (given.has("listen-client-urls") && !given.has("advertise-client-urls")) {
     throw new ConfigError("--advertise-client-urls is required when --listen-client-urls is set explicitly");
   }
@@ -358,8 +395,9 @@ function build(given: ReadonlyMap<string, string>, warnings: string[]): Config {
     walDir: raw("wal-dir") === "" ? `${dataDir}/member/wal` : raw("wal-dir"),
     listenPeerUrls,
     listenClientUrls,
+    clientTls,
     advertisePeerUrls,
-    advertiseClientUrls: urls("advertise-client-urls"),
+    advertiseClientUrls: clientUrls("advertise-client-urls"),
     initialCluster,
     initialClusterState: state,
     initialClusterToken: raw("initial-cluster-token"),
@@ -488,13 +526,52 @@ function parseAutoCompaction(mode: string, retention: string): AutoCompactionCon
   return { mode, periodMs };
 }
 
-function parseUrls(flag: string, value: string): string[] {
+/** Files are looked at by whoever opens them. */
+function parseClientTls(
+  told: { certFile: string; keyFile: string; trustedCaFile: string; clientCertAuth: boolean },
+  listenClientUrls: readonly string[],
+  warnings: string[],
+): ClientTlsConfig | undefined {
+  const { certFile, keyFile, trustedCaFile, clientCertAuth } = told;
+  if ((certFile === "") !== (keyFile === "")) {
+    const [has, lacks] = certFile === "" ? ["key-file", "cert-file"] : ["cert-file", "key-file"];
+    throw new ConfigError(`--${has} is of no use without --${lacks}: give both`);
+  }
+  for (const url of listenClientUrls) {
+    if (url.startsWith("https:")) {
+      if (certFile !== "") continue;
+      throw new ConfigError(
+        `TLS key/cert (--cert-file, --key-file) must be provided for client url ${url} with HTTPS scheme`,
+      );
+    }
+    if (certFile !== "") {
+      warnings.push(`scheme is http while key and cert files are present; ignoring key and cert files for ${url}`);
+    }
+    if (clientCertAuth) {
+      warnings.push(`scheme is http while --client-cert-auth is enabled; ignoring client cert auth for ${url}`);
+    }
+  }
+  if (!listenClientUrls.some((url) => url.startsWith("https:"))) return undefined;
+  if (clientCertAuth && trustedCaFile === "") {
+    warnings.push(
+      "--client-cert-auth without --trusted-ca-file trusts every public certificate authority: name your own",
+    );
+  }
+  return {
+    certFile,
+    keyFile,
+    trustedCaFile: trustedCaFile === "" ? undefined : trustedCaFile,
+    clientCertRequired: clientCertAuth || trustedCaFile !== "",
+  };
+}
+
+function parseUrls(flag: string, value: string, schemes: readonly string[]): string[] {
   const list = value.split(",").map((url) => url.trim());
-  for (const url of list) checkUrl(flag, url);
+  for (const url of list) checkUrl(flag, url, schemes);
   return list;
 }
 
-function checkUrl(flag: string, text: string): URL {
+function checkUrl(flag: string, text: string, schemes: readonly string[]): URL {
   let url: URL;
   try {
     url = new URL(text);
@@ -503,10 +580,12 @@ function checkUrl(flag: string, text: string): URL {
     const why = Number(port) > 65_535 ? `${port} is no port number` : "not a URL such as http://127.0.0.1:2379";
     throw new FlagValueError(flag, text, why);
   }
-  if (url.protocol === "https:" || url.protocol.startsWith("unix")) {
-    throw new ConfigError(`--${flag}: ${url.protocol}// is not supported yet by this version of Quorate: use http://`);
-  }
-  if (url.protocol !== "http:") {
+  if (!schemes.includes(url.protocol)) {
+    if (url.protocol === "https:" || url.protocol.startsWith("unix")) {
+      throw new ConfigError(
+        `--${flag}: ${url.protocol}// is not supported yet by this version of Quorate: use http://`,
+      );
+    }
     throw new FlagValueError(flag, text, "URL scheme must be http, https, unix, or unixs");
   }
   if (!/:\d+$/.test(text)) throw new ConfigError(`--${flag}: URL address does not have the form "host:port": ${text}`);
@@ -514,7 +593,7 @@ function checkUrl(flag: string, text: string): URL {
 }
 
 function checkListenUrl(flag: string, text: string): void {
-  const host = checkUrl(flag, text).hostname;
+  const host = new URL(text).hostname;
   const isIp = /^\d+\.\d+\.\d+\.\d+$/.test(host) || host.startsWith("[");
   if (!isIp && host !== "localhost") {
     throw new ConfigError(`--${flag}: expected IP in URL for binding (${text}): use an address of this machine`);
@@ -528,7 +607,7 @@ function parseInitialCluster(value: string): PeerSpec[] {
     if (name === "" || url === "") {
       throw new ConfigError(`--initial-cluster: '${part}' is not of the form name=http://host:port`);
     }
-    checkUrl("initial-cluster", url);
+    checkUrl("initial-cluster", url, ["http:"]);
     urls.set(name, [...(urls.get(name) ?? []), url]);
   }
   return [...urls].map(([name, list]) => ({ name, urls: list.sort() }));

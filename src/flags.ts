@@ -21,6 +21,10 @@ export const flags: readonly Flag[] = [
   flag("listen-client-urls", "urls", "http://localhost:2379", "addresses to listen on for clients (gRPC and HTTP)"),
   flag("initial-advertise-peer-urls", "urls", "http://localhost:2380", "peer addresses told to the other members"),
   flag("advertise-client-urls", "urls", "http://localhost:2379", "client addresses told to clients"),
+  flag("cert-file", "text", "", "certificate, in PEM, of the https:// addresses in --listen-client-urls"),
+  flag("key-file", "text", "", "its private key, in PEM"),
+  flag("client-cert-auth", "bool", "false", "clients of these must show a certificate that is trusted"),
+  flag("trusted-ca-file", "text", "", "who issues certificates that are trusted, in PEM; then clients must show one"),
   flag("initial-cluster", "text", "", "all members: n1=url,n2=url (default: NAME=advertised peer URLs)"),
   flag("initial-cluster-state", "text", "new", "'new', or 'existing' to join the cluster it was added to"),
   flag("initial-cluster-token", "text", "etcd-cluster", "makes the ids of this cluster differ from others'"),
@@ -69,8 +73,8 @@ export const ignoredFlags: ReadonlySet<string> = new Set(
 /** Known to etcd and promised for a later release: setting one is refused, since ignoring it would break a promise. */
 export const laterFlags: ReadonlySet<string> = new Set(
   (
-    "listen-client-http-urls cert-file key-file client-cert-auth trusted-ca-file peer-cert-file peer-key-file " +
-    "peer-client-cert-auth peer-trusted-ca-file auth-token bcrypt-cost auth-token-ttl listen-metrics-urls " +
+    "listen-client-http-urls peer-cert-file peer-key-file peer-client-cert-auth " +
+    "peer-trusted-ca-file auth-token bcrypt-cost auth-token-ttl listen-metrics-urls " +
     "client-cert-file client-key-file client-crl-file client-cert-allowed-hostname " +
     "auto-tls peer-client-cert-file peer-client-key-file peer-auto-tls peer-crl-file peer-cert-allowed-cn " +
     "peer-cert-allowed-hostname peer-skip-client-san-verification self-signed-cert-validity cipher-suites " +

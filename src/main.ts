@@ -6,9 +6,10 @@ import { openLevelBackend } from "../storage/level-backend.ts";
 import { nodeDisk, readOnlyNodeDisk } from "../storage/node-disk.ts";
 import { commands, type Run } from "./commands/commands.ts";
 import { type Config, ConfigError, limits, parseConfig, requestTimeoutMs } from "./config.ts";
-import { type ClientListener, listenClient } from "./http/client-listener.ts";
+import { type ClientListener, type ClientTls, listenClient } from "./http/client-listener.ts";
 import { createHttpServer, httpDefaults } from "./http/http-server.ts";
 import { createRoutes } from "./http/routes.ts";
+import { TlsFiles } from "./http/tls-files.ts";
 import type { Logger } from "./log.ts";
 import { createPinoLog } from "./log-pino.ts";
 import { createNodeEnv } from "./node-env.ts";
@@ -124,6 +125,7 @@ async function runMember(config: Config, log: Logger, exit: (ending: Ending) => 
     },
     "starting etcd server",
   );
+  const clientTls = openClientTls(config, log);
 
   let ended = false;
   const onFatal = (reason: unknown): void => {
@@ -170,7 +172,7 @@ async function runMember(config: Config, log: Logger, exit: (ending: Ending) => 
     // What is forced is forced once: who starts anew from a snapshot has a leader, and others beside it.
     const own = isFirst ? config : { ...config, forceNewCluster: false };
     isFirst = false;
-    life = await startLife(own, log, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
+    life = await startLife(own, log, clientTls, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
     await life.serve();
   };
 
@@ -200,7 +202,12 @@ interface LifeEvents {
   readonly onReplaced: () => void;
 }
 
-async function startLife(config: Config, log: Logger, events: LifeEvents): Promise<Life> {
+async function startLife(
+  config: Config,
+  log: Logger,
+  clientTls: ClientTls | undefined,
+  events: LifeEvents,
+): Promise<Life> {
   const env = createNodeEnv();
   const openBackend = (path: string): Promise<Backend> => openLevelBackend(path, { onFailure: events.onFatal });
   const askPeer = (url: string, path: string, timeoutMs: number): Promise<PeerResponse> =>
@@ -239,14 +246,16 @@ async function startLife(config: Config, log: Logger, events: LifeEvents): Promi
         throw error;
       }
       if (stopping.signal.aborted) return;
-      const opened = await serveClients(config, member, log, stopping.signal);
+      const opened = await serveClients(config, member, log, clientTls, stopping.signal);
       if (stopping.signal.aborted) return await opened.close(0);
       listener = opened;
       log.info({}, "ready to serve client requests");
-      for (const { host, port } of listener.addresses) {
+      for (const { host, port, secure } of listener.addresses) {
         log.info(
           { traffic: "grpc+http", address: `${host}:${port}` },
-          "serving client traffic insecurely; this is strongly discouraged!",
+          secure
+            ? "serving client traffic securely"
+            : "serving client traffic insecurely; this is strongly discouraged!",
         );
       }
     },
@@ -259,10 +268,17 @@ async function startLife(config: Config, log: Logger, events: LifeEvents): Promi
   };
 }
 
+/** Throws for files that cannot serve: before anything else is begun. */
+function openClientTls({ clientTls }: Config, logger: Logger): ClientTls | undefined {
+  if (clientTls === undefined) return undefined;
+  return { files: new TlsFiles(clientTls, logger), clientCertRequired: clientTls.clientCertRequired };
+}
+
 async function serveClients(
   config: Config,
   { server }: Member,
   logger: Logger,
+  tls: ClientTls | undefined,
   stopping: AbortSignal,
 ): Promise<ClientListener> {
   const env = createNodeEnv();
@@ -278,9 +294,11 @@ async function serveClients(
     }),
     ...healthService(),
   ]);
+  const plain = createRoutes(server, { env, logger, requestTimeoutMs: requestTimeoutMs(config), cors: ["*"] });
   const rpcOptions = {
     maxReceiveBytes: config.maxRequestBytes + limits.grpcOverheadBytes,
     maxConcurrentStreams: config.maxConcurrentStreams,
+    plain,
     env,
     logger,
   };
@@ -288,14 +306,11 @@ async function serveClients(
     config.rpcTransport === "http2"
       ? createHttp2Server(handlers, { ...http2Defaults, ...rpcOptions })
       : createGrpcJsServer(handlers, { ...grpcJsDefaults, ...rpcOptions });
-  const http = createHttpServer(
-    createRoutes(server, { env, logger, requestTimeoutMs: requestTimeoutMs(config), cors: ["*"] }),
-    httpDefaults,
-    logger,
-  );
+  const http = createHttpServer(plain, httpDefaults, logger);
   return await listenClient(config.listenClientUrls, rpc, http, {
     maxConnections: limits.clientConnections,
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+    ...(tls !== undefined && { tls }),
     env,
     logger,
   });

@@ -3,19 +3,28 @@ import { createServer, type Server as NetServer, type Socket } from "node:net";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { RpcServer } from "../rpc/rpc.ts";
+import type { TlsFiles } from "./tls-files.ts";
+import { createTlsGate } from "./tls-gate.ts";
 
 export interface ClientListenerOptions {
   /** Over all URLs; a connection beyond it is closed at once. */
   readonly maxConnections: number;
-  /** For the first bytes that tell the protocol. */
+  /** For the first bytes that tell the protocol, and for a TLS handshake before that. */
   readonly handshakeTimeoutMs: number;
+  /** Of the https:// URLs. */
+  readonly tls?: ClientTls;
   readonly env: Env;
   readonly logger: Logger;
 }
 
+export interface ClientTls {
+  readonly files: TlsFiles;
+  readonly clientCertRequired: boolean;
+}
+
 export interface ClientListener {
   /** Where it listens, in the order of the URLs, with the real port where 0 was asked for. */
-  readonly addresses: readonly { readonly host: string; readonly port: number }[];
+  readonly addresses: readonly { readonly host: string; readonly port: number; readonly secure: boolean }[];
   readonly connectionCount: number;
   /** Stops listening, then lets both servers finish what runs; what is left after graceMs is cut off. */
   close(graceMs: number): Promise<void>;
@@ -26,7 +35,7 @@ const DRAIN_CHECK_MS = 20;
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /**
- * The client port: one listener a URL, gRPC and HTTP/1 behind it, told apart by their first bytes.
+ * The client port: one listener a URL, gRPC and HTTP/1 behind it, told apart by their first bytes, behind TLS as without.
  *
  * Until they have come, a connection costs its socket and at most a preface of buffer, and that for a bounded time.
  */
@@ -36,12 +45,31 @@ export async function listenClient(
   http: HttpServer,
   options: ClientListenerOptions,
 ): Promise<ClientListener> {
-  const { logger } = options;
+  const { logger, tls } = options;
   const sockets = new Set<Socket>();
   let refused = 0;
   let closing = false;
 
-  const onConnection = (socket: Socket): void => {
+  const serve = (socket: Socket): void => {
+    sniff(socket, options, (protocol) => {
+      if (protocol === "http2") rpc.accept(socket);
+      else {
+        http.emit("connection", socket);
+        socket.resume();
+      }
+    });
+  };
+  const secure =
+    tls === undefined
+      ? undefined
+      : createTlsGate({ ...tls, handshakeTimeoutMs: options.handshakeTimeoutMs, logger }, (socket) => {
+          socket.on("error", (error) => {
+            logger.debug({ peer: socket.remoteAddress, error: String(error) }, "client connection failed");
+          });
+          serve(socket);
+        });
+
+  const accept = (socket: Socket, takeOver: (socket: Socket) => void): void => {
     socket.on("error", (error) => {
       logger.debug({ peer: socket.remoteAddress, error: String(error) }, "client connection failed");
     });
@@ -56,26 +84,24 @@ export async function listenClient(
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.setNoDelay(true);
-    sniff(socket, options, (protocol) => {
-      if (protocol === "http2") rpc.accept(socket);
-      else {
-        http.emit("connection", socket);
-        socket.resume();
-      }
-    });
+    takeOver(socket);
   };
 
   const servers: NetServer[] = [];
   try {
-    for (const url of urls) servers.push(await listen(url, onConnection, logger));
+    for (const url of urls) {
+      const takeOver = isSecure(url) ? secure : serve;
+      if (takeOver === undefined) throw new Error(`cannot listen on ${url} without a certificate`);
+      servers.push(await listen(url, (socket) => accept(socket, takeOver), logger));
+    }
   } catch (thrown) {
     for (const server of servers) server.close();
     throw thrown;
   }
-  const addresses = servers.map((server) => {
+  const addresses = servers.map((server, i) => {
     const address = server.address();
     if (address === null || typeof address === "string") throw new Error("a client listener has no TCP address");
-    return { host: address.address, port: address.port };
+    return { host: address.address, port: address.port, secure: isSecure(urls[i] ?? "") };
   });
 
   return {
@@ -129,14 +155,21 @@ function sniff(
   socket.on("close", finish);
 }
 
+function isSecure(url: string): boolean {
+  return url.startsWith("https:");
+}
+
 function listen(url: string, onConnection: (socket: Socket) => void, logger: Logger): Promise<NetServer> {
   const { protocol, hostname, port } = new URL(url);
-  if (protocol !== "http:") throw new Error(`cannot listen on ${url}: only http:// is supported`);
+  if (protocol !== "http:" && protocol !== "https:") {
+    throw new Error(`cannot listen on ${url}: only http:// and https:// are supported`);
+  }
   const host = hostname === "localhost" ? "127.0.0.1" : hostname.replace(/^\[|\]$/g, "");
   const server = createServer({ noDelay: true }, onConnection);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host, port: port === "" ? 80 : Number(port) }, () => {
+    const usual = protocol === "https:" ? 443 : 80;
+    server.listen({ host, port: port === "" ? usual : Number(port) }, () => {
       server.off("error", reject);
       // Accepting can fail later (no file descriptors left); the connections that are there go on.
       server.on("error", (error) =>

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Logger } from "../log.ts";
+import { INTERNAL_ERROR, type PlainAnswer, type PlainHandler } from "../rpc/plain-http.ts";
 
 export interface HttpLimits {
   /** For the head of a request, and for a whole request. */
@@ -19,10 +20,8 @@ export const httpDefaults: HttpLimits = {
   checkIntervalMs: 2_000,
 };
 
-export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
-
 /** An HTTP/1 server without a listener: connections come by `emit("connection", socket)`. */
-export function createHttpServer(handle: HttpHandler, limits: HttpLimits, logger: Logger): Server {
+export function createHttpServer(handle: PlainHandler, limits: HttpLimits, logger: Logger): Server {
   const server = createServer(
     {
       headersTimeout: limits.headTimeoutMs,
@@ -39,18 +38,40 @@ export function createHttpServer(handle: HttpHandler, limits: HttpLimits, logger
 }
 
 async function serve(
-  handle: HttpHandler,
+  handle: PlainHandler,
   request: IncomingMessage,
   response: ServerResponse,
   logger: Logger,
 ): Promise<void> {
   response.on("error", (error) => logger.debug({ url: request.url, error: String(error) }, "HTTP response failed"));
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  let answer: PlainAnswer;
   try {
-    await handle(request, response);
+    answer = await handle(
+      {
+        method: request.method ?? "GET",
+        target: request.url ?? "/",
+        header: (name) => request.headers[name]?.toString(),
+      },
+      gone.signal,
+    );
   } catch (thrown) {
     const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
     logger.error({ url: request.url, error: String(thrown), stacktrace }, "failed to serve an HTTP request");
-    if (response.headersSent) response.destroy();
-    else response.writeHead(500, { "content-type": "text/plain; charset=utf-8" }).end("Internal Server Error\n");
+    answer = INTERNAL_ERROR;
   }
+  if (response.destroyed) return;
+  response.writeHead(answer.status, {
+    ...answer.headers,
+    "content-length": Buffer.byteLength(answer.body),
+    // Nobody reads a body: the connection ends instead of waiting for one.
+    ...(hasBody(request) && { connection: "close" }),
+  });
+  response.end(answer.body);
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  const length = request.headers["content-length"];
+  return request.headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
 }

@@ -1,11 +1,10 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
+import type { PlainAnswer, PlainHandler, PlainRequest } from "../rpc/plain-http.ts";
 import { type CallLimits, limitsOf } from "../server/call-limits.ts";
 import type { Server } from "../server/server.ts";
 import { ETCD_API_VERSION, QUORATE_VERSION, STORAGE_VERSION } from "../version.ts";
 import { type Check, createHealthChecks, textOf } from "./checks.ts";
-import type { HttpHandler } from "./http-server.ts";
 
 export interface RouteOptions {
   readonly env: Env;
@@ -28,34 +27,29 @@ type Route = (query: URLSearchParams, limits: CallLimits) => Promise<Answer>;
 const TEXT = "text/plain; charset=utf-8";
 
 /** The plain HTTP endpoints of the client port (operations.md section 3). */
-export function createRoutes(server: Server, options: RouteOptions): HttpHandler {
+export function createRoutes(server: Server, options: RouteOptions): PlainHandler {
   const { env, logger } = options;
   const routes = buildRoutes(server, logger);
-  return async (request, response) => {
+  return async (request, gone) => {
     const { path, query } = targetOf(request);
-    const origin = allowedOrigin(options.cors, request.headers.origin);
-    if (origin !== undefined) {
-      response.setHeader("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE");
-      response.setHeader("Access-Control-Allow-Origin", origin);
-      response.setHeader("Access-Control-Allow-Headers", "accept, content-type, authorization");
-    }
-    // None of these endpoints reads a body: the connection ends instead of waiting for one.
-    if (hasBody(request)) response.setHeader("Connection", "close");
-    if (request.method === "OPTIONS") {
-      response.writeHead(200).end();
-      return;
-    }
-    const route = routes.get(path);
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
-    const limits = limitsOf(gone.signal, env.now() + options.requestTimeoutMs);
-    send(response, await answer(route, request, query, limits));
+    const origin = allowedOrigin(options.cors, request.header("origin"));
+    const cors: Record<string, string> =
+      origin === undefined
+        ? {}
+        : {
+            "access-control-allow-methods": "POST, GET, OPTIONS, PUT, DELETE",
+            "access-control-allow-origin": origin,
+            "access-control-allow-headers": "accept, content-type, authorization",
+          };
+    if (request.method === "OPTIONS") return { status: 200, headers: cors, body: "" };
+    const limits = limitsOf(gone, env.now() + options.requestTimeoutMs);
+    return told(await answer(routes.get(path), request, query, limits), cors);
   };
 }
 
 async function answer(
   route: Route | undefined,
-  request: IncomingMessage,
+  request: PlainRequest,
   query: URLSearchParams,
   limits: CallLimits,
 ): Promise<Answer> {
@@ -64,15 +58,14 @@ async function answer(
   return route(query, limits);
 }
 
-function send(response: ServerResponse, { status, type, body, allow }: Answer): void {
-  if (response.destroyed) return;
-  response.writeHead(status, {
-    "Content-Type": type,
-    "Content-Length": Buffer.byteLength(body),
-    ...(type === TEXT && { "X-Content-Type-Options": "nosniff" }),
-    ...(allow !== undefined && { Allow: allow }),
-  });
-  response.end(body);
+function told({ status, type, body, allow }: Answer, cors: Readonly<Record<string, string>>): PlainAnswer {
+  const headers = {
+    ...cors,
+    "content-type": type,
+    ...(type === TEXT && { "x-content-type-options": "nosniff" }),
+    ...(allow !== undefined && { allow }),
+  };
+  return { status, headers, body };
 }
 
 function buildRoutes(server: Server, logger: Logger): ReadonlyMap<string, Route> {
@@ -149,20 +142,14 @@ async function runChecks(
   return { status: 200, type: TEXT, body: query.has("verbose") ? `${report}ok\n` : "ok\n" };
 }
 
-function targetOf(request: IncomingMessage): { readonly path: string; readonly query: URLSearchParams } {
-  const url = request.url ?? "/";
-  const at = url.indexOf("?");
+function targetOf({ target }: PlainRequest): { readonly path: string; readonly query: URLSearchParams } {
+  const at = target.indexOf("?");
   return at < 0
-    ? { path: url, query: new URLSearchParams() }
-    : { path: url.slice(0, at), query: new URLSearchParams(url.slice(at + 1)) };
+    ? { path: target, query: new URLSearchParams() }
+    : { path: target.slice(0, at), query: new URLSearchParams(target.slice(at + 1)) };
 }
 
 function allowedOrigin(cors: readonly string[], origin: string | undefined): string | undefined {
   if (cors.includes("*")) return "*";
   return origin !== undefined && cors.includes(origin) ? origin : undefined;
-}
-
-function hasBody(request: IncomingMessage): boolean {
-  const length = request.headers["content-length"];
-  return request.headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
 }

@@ -5,11 +5,14 @@ import { type ApiError, errors } from "../api/errors.ts";
 import { FAREWELL_MS, type KeepaliveOptions, rpcDefaults } from "./call-rules.ts";
 import { type CallOptions, GrpcJsCall } from "./grpc-js-call.ts";
 import { type Connection, DeadConnectionSweep, enforcePingPolicy } from "./grpc-js-connection.ts";
+import { INTERNAL_ERROR, type PlainAnswer, type PlainHandler } from "./plain-http.ts";
 import { isGrpc, tableOf, unserved } from "./routes.ts";
 import type { AnyHandler, RpcServer } from "./rpc.ts";
 
 export interface GrpcJsOptions extends CallOptions, KeepaliveOptions {
   readonly maxConcurrentStreams: number;
+  /** Serves what is not gRPC on encrypted connections, as etcd does; on others it is answered with 415. */
+  readonly plain?: PlainHandler;
   /** How often connections are looked at that say nothing. */
   readonly deadSweepMs: number;
 }
@@ -86,8 +89,11 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
     if (stream.destroyed || connection === undefined) return;
     const path = headers[":path"] ?? "";
     const handler = table.get(path);
-    if (closing) refuse(stream, errors.stopped);
-    else if (!isGrpc(headers["content-type"])) stream.respond({ ":status": 415 }, { endStream: true });
+    if (!isGrpc(headers["content-type"])) {
+      if (options.plain !== undefined && stream.session?.encrypted === true)
+        void servePlain(stream, headers, options.plain);
+      else stream.respond({ ":status": 415 }, { endStream: true });
+    } else if (closing) refuse(stream, errors.stopped);
     else if (handler === undefined) refuse(stream, unserved(path));
     else {
       opening = { handler, headers, connection };
@@ -115,6 +121,31 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
       onSession(session);
     };
   });
+  const servePlain = async (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, handle: PlainHandler) => {
+    const gone = new AbortController();
+    stream.once("close", () => gone.abort());
+    const target = headers[":path"] ?? "/";
+    const request = {
+      method: headers[":method"] ?? "GET",
+      target,
+      header: (name: string) => headers[name]?.toString(),
+    };
+    let answer: PlainAnswer;
+    try {
+      answer = await handle(request, gone.signal);
+    } catch (thrown) {
+      const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
+      logger.error({ url: target, error: String(thrown), stacktrace }, "failed to serve an HTTP request");
+      answer = INTERNAL_ERROR;
+    }
+    if (stream.destroyed) return;
+    stream.respond({
+      ":status": answer.status,
+      ...answer.headers,
+      "content-length": Buffer.byteLength(answer.body),
+    });
+    stream.end(answer.body);
+  };
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
 
   return {

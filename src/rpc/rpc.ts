@@ -126,7 +126,7 @@ export function stream<Request, Response>(
 
 /** What a transport offers to main.ts. */
 export interface RpcServer {
-  /** Takes over a connection whose first bytes (given back by unshift) are HTTP/2's preface. */
+  /** Takes over a connection, plain or TLS, whose first bytes (given back by unshift) are HTTP/2's preface. */
   accept(connection: import("node:net").Socket): void;
   /** Refuses new calls, lets running unary calls end, cancels what is left after graceMs. */
   close(graceMs: number): Promise<void>;

@@ -84,11 +84,76 @@ describe("O-1: the command line", () => {
   });
 
   test("a flag that etcd has and Quorate not yet is refused by name; one without meaning is warned about", () => {
-    expect(refused(["--cert-file=x"]).message).toContain("--cert-file is not supported yet");
+    expect(refused(["--peer-cert-file=x"]).message).toContain("--peer-cert-file is not supported yet");
     expect(refused([], { ETCD_AUTH_TOKEN: "jwt" }).message).toContain("--auth-token");
     expect(config(["--logger=zap"]).warnings).toEqual(["--logger has no effect in Quorate and is ignored"]);
-    expect(refused(["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=x"]).message).toContain(
-      "https",
+    expect(refused(["--listen-peer-urls=https://127.0.0.1:1"]).message).toContain("https:// is not supported yet");
+  });
+});
+
+describe("T-1: TLS for clients", () => {
+  const at = ["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://a.example:1"];
+  const pair = ["--cert-file=c.pem", "--key-file=k.pem"];
+
+  test("https:// needs a certificate and its key; what is told is handed on", () => {
+    expect(config([...at, ...pair])).toMatchObject({
+      listenClientUrls: ["https://127.0.0.1:1"],
+      advertiseClientUrls: ["https://a.example:1"],
+      clientTls: { certFile: "c.pem", keyFile: "k.pem", trustedCaFile: undefined, clientCertRequired: false },
+      warnings: [],
+    });
+    expect(refused(at)).toMatchObject({
+      message:
+        "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme",
+      exitCode: 1,
+    });
+    expect(refused([...at, "--cert-file=c.pem"]).message).toBe(
+      "--cert-file is of no use without --key-file: give both",
+    );
+    expect(refused(["--key-file=k.pem"]).message).toContain("without --cert-file");
+  });
+
+  test("an authority, or --client-cert-auth, makes clients show a certificate", () => {
+    expect(config([...at, ...pair, "--trusted-ca-file=ca.pem"])).toMatchObject({
+      clientTls: { trustedCaFile: "ca.pem", clientCertRequired: true },
+      warnings: [],
+    });
+    const public_ = config([...at, ...pair, "--client-cert-auth"]);
+    expect(public_.clientTls).toMatchObject({ trustedCaFile: undefined, clientCertRequired: true });
+    expect(public_.warnings).toEqual([expect.stringContaining("trusts every public certificate authority")]);
+  });
+
+  test("on http:// it has no effect, which is said; both kinds of URLs go together", () => {
+    expect(config([...pair, "--client-cert-auth"])).toMatchObject({
+      clientTls: undefined,
+      warnings: [expect.stringContaining("ignoring key and cert files"), expect.stringContaining("client cert auth")],
+    });
+    const both = ["--listen-client-urls=https://127.0.0.1:1,http://127.0.0.1:2", "--advertise-client-urls=http://a:1"];
+    expect(config([...both, ...pair]).warnings).toEqual([expect.stringContaining("for http://127.0.0.1:2")]);
+    expect(config([...both, ...pair]).clientTls).toBeDefined();
+  });
+
+  test("O-2, O-3: from the environment, and from etcd's map in the configuration file", () => {
+    const env = { ETCD_CERT_FILE: "c.pem", ETCD_KEY_FILE: "k.pem", ETCD_CLIENT_CERT_AUTH: "true" };
+    expect(config(at, { ...env, ETCD_TRUSTED_CA_FILE: "ca.pem" }).clientTls).toEqual({
+      certFile: "c.pem",
+      keyFile: "k.pem",
+      trustedCaFile: "ca.pem",
+      clientCertRequired: true,
+    });
+    const file = (more: string): string =>
+      "listen-client-urls: https://127.0.0.1:1\nadvertise-client-urls: https://127.0.0.1:1\n" +
+      `client-transport-security:\n  cert-file: c.pem\n  key-file: k.pem\n  trusted-ca-file:\n${more}`;
+    expect(config(["--config-file=x"], {}, () => file("  client-cert-auth: false\n  auto-tls: false\n"))).toMatchObject(
+      {
+        clientTls: { certFile: "c.pem", keyFile: "k.pem", trustedCaFile: undefined, clientCertRequired: false },
+      },
+    );
+    expect(() => config(["--config-file=x"], {}, () => file("  auto-tls: true\n"))).toThrow(
+      "client-transport-security: auto-tls is not supported yet",
+    );
+    expect(() => config(["--config-file=x"], {}, () => "peer-transport-security:\n  cert-file: c\n")).toThrow(
+      "peer-transport-security is not supported yet",
     );
   });
 });

@@ -117,6 +117,8 @@ describe("README.md on a clean clone", () => {
       "docker compose rm --stop --force quorate2",
       "scripts/base-image.sh",
       "npm ci && npm run build",
+      // Tried by test/e2e/tls.test.ts with other ports and files.
+      "bin/quorate --listen-client-urls https://127.0.0.1:2379 --advertise-client-urls https://127.0.0.1:2379 \\",
       // Tried by test/e2e/membership.test.ts with other ports.
       "etcdctl member add quorate4 --peer-urls=http://127.0.0.1:42380",
       // Tried by test/e2e/maintenance.test.ts in pieces.

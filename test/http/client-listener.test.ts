@@ -248,9 +248,9 @@ describe("listening", () => {
 
   it("close lets a running HTTP request end and closes idle connections at once", async () => {
     const port = await open([echo], {
-      http: async (request, response) => {
-        if (request.url === "/slow") await sleep(200);
-        response.end("done");
+      http: async (request) => {
+        if (request.target === "/slow") await sleep(200);
+        return { status: 200, headers: {}, body: "done" };
       },
     });
     const idle = raw(port);

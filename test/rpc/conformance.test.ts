@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { Metadata } from "@grpc/grpc-js";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { EMPTY, encode } from "../../proto/codec.ts";
 import {
   PutRequest,
@@ -20,6 +20,7 @@ import {
   stream,
   unary,
 } from "../../src/rpc/rpc.ts";
+import { createSecured, type Secured } from "../tls/secured.ts";
 import {
   asIs,
   call,
@@ -43,9 +44,17 @@ const { KVRange, KVPut, WatchWatch } = rpcs;
 const rangeKey = (key: string): RangeRequest => RangeRequest.create({ key });
 const echoCount = unary(KVRange, async (request) => RangeResponse.create({ count: request.key.length }));
 
-describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
+const secured = createSecured();
+afterAll(() => secured.files.remove());
+
+describe.each<[string, Transport, Secured | undefined]>([
+  ["grpc-js", "grpc-js", undefined],
+  ["http2", "http2", undefined],
+  ["T-1: grpc-js over TLS", "grpc-js", secured],
+  ["T-1: http2 over TLS", "http2", secured],
+])("%s", (_name, transport, tls) => {
   async function open(handlers: readonly AnyHandler[], options: PortOptions = {}): Promise<Port> {
-    const port = await openPort(handlers, { ...options, transport });
+    const port = await openPort(handlers, { ...options, transport, secured: tls });
     ports.push(port);
     return port;
   }
@@ -143,24 +152,24 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       const kvs = Array.from({ length: 5 }, (_, i) => Buffer.alloc(700_000, i));
       const pieces = kvs.map((kv) => encode(RangeResponse, RangeResponse.create({ kvs: [kv] })));
       const encoded = unary(KVRange, async () => new EncodedResponse(pieces));
-      expect((await call((await open([encoded])).client, KVRange, rangeKey("k"))).kvs).toEqual(kvs);
+      const response = await call((await open([encoded])).client, KVRange, rangeKey("k"));
+      expect(Buffer.concat(response.kvs).equals(Buffer.concat(kvs))).toBe(true);
       const { client } = await open([encoded], { grpc: { maxSendBytes: 100 } });
       expect(await failureOf(call(client, KVRange, rangeKey("k")))).toMatchObject({ code: 8 });
     });
 
     it("gives metadata as text, UTF-8 bytes as latin1 chars", async () => {
       const seen: (string | undefined)[] = [];
-      const { client, port } = await open([
+      const port = await open([
         unary(KVRange, async (_request, context) => {
           seen.push(context.metadata("token"), context.metadata("client-api-version"), context.metadata("absent"));
           return RangeResponse.create({});
         }),
       ]);
-      await call(client, KVRange, rangeKey("k"), { metadata: { token: "abc.12", "client-api-version": "3.6" } });
+      await call(port.client, KVRange, rangeKey("k"), { metadata: { token: "abc.12", "client-api-version": "3.6" } });
       expect(seen.splice(0)).toEqual(["abc.12", "3.6", undefined]);
       // A grpc-js client refuses to send such bytes; others do not.
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const session = port.connect();
       const request = session.request({
         ":method": "POST",
         ":path": KVRange.path,
@@ -265,9 +274,8 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
     });
 
     it("G-9: refuses a small message that inflates above the limit", async () => {
-      const { port } = await open([echoCount]);
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const port = await open([echoCount]);
+      const session = port.connect();
       const bomb = gzipSync(Buffer.alloc(64 << 20));
       const request = session.request({
         ":method": "POST",
@@ -287,13 +295,17 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       session.destroy();
     });
 
-    it("answers 415 to HTTP/2 requests that are not gRPC", async () => {
-      const { port } = await open([echoCount]);
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+    it("answers HTTP/2 requests that are not gRPC with 415, and behind TLS by the plain endpoints", async () => {
+      const port = await open([echoCount]);
+      const session = port.connect();
       const request = session.request({ ":path": "/health" });
+      let body = "";
+      request.setEncoding("utf8").on("data", (text: string) => {
+        body += text;
+      });
       const headers = await new Promise<Record<string, unknown>>((resolve) => request.on("response", resolve));
-      expect(headers[":status"]).toBe(415);
+      await new Promise<void>((resolve) => request.on("close", resolve));
+      expect([headers[":status"], body]).toEqual(tls === undefined ? [415, ""] : [200, "plain http\n"]);
       session.destroy();
     });
   });
@@ -310,10 +322,9 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
 
     it("passes the client's deadline on and aborts the signal when it passes", async () => {
       const seen: CallContext[] = [];
-      const { port } = await open([waiting(seen)]);
+      const port = await open([waiting(seen)]);
       // A client without a timer of its own: node:http2 with the header alone.
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const session = port.connect();
       const startedAt = env.now();
       const request = session.request({
         ":method": "POST",
@@ -351,9 +362,8 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
 
     it("aborts the signal when the connection ends", async () => {
       const seen: CallContext[] = [];
-      const { port } = await open([waiting(seen)]);
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const port = await open([waiting(seen)]);
+      const session = port.connect();
       const request = session.request({ ":method": "POST", ":path": KVRange.path, "content-type": "application/grpc" });
       request.on("error", () => undefined);
       request.end(Buffer.alloc(5));
@@ -363,9 +373,8 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
     });
 
     it("refuses a malformed grpc-timeout", async () => {
-      const { port } = await open([echoCount]);
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const port = await open([echoCount]);
+      const session = port.connect();
       const request = session.request({
         ":method": "POST",
         ":path": KVRange.path,
@@ -480,9 +489,8 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       const seen: Seen[] = [];
       const queueBytes = 256 << 10;
       const messageBytes = 16 << 10;
-      const { port } = await open([recording(seen)], { grpc: { streamQueueBytes: queueBytes } });
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const port = await open([recording(seen)], { grpc: { streamQueueBytes: queueBytes } });
+      const session = port.connect();
       const request = session.request({
         ":method": "POST",
         ":path": WatchWatch.path,
@@ -563,9 +571,8 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
 
     it("takes thousands of small messages of one frame without a deep stack", async () => {
       const seen: Seen[] = [];
-      const { port } = await open([recording(seen)]);
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const port = await open([recording(seen)]);
+      const session = port.connect();
       const request = session.request({
         ":method": "POST",
         ":path": WatchWatch.path,
@@ -588,11 +595,10 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
   describe("connections", () => {
     it("refuses more responses to a client that leaves too many unread", async () => {
       const kvs = [Buffer.alloc(1 << 20)];
-      const { port } = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
+      const port = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
         grpc: { connectionQueueBytes: 4 << 20 },
       });
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const session = port.connect();
       const statuses: string[] = [];
       for (let i = 0; i < 20; i++) {
         const request = session.request({
@@ -611,13 +617,12 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
 
     it("counts what clients leave unread over all connections, and gives it back when they go", async () => {
       const kvs = [Buffer.alloc(1 << 20)];
-      const { port } = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
+      const port = await open([unary(KVRange, async () => RangeResponse.create({ kvs }))], {
         grpc: { memberQueueBytes: 4 << 20, streamQueueBytes: 256 << 10 },
       });
-      const http2 = await import("node:http2");
       const ask = async (count: number): Promise<{ readonly statuses: string[]; close(): void }> => {
         const statuses: string[] = [];
-        const sessions = Array.from({ length: count }, () => http2.connect(`http://127.0.0.1:${port}`));
+        const sessions = Array.from({ length: count }, () => port.connect());
         // Two each: a connection that holds nothing yet has no part in it.
         for (const session of [...sessions, ...sessions]) {
           const request = session.request({
@@ -644,7 +649,7 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
 
     it("clients that do not read harm others neither in their answers nor in what they may queue, but for its amount", async () => {
       const opened: { readonly responses: ResponseStream<WatchResponse>; drained: number }[] = [];
-      const { port, client } = await open(
+      const port = await open(
         [
           unary(KVRange, async () => RangeResponse.create({ kvs: [Buffer.alloc(10_000)] })),
           stream(WatchWatch, (responses) => {
@@ -660,9 +665,8 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
         ],
         { grpc: { memberQueueBytes: 2 << 20 } },
       );
-      const http2 = await import("node:http2");
       const watch = async () => {
-        const session = http2.connect(`http://127.0.0.1:${port}`);
+        const session = port.connect();
         const count = opened.length;
         const headers = { ":method": "POST", ":path": WatchWatch.path, "content-type": "application/grpc" };
         const request = session.request(headers).pause();
@@ -675,7 +679,7 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       for (let i = 0; i < 4; i++) stalled.responses.send(bulk(1 << 20));
       // The member holds too much, but none of it for this client.
       for (let i = 0; i < 3; i++) {
-        expect((await call(client, KVRange, rangeKey("k"))).kvs[0]?.length).toBe(10_000);
+        expect((await call(port.client, KVRange, rangeKey("k"))).kvs[0]?.length).toBe(10_000);
       }
       const slow = await watch();
       let sent = 0;
@@ -695,7 +699,7 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
 
     it("G-10: ends a connection that pings too often, with too_many_pings; slower pings are fine", async () => {
       const seen: unknown[] = [];
-      const { port, logger, client } = await open([
+      const port = await open([
         echoCount,
         unary(KVPut, (_request, context) => {
           seen.push(context);
@@ -705,7 +709,7 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
         }),
       ]);
       const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const session = port.connect();
       session.on("error", () => undefined);
       const goaway = new Promise<[number, string]>((resolve) =>
         session.on("goaway", (code, _last, data) => resolve([code, String(data)])),
@@ -718,12 +722,12 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
       for (let i = 0; i < 4; i++) session.ping(() => undefined);
       expect(await goaway).toEqual([http2.constants.NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings"]);
       await closed;
-      expect(logger.lines.some((line) => line.level === "warn" && line.msg.includes("too many pings"))).toBe(true);
-      expect((await call(client, KVRange, rangeKey("k"))).count).toBe(1);
+      expect(port.logger.lines.some((line) => line.level === "warn" && line.msg.includes("too many pings"))).toBe(true);
+      expect((await call(port.client, KVRange, rangeKey("k"))).count).toBe(1);
     });
 
     it("G-10: any number of pings while an answer is on its way, as clients send that measure their bandwidth", async () => {
-      const { port } = await open([
+      const port = await open([
         stream(WatchWatch, (responses) => ({
           request: () => responses.send(WatchWatch.response.create({ cancelReason: "x".repeat(1_000_000) })),
           halfClosed: () => undefined,
@@ -731,8 +735,7 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
           closed: () => undefined,
         })),
       ]);
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const session = port.connect();
       const failed: unknown[] = [];
       session.on("error", (error) => failed.push(error)).on("goaway", (code) => failed.push(code));
       const headers = { ":method": "POST", ":path": WatchWatch.path, "content-type": "application/grpc" };
@@ -756,11 +759,10 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
         keepaliveTimeoutMs: 20_000,
         keepaliveMinTimeMs: 5_000,
       });
-      const { port } = await open([echoCount], {
+      const port = await open([echoCount], {
         grpc: { keepaliveIntervalMs: 50, keepaliveTimeoutMs: 5_000, deadSweepMs: 60_000 },
       });
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const session = port.connect();
       session.on("error", () => undefined);
       let pings = 0;
       session.on("ping", () => pings++);
@@ -770,16 +772,15 @@ describe.each<Transport>(["grpc-js", "http2"])("%s", (transport) => {
 
     it("a quiet client that answers pings stays connected", async () => {
       const asked = transport === "http2" ? { keepaliveIntervalMs: 50, keepaliveTimeoutMs: 100 } : { deadSweepMs: 10 };
-      const { client, listener, port } = await open([echoCount], { grpc: asked });
-      await call(client, KVRange, rangeKey("k"));
-      const http2 = await import("node:http2");
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+      const port = await open([echoCount], { grpc: asked });
+      await call(port.client, KVRange, rangeKey("k"));
+      const session = port.connect();
       let pings = 0;
       session.on("ping", () => pings++);
       await sleep(700);
       expect(pings).toBeGreaterThan(1);
-      expect(listener.connectionCount).toBe(2);
-      expect((await call(client, KVRange, rangeKey("kk"))).count).toBe(2);
+      expect(port.listener.connectionCount).toBe(2);
+      expect((await call(port.client, KVRange, rangeKey("kk"))).count).toBe(2);
       session.destroy();
     });
 

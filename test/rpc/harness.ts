@@ -1,14 +1,17 @@
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
-import { type Channel, Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { type Channel, type ChannelCredentials, Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { type Codec, decode, encode } from "../../proto/codec.ts";
 import { type ClientListener, listenClient } from "../../src/http/client-listener.ts";
-import { createHttpServer, type HttpHandler, httpDefaults } from "../../src/http/http-server.ts";
+import { createHttpServer, httpDefaults } from "../../src/http/http-server.ts";
 import type { Logger } from "../../src/log.ts";
 import { createNodeEnv } from "../../src/node-env.ts";
 import { createGrpcJsServer, type GrpcJsOptions, grpcJsDefaults } from "../../src/rpc/grpc-js-server.ts";
 import { createHttp2Server, type Http2Options, http2Defaults } from "../../src/rpc/http2/http2-server.ts";
 import type { Http2Limits } from "../../src/rpc/http2/limits.ts";
+import type { PlainHandler } from "../../src/rpc/plain-http.ts";
 import type { AnyHandler, Rpc, RpcServer } from "../../src/rpc/rpc.ts";
+import type { Secured } from "../tls/secured.ts";
 
 export interface LogLine {
   readonly level: "debug" | "info" | "warn" | "error";
@@ -34,6 +37,8 @@ export interface Port {
   readonly logger: ReturnType<typeof recordingLogger>;
   readonly client: Client;
   channel(): Channel;
+  /** A connection of Node's own HTTP/2 client. */
+  connect(): ClientHttp2Session;
   close(): Promise<void>;
 }
 
@@ -41,10 +46,12 @@ export type Transport = "grpc-js" | "http2";
 
 export interface PortOptions {
   readonly transport?: Transport;
+  /** Behind TLS, with clients that show a certificate. */
+  readonly secured?: Secured | undefined;
   readonly grpc?: Partial<Omit<GrpcJsOptions & Http2Options, "limits">>;
   /** Of the transport http2. */
   readonly limits?: Partial<Http2Limits>;
-  readonly http?: HttpHandler;
+  readonly http?: PlainHandler;
   readonly handshakeTimeoutMs?: number;
   readonly headTimeoutMs?: number;
   readonly maxConnections?: number;
@@ -53,20 +60,25 @@ export interface PortOptions {
 /** A client port on a free TCP port, and a grpc-js client on it. */
 export async function openPort(handlers: readonly AnyHandler[], options: PortOptions = {}): Promise<Port> {
   const logger = recordingLogger();
-  const rpc = createRpc(handlers, options, logger);
+  const { secured } = options;
+  const plain = options.http ?? (async () => ({ status: 200, headers: {}, body: "plain http\n" }));
+  const rpc = createRpc(handlers, options, plain, logger);
   const http = createHttpServer(
-    options.http ?? ((_request, response) => void response.end("plain http\n")),
+    plain,
     { ...httpDefaults, headTimeoutMs: options.headTimeoutMs ?? 10_000, checkIntervalMs: 50 },
     logger,
   );
-  const listener = await listenClient(["http://127.0.0.1:0"], rpc, http, {
+  const scheme = secured === undefined ? "http" : "https";
+  const listener = await listenClient([`${scheme}://127.0.0.1:0`], rpc, http, {
     maxConnections: options.maxConnections ?? 1_000,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
+    ...(secured !== undefined && { tls: { files: secured.open(logger), clientCertRequired: true } }),
     env,
     logger,
   });
   const port = listener.addresses[0]?.port ?? 0;
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+  const shown = secured && { ca: secured.authority.cert, cert: secured.client.cert, key: secured.client.key };
+  const client = new Client(`127.0.0.1:${port}`, credentialsOf(shown), {
     "grpc.max_receive_message_length": -1,
     "grpc.max_send_message_length": -1,
     "grpc.use_local_subchannel_pool": 1,
@@ -77,6 +89,7 @@ export async function openPort(handlers: readonly AnyHandler[], options: PortOpt
     logger,
     client,
     channel: () => client.getChannel() as Channel,
+    connect: () => connectHttp2(`${scheme}://127.0.0.1:${port}`, shown),
     async close() {
       client.close();
       await listener.close(1_000);
@@ -84,8 +97,18 @@ export async function openPort(handlers: readonly AnyHandler[], options: PortOpt
   };
 }
 
-function createRpc(handlers: readonly AnyHandler[], options: PortOptions, logger: Logger): RpcServer {
-  const shared = { maxReceiveBytes: 2_097_152, maxConcurrentStreams: 4_294_967_295, env, logger };
+function credentialsOf(shown: { ca: string; cert: string; key: string } | undefined): ChannelCredentials {
+  if (shown === undefined) return credentials.createInsecure();
+  return credentials.createSsl(Buffer.from(shown.ca), Buffer.from(shown.key), Buffer.from(shown.cert));
+}
+
+function createRpc(
+  handlers: readonly AnyHandler[],
+  options: PortOptions,
+  plain: PlainHandler,
+  logger: Logger,
+): RpcServer {
+  const shared = { maxReceiveBytes: 2_097_152, maxConcurrentStreams: 4_294_967_295, plain, env, logger };
   if (options.transport === "http2") {
     const limits = { ...http2Defaults.limits, ...options.limits };
     return createHttp2Server(handlers, { ...http2Defaults, ...shared, ...options.grpc, limits });

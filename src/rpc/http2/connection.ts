@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import type { Env, Timer } from "../../env.ts";
 import type { Logger } from "../../log.ts";
 import type { KeepaliveOptions } from "../call-rules.ts";
@@ -62,6 +63,7 @@ const BULK_BYTES = 16 << 10;
  */
 export class Connection implements StreamHost {
   readonly peer: string;
+  readonly isEncrypted: boolean;
   readonly writer: FrameWriter;
   readonly headers = new ResponseHeaders();
   readonly sendWindow = new SendWindow(INITIAL.windowBytes);
@@ -121,6 +123,7 @@ export class Connection implements StreamHost {
     this.#host = host;
     this.#socket = socket;
     this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.isEncrypted = socket instanceof TLSSocket;
     this.writer = new FrameWriter(socket, host.pool);
     this.#reader = new FrameReader(limits.frameBytes, (type, flags, streamId, buffer, start, end) =>
       this.#onFrame(type, flags, streamId, buffer, start, end),

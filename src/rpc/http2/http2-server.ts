@@ -3,12 +3,14 @@ import { type ApiError, errors } from "../../api/errors.ts";
 import type { Env } from "../../env.ts";
 import type { Logger } from "../../log.ts";
 import { type CallLimits, FAREWELL_MS, type KeepaliveOptions, rpcDefaults } from "../call-rules.ts";
+import type { PlainAnswer, PlainHandler } from "../plain-http.ts";
 import { tableOf } from "../routes.ts";
 import type { AnyHandler, RpcServer } from "../rpc.ts";
 import { Connection, type ConnectionHost } from "./connection.ts";
 import { BufferPool } from "./frame-writer.ts";
 import { type CallHost, GrpcCall } from "./grpc-call.ts";
 import { DEFAULT_HTTP2_LIMITS, type Http2Limits } from "./limits.ts";
+import { PlainStream, sendPlain } from "./plain-stream.ts";
 import { readHead } from "./request-head.ts";
 import type { Http2Stream, StreamReceiver } from "./stream.ts";
 import type { Totals } from "./totals.ts";
@@ -16,11 +18,15 @@ import type { Totals } from "./totals.ts";
 export interface Http2Options extends CallLimits, KeepaliveOptions {
   readonly maxConcurrentStreams: number;
   readonly limits: Http2Limits;
+  /** Serves what is not gRPC on encrypted connections, as etcd does; on others it is answered with 415. */
+  readonly plain?: PlainHandler;
   readonly env: Env;
   readonly logger: Logger;
 }
 
 export const http2Defaults = { ...rpcDefaults, limits: DEFAULT_HTTP2_LIMITS } as const;
+
+const STOPPED: PlainAnswer = { status: 503, headers: {}, body: "" };
 
 /** gRPC over HTTP/2 on plain sockets (a TLS socket is one), behind RpcServer. */
 export function createHttp2Server(handlers: readonly AnyHandler[], options: Http2Options): RpcServer {
@@ -61,7 +67,7 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
     everywhere,
     resolve: (fields) => readHead(fields, table),
     open(stream, head, connection) {
-      if (closing) return refusal(stream, errors.stopped);
+      if (closing && head.kind !== "notGrpc") return refusal(stream, errors.stopped);
       switch (head.kind) {
         case "call": {
           const call = new GrpcCall(stream, head, connection, calls);
@@ -71,7 +77,9 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
         case "refused":
           return refusal(stream, head.error);
         case "notGrpc":
-          return answer(() => stream.refuseContent());
+          if (options.plain === undefined || !connection.isEncrypted) return answer(() => stream.refuseContent());
+          if (closing) return answer(() => sendPlain(stream, STOPPED, head.method));
+          return new PlainStream(stream, head, options.plain, logger);
         default:
           return unreachable(head);
       }

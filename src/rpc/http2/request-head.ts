@@ -19,7 +19,13 @@ export type RequestHead =
       readonly contentLength: number | undefined;
     }
   | { readonly kind: "refused"; readonly error: ApiError; readonly contentLength: number | undefined }
-  | { readonly kind: "notGrpc"; readonly contentLength: number | undefined }
+  | {
+      readonly kind: "notGrpc";
+      readonly method: string;
+      readonly path: string;
+      readonly fields: HeaderList;
+      readonly contentLength: number | undefined;
+    }
   /** A stream error (RFC 9113 §8.1.1). */
   | { readonly kind: "malformed"; readonly reason: string };
 
@@ -59,7 +65,7 @@ export function readHead(fields: HeaderList, handlers: ReadonlyMap<string, AnyHa
     return { kind: "malformed", reason: "content-length is not a number" };
   }
   const contentLength = length === undefined ? undefined : Number(length);
-  if (!isGrpc(firstOf(fields, "content-type"))) return { kind: "notGrpc", contentLength };
+  if (!isGrpc(firstOf(fields, "content-type"))) return { kind: "notGrpc", method, path, fields, contentLength };
   const handler = handlers.get(path);
   if (handler === undefined) return { kind: "refused", error: unserved(path), contentLength };
   const timeout = firstOf(fields, "grpc-timeout");

@@ -49,6 +49,11 @@ export class ResponseHeaders {
     return this.#encode([...HEAD, ...statusFields(code, message)]).bytes;
   }
 
+  /** Of an answer that is none of gRPC's. */
+  plain(fields: readonly Field[]): Buffer {
+    return this.#encode(fields).bytes;
+  }
+
   notGrpc(): Buffer {
     return this.#encode(NOT_GRPC).bytes;
   }

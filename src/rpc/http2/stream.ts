@@ -2,7 +2,8 @@ import { Code } from "../../api/errors.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "../call-rules.ts";
 import { refundOf, type SendWindow } from "./flow-control.ts";
 import type { FrameWriter } from "./frame-writer.ts";
-import { INITIAL, MAX_WINDOW } from "./protocol.ts";
+import type { Field } from "./hpack-encoder.ts";
+import { Flag, FrameType, INITIAL, MAX_WINDOW } from "./protocol.ts";
 import type { ResponseHeaders } from "./response-headers.ts";
 
 /** Who gets what comes on a stream. None of these throws. */
@@ -37,11 +38,16 @@ export interface StreamHost {
   answered(stream: Http2Stream): void;
 }
 
-type Ending = { readonly kind: "status"; readonly code: Code; readonly message: string } | { readonly kind: "notGrpc" };
+type Ending =
+  | { readonly kind: "status"; readonly code: Code; readonly message: string }
+  | { readonly kind: "notGrpc" }
+  /** Of a body that no trailers follow. */
+  | { readonly kind: "body" };
 
 /** Of most streams: nothing is ever put in here. */
 const NO_QUEUE: Buffer[] = [];
 const SENT: Buffer = Buffer.alloc(0);
+const NO_BYTES: Buffer = Buffer.alloc(0);
 const OK: Ending = { kind: "status", code: Code.OK, message: "" };
 
 /** One stream (RFC 9113 §5.1): its windows, and the responses on their way to its client. */
@@ -163,6 +169,16 @@ export class Http2Stream {
     this.#end({ kind: "notGrpc" });
   }
 
+  /** A whole answer that is none of gRPC's. */
+  answer(fields: readonly Field[], body: Buffer): void {
+    if (this.#localEnded) return;
+    const { headers, writer } = this.#host;
+    writer.headers(headers.plain(fields), this.id, false);
+    this.#host.wrote();
+    if (body.length > 0) this.queue(body);
+    this.#end({ kind: "body" });
+  }
+
   /** Sends one frame of what is queued as far as the windows allow; true when more could follow. */
   emit(): boolean {
     const host = this.#host;
@@ -226,11 +242,17 @@ export class Http2Stream {
   #finish(ending: Ending): void {
     const { headers, writer } = this.#host;
     this.#localEnded = true;
-    if (ending.kind === "notGrpc") writer.headers(headers.notGrpc(), this.id, true);
+    if (ending.kind !== "status") this.#finishPlain(ending.kind);
     else if (!this.#headSent) writer.headers(headers.trailersOnly(ending.code, ending.message), this.id, true);
     else if (ending.code === Code.OK) writer.headers(headers.okTrailers(), this.id, true);
     else writer.headers(headers.errorTrailers(ending.code, ending.message), this.id, true);
     this.#host.wrote();
     this.#host.answered(this);
+  }
+
+  #finishPlain(kind: "notGrpc" | "body"): void {
+    const { headers, writer } = this.#host;
+    if (kind === "notGrpc") writer.headers(headers.notGrpc(), this.id, true);
+    else writer.frame(FrameType.data, Flag.endStream, this.id, NO_BYTES);
   }
 }
