@@ -84,6 +84,8 @@ export const limits = {
   raftInflight: 16,
   /** A follower that keeps up hears of a commit at the latest so long after it; under load with the entries behind it. */
   commitNewsMs: 3,
+  /** How long a leader's proposals gather, at the longest, for the write of those before them. */
+  gatherMs: 5,
   raftInflightBytes: 16 << 20,
   /** Entries handed to apply at once. */
   raftCommittedBytes: 1 << 20,

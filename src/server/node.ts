@@ -75,6 +75,9 @@ export class Node {
   #tickTimer: Timer | undefined;
   #flushTimer: Timer | undefined;
   #tellTimer: Timer | undefined;
+  #gatherTimer: Timer | undefined;
+  /** When the oldest append that is under way began; env.now(). */
+  #appendedAt = 0;
   #flushing: Promise<void> | undefined;
   #appends = new Set<Promise<void>>();
   #logReads = new Set<Promise<void>>();
@@ -136,6 +139,7 @@ export class Node {
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
     this.#tellTimer?.cancel();
+    this.#gatherTimer?.cancel();
     while (this.#appends.size > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
       await Promise.all([...this.#appends, ...this.#logReads, this.#flushing]);
     }
@@ -176,6 +180,7 @@ export class Node {
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
     this.#tellTimer?.cancel();
+    this.#gatherTimer?.cancel();
     this.#deps.onFatal(error);
   }
 
@@ -209,12 +214,29 @@ export class Node {
   /** Held proposals enter raft only while they can be placed: behind a known leader and below the byte limit. */
   #submitProposals(): void {
     const { raft, proposals } = this.#deps;
+    if (proposals.heldCount > 0 && this.#isGathering()) return;
     while (proposals.heldCount > 0 && canPropose(raft)) {
       const batch = proposals.takeHeld(limits.raftMessageBytes, this.#soft);
       if (batch.length === 0) break;
       step(raft, { kind: "propose", proposals: batch });
     }
     this.#drainReady();
+  }
+
+  /**
+   * While a leader writes a batch the next one gathers: what came one by one would go to the followers one by one, and
+   * each message costs every member a wake-up. Not for long: the disks of others are enough for a commit, and a leader
+   * whose own disk stands still must not stop them.
+   */
+  #isGathering(): boolean {
+    if (this.#soft.role !== "leader" || this.#appends.size === 0) return false;
+    const leftMs = this.#appendedAt + limits.gatherMs - this.#deps.env.now();
+    if (leftMs <= 0) return false;
+    this.#gatherTimer ??= this.#deps.env.setTimer(() => {
+      this.#gatherTimer = undefined;
+      this.wake();
+    }, leftMs);
+    return true;
   }
 
   #drainReady(): void {
@@ -246,6 +268,7 @@ export class Node {
   #persist(persist: Persist): void {
     const { hardState, entries, mustSync, snapshot } = persist;
     if (snapshot !== undefined) this.#isInstalling = true;
+    if (this.#appends.size === 0) this.#appendedAt = this.#deps.env.now();
     const append = this.#deps.wal
       .append({ hardState, entries, mustSync, ...(snapshot === undefined ? {} : { snapshot: pointOf(snapshot) }) })
       .then(() => {
@@ -268,6 +291,7 @@ export class Node {
     this.#tickTimer?.cancel();
     this.#flushTimer?.cancel();
     this.#tellTimer?.cancel();
+    this.#gatherTimer?.cancel();
     this.#deps.onReplaced();
   }
 
