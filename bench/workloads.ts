@@ -83,9 +83,9 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "txn",
-    about: "transaction of one comparison and one put, 100 clients",
+    about: "transaction of one comparison and one put, 1,000 clients",
     operation: "txn",
-    shape: { kind: "calls", calls: "txn", ...clients100 },
+    shape: { kind: "calls", calls: "txn", ...clients1000 },
     targets: { throughput: 2, p99: NOT_ABOVE, cpu: 0.5 },
   },
   {

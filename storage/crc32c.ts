@@ -1,7 +1,8 @@
 /**
  * CRC-32C (Castagnoli, reflected 0x82f63b78), sixteen bytes a step over tables.
  *
- * crc32c(b, crc32c(a)) = crc32c(a + b): the value is final after each call and also the seed of the next one.
+ * crc32c(b, crc32c(a)) = crc32c(a + b): the value is final after each call and also the seed of the next one. `length`:
+ * of so many bytes from the first on.
  */
 const TABLES = makeTables();
 /** Which table entry has this top byte; a CRC's table has each exactly once, which is what makes a step reversible. */
@@ -10,8 +11,8 @@ const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 /** Below this a view of words costs more than it saves. */
 const WORDS_FROM_BYTES = 128;
 
-export function crc32c(bytes: Uint8Array, seed = 0): number {
-  return bytes.length >= WORDS_FROM_BYTES && LITTLE_ENDIAN ? byWords(bytes, seed) : byBytes(bytes, 0, ~seed);
+export function crc32c(bytes: Uint8Array, seed = 0, length = bytes.length): number {
+  return length >= WORDS_FROM_BYTES && LITTLE_ENDIAN ? byWords(bytes, seed, length) : byBytes(bytes, 0, ~seed, length);
 }
 
 const KEPT_BYTES = 1 << 20;
@@ -26,14 +27,14 @@ function wordsOf(memory: ArrayBufferLike): Int32Array {
   return words;
 }
 
-function byWords(bytes: Uint8Array, seed: number): number {
+function byWords(bytes: Uint8Array, seed: number, length: number): number {
   const t = TABLES;
   let crc = ~seed;
   let at = 0;
   while (((bytes.byteOffset + at) & 3) !== 0) crc = (t[(crc ^ (bytes[at++] as number)) & 0xff] as number) ^ (crc >>> 8);
   const words = wordsOf(bytes.buffer);
   const first = (bytes.byteOffset + at) >>> 2;
-  const blockWords = ((bytes.length - at) >>> 2) & ~3;
+  const blockWords = ((length - at) >>> 2) & ~3;
   for (let i = first; i < first + blockWords; i += 4) {
     const a = crc ^ (words[i] as number);
     const b = words[i + 1] as number;
@@ -57,12 +58,11 @@ function byWords(bytes: Uint8Array, seed: number): number {
       (t[256 | ((d >>> 16) & 0xff)] as number) ^
       (t[d >>> 24] as number);
   }
-  return byBytes(bytes, at + blockWords * 4, crc);
+  return byBytes(bytes, at + blockWords * 4, crc, length);
 }
 
-function byBytes(bytes: Uint8Array, start: number, inverted: number): number {
+function byBytes(bytes: Uint8Array, start: number, inverted: number, length: number): number {
   const t = TABLES;
-  const length = bytes.length;
   const blocksEnd = length - 15;
   let crc = inverted;
   let at = start;

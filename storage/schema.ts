@@ -136,8 +136,8 @@ export function decodeRevision(value: Uint8Array): number {
 
 export function encodeUint64(value: number): Buffer {
   const out = Buffer.allocUnsafe(8);
-  out.writeUInt32BE(Math.floor(value / TWO_32), 0);
-  out.writeUInt32BE(value % TWO_32, 4);
+  out.writeUInt32BE(value < TWO_32 ? 0 : Math.floor(value / TWO_32), 0);
+  out.writeUInt32BE(value >>> 0, 4);
   return out;
 }
 

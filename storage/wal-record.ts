@@ -203,10 +203,12 @@ export class RecordWriter {
       head[at] = 0x22;
       at = writeUint(entry.data.length, head, at + 1);
     }
-    const entryHead = head.subarray(0, at);
-    this.#crc = crc32c(entry.data, crc32c(entryHead, this.#crc));
+    this.#crc = crc32c(entry.data, crc32c(head, this.#crc, at));
     this.#header(ENTRY, at + entry.data.length);
-    this.#append(entryHead);
+    const buffer = this.#buffer;
+    let to = this.#length;
+    for (let i = 0; i < at; i++) buffer[to++] = head[i] as number;
+    this.#length = to;
     this.#append(entry.data);
     this.#pad();
   }
@@ -246,9 +248,7 @@ export class RecordWriter {
   }
 
   #pad(): void {
-    const padded = (this.#length + 7) & ~7;
-    this.#buffer.fill(0, this.#length, padded);
-    this.#length = padded;
+    while ((this.#length & 7) !== 0) this.#buffer[this.#length++] = 0;
   }
 
   #reserve(bytes: number): void {

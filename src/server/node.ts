@@ -86,8 +86,11 @@ export class Node {
   #turned: ((isInstalling: boolean) => void)[] = [];
   #state: "new" | "running" | "stopping" | "stopped" | "replaced" | "failed" = "new";
 
+  readonly #isWaiting: (requestId: bigint) => boolean;
+
   constructor(deps: NodeDeps, options: NodeOptions) {
     this.#deps = deps;
+    this.#isWaiting = (id) => deps.proposals.isWaiting(id);
     this.#options = options;
     this.#window = createWindow(options.windowEntries, limits.windowBytes);
   }
@@ -319,13 +322,13 @@ export class Node {
    * wakes it again.
    */
   #applySome(): void {
-    const { machine, raft, backend, env, proposals } = this.#deps;
+    const { machine, raft, backend, env } = this.#deps;
     if (this.#toApplyHead === this.#toApply.length) return;
     const until = env.now() + limits.applyTurnMs;
     let applied = 0;
     while (this.#toApplyHead < this.#toApply.length && backend.stagedBytes < limits.stagedBytes) {
       const entry = this.#toApply[this.#toApplyHead++] as Entry;
-      const outcome = machine.apply(entry, (id) => proposals.isWaiting(id));
+      const outcome = machine.apply(entry, this.#isWaiting);
       applied = entry.index;
       this.#window.applied(entry.index, entry.data.length);
       if (outcome.confChange !== undefined) step(raft, { kind: "confChange", change: outcome.confChange });

@@ -153,6 +153,31 @@ test("X-3: nothing is applied before its entry is on this disk", async () => {
   expect(applied).toEqual([1, 2]);
 });
 
+test("proposals gather while a leader writes those before them, and go out together when that is done", async () => {
+  await syncAll();
+  await propose("a");
+  await propose("b");
+  await propose("c");
+  expect([appends.length, held.length]).toEqual([1, 2]);
+  appends.shift()?.done();
+  await env.settle();
+  expect(appends.map(({ batch }) => batch.entries.map(({ data }) => String(data)))).toEqual([["b", "c"]]);
+  expect(held).toEqual([]);
+});
+
+test("a leader whose own disk stands still goes on after a moment: the others' may be enough", async () => {
+  await syncAll();
+  await propose("a");
+  await propose("b");
+  await env.advance(limits.gatherMs - 1);
+  expect([appends.length, held.length]).toEqual([1, 1]);
+  await env.advance(1);
+  expect([appends.length, held.length]).toEqual([2, 0]);
+  // And does not begin to wait again as long as that lasts.
+  await propose("c");
+  expect([appends.length, held.length]).toEqual([3, 0]);
+});
+
 test("X-3: a failed write of the log ends the member; nothing is applied, written or flushed after it", async () => {
   await syncAll();
   await env.advance(200);
