@@ -76,10 +76,9 @@ export class Node {
   #flushTimer: Timer | undefined;
   #tellTimer: Timer | undefined;
   #gatherTimer: Timer | undefined;
-  /** When the oldest append that is under way began; env.now(). */
-  #appendedAt = 0;
   #flushing: Promise<void> | undefined;
-  #appends = new Set<Promise<void>>();
+  /** With when each began (env.now()), oldest first. */
+  readonly #appends = new Map<Promise<void>, number>();
   #logReads = new Set<Promise<void>>();
   #isInstalling = false;
   /** Called at the end of the turn. */
@@ -144,7 +143,7 @@ export class Node {
     this.#tellTimer?.cancel();
     this.#gatherTimer?.cancel();
     while (this.#appends.size > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
-      await Promise.all([...this.#appends, ...this.#logReads, this.#flushing]);
+      await Promise.all([...this.#appends.keys(), ...this.#logReads, this.#flushing]);
     }
     if (this.#hasFailed() || this.#isReplaced()) return;
     this.#state = "stopped";
@@ -232,8 +231,9 @@ export class Node {
    * whose own disk stands still must not stop them.
    */
   #isGathering(): boolean {
-    if (this.#soft.role !== "leader" || this.#appends.size === 0) return false;
-    const leftMs = this.#appendedAt + limits.gatherMs - this.#deps.env.now();
+    const [oldestAt] = this.#appends.values();
+    if (oldestAt === undefined || this.#soft.role !== "leader" || !this.#isRunning()) return false;
+    const leftMs = oldestAt + limits.gatherMs - this.#deps.env.now();
     if (leftMs <= 0) return false;
     this.#gatherTimer ??= this.#deps.env.setTimer(() => {
       this.#gatherTimer = undefined;
@@ -271,7 +271,6 @@ export class Node {
   #persist(persist: Persist): void {
     const { hardState, entries, mustSync, snapshot } = persist;
     if (snapshot !== undefined) this.#isInstalling = true;
-    if (this.#appends.size === 0) this.#appendedAt = this.#deps.env.now();
     const append = this.#deps.wal
       .append({ hardState, entries, mustSync, ...(snapshot === undefined ? {} : { snapshot: pointOf(snapshot) }) })
       .then(() => {
@@ -285,7 +284,7 @@ export class Node {
         this.#appends.delete(append);
         this.#fail(error);
       });
-    this.#appends.add(append);
+    this.#appends.set(append, this.#deps.env.now());
   }
 
   #replace(): void {

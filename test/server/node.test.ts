@@ -176,6 +176,15 @@ test("a leader whose own disk stands still goes on after a moment: the others' m
   // And does not begin to wait again as long as that lasts.
   await propose("c");
   expect([appends.length, held.length]).toEqual([3, 0]);
+  // When it has caught up, proposals gather again for what is still under way.
+  await env.advance(limits.gatherMs - 1);
+  appends.shift()?.done();
+  appends.shift()?.done();
+  await env.settle();
+  await propose("d");
+  expect([appends.length, held.length]).toEqual([1, 1]);
+  await syncAll();
+  expect(held).toEqual([]);
 });
 
 test("X-3: a failed write of the log ends the member; nothing is applied, written or flushed after it", async () => {
