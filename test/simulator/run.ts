@@ -531,8 +531,10 @@ class Run {
       }
       case "log": {
         const { durable } = machine;
-        const isWhole =
-          lastIndex >= durable.lastIndex && hardState.term === durable.term && hardState.vote === durable.vote;
+        // There may be more: the power went after a write was on the disk, and before the log said so.
+        const hasVote = durable.vote === 0n || hardState.vote === durable.vote;
+        const hasState = hardState.term > durable.term || (hardState.term === durable.term && hasVote);
+        const isWhole = lastIndex >= durable.lastIndex && hasState;
         if (isWhole) {
           this.counts.add("damage that met nothing");
           return;
