@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { parse as parseYaml } from "yaml";
 import { type Flag, flags, ignoredFlags, laterFlags, usage } from "./flags.ts";
+import { isHttps } from "./urls.ts";
 
 export interface PeerSpec {
   readonly name: string;
@@ -540,7 +541,7 @@ function parseClientTls(
     throw new ConfigError(`--${has} is of no use without --${lacks}: give both`);
   }
   for (const url of listenClientUrls) {
-    if (url.startsWith("https:")) {
+    if (isHttps(url)) {
       if (certFile !== "") continue;
       throw new ConfigError(
         `TLS key/cert (--cert-file, --key-file) must be provided for client url ${url} with HTTPS scheme`,
@@ -553,7 +554,7 @@ function parseClientTls(
       warnings.push(`scheme is http while --client-cert-auth is enabled; ignoring client cert auth for ${url}`);
     }
   }
-  if (!listenClientUrls.some((url) => url.startsWith("https:"))) return undefined;
+  if (!listenClientUrls.some(isHttps)) return undefined;
   if (clientCertAuth && trustedCaFile === "") {
     warnings.push(
       "--client-cert-auth without --trusted-ca-file trusts every public certificate authority: name your own",

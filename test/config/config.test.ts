@@ -113,6 +113,15 @@ describe("T-1: TLS for clients", () => {
     expect(refused(["--key-file=k.pem"]).message).toContain("without --cert-file");
   });
 
+  test("a scheme in upper case asks for TLS as one in lower case does", () => {
+    const upper = ["--listen-client-urls=HTTPS://127.0.0.1:1", "--advertise-client-urls=https://a.example:1"];
+    expect(config([...upper, ...pair, "--trusted-ca-file=ca.pem"])).toMatchObject({
+      clientTls: { certFile: "c.pem", clientCertRequired: true },
+      warnings: [],
+    });
+    expect(refused(upper).message).toContain("must be provided for client url HTTPS://127.0.0.1:1");
+  });
+
   test("an authority, or --client-cert-auth, makes clients show a certificate", () => {
     expect(config([...at, ...pair, "--trusted-ca-file=ca.pem"])).toMatchObject({
       clientTls: { trustedCaFile: "ca.pem", clientCertRequired: true },
