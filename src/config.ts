@@ -194,6 +194,17 @@ export type ParsedConfig =
   | { readonly kind: "version" }
   | { readonly kind: "help"; readonly text: string };
 
+/** Of client-transport-security in the configuration file (operations.md section 1): flags of ours, and the others. */
+const CLIENT_TLS_KEYS: ReadonlySet<string> = new Set(["cert-file", "key-file", "client-cert-auth", "trusted-ca-file"]);
+const LATER_CLIENT_TLS_KEYS: ReadonlySet<string> = new Set([
+  "client-cert-file",
+  "client-key-file",
+  "auto-tls",
+  "allowed-cn",
+  "allowed-hostname",
+  "skip-client-san-verification",
+]);
+
 const byName = new Map(flags.map((flag) => [flag.name, flag]));
 const envName = (flag: string): string => `ETCD_${flag.toUpperCase().replaceAll("-", "_")}`;
 
@@ -289,7 +300,7 @@ function fromFile(path: string, readFile: (path: string) => string, warnings: st
   for (const [name, value] of Object.entries(parsed)) {
     if (value === null || value === "") continue;
     if (name === "client-transport-security" && typeof value === "object" && !Array.isArray(value)) {
-      for (const [key, flag] of clientTlsOf(value)) given.set(key, flag);
+      for (const [key, flag] of clientTlsOf(value, path, warnings)) given.set(key, flag);
       continue;
     }
     if (name === "client-transport-security" || name === "peer-transport-security") {
@@ -306,14 +317,18 @@ function fromFile(path: string, readFile: (path: string) => string, warnings: st
   return given;
 }
 
-/** etcd's map of the same names as its flags; what is empty or false is not given. */
-function clientTlsOf(map: object): [flag: string, value: string][] {
+/** etcd's map of the same names as its flags, and of these alone; what is empty or false is not given. */
+function clientTlsOf(map: object, path: string, warnings: string[]): [flag: string, value: string][] {
   return Object.entries(map).flatMap(([name, value]): [string, string][] => {
     if (value === null || value === "" || value === false || (Array.isArray(value) && value.length === 0)) return [];
-    if (byName.has(name)) return [[name, String(value)]];
-    throw new ConfigError(
-      `client-transport-security: ${name} is not supported yet by this version of Quorate: remove it`,
-    );
+    if (CLIENT_TLS_KEYS.has(name)) return [[name, String(value)]];
+    if (LATER_CLIENT_TLS_KEYS.has(name)) {
+      throw new ConfigError(
+        `client-transport-security: ${name} is not supported yet by this version of Quorate: remove it`,
+      );
+    }
+    warnings.push(`unknown key ${name} of client-transport-security in ${path} is ignored`);
+    return [];
   });
 }
 

@@ -161,6 +161,18 @@ describe("T-1: TLS for clients", () => {
     expect(() => config(["--config-file=x"], {}, () => file("  auto-tls: true\n"))).toThrow(
       "client-transport-security: auto-tls is not supported yet",
     );
+    for (const later of ["client-cert-file: c", "allowed-cn: [a]", "skip-client-san-verification: true"]) {
+      expect(() => config(["--config-file=x"], {}, () => file(`  ${later}\n`))).toThrow("is not supported yet");
+    }
+    // Names of other flags are nothing to this map.
+    const named = `name: right\n${file("  name: wrong\n  data-dir: /elsewhere\n  peer-auto-tls: true\n")}`;
+    expect(config(["--config-file=x"], {}, () => named)).toMatchObject({
+      name: "right",
+      dataDir: "right.etcd",
+      warnings: ["name", "data-dir", "peer-auto-tls"].map(
+        (key) => `unknown key ${key} of client-transport-security in x is ignored`,
+      ),
+    });
     expect(() => config(["--config-file=x"], {}, () => "peer-transport-security:\n  cert-file: c\n")).toThrow(
       "peer-transport-security is not supported yet",
     );
