@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { request as httpsRequest } from "node:https";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
@@ -313,6 +314,26 @@ describe("T-1: files that change while a member runs", () => {
   });
 });
 
+describe("T-1: files that go away again and again", () => {
+  it("are warned about once each time", () => {
+    const { files, open: openFiles, authority } = secure();
+    const logger = recordingLogger();
+    const tls = openFiles(logger);
+    const first = tls.current();
+    for (let i = 1; i <= 3; i++) {
+      files.text("ca.crt", "");
+      for (let n = 0; n < 3; n++) expect(tls.current()).toBe(first);
+      files.text("ca.crt", authority.cert);
+      expect(tls.current()).toBe(first);
+      rmSync(`${files.directory}/ca.crt`);
+      for (let n = 0; n < 3; n++) expect(tls.current()).toBe(first);
+      files.text("ca.crt", authority.cert);
+      expect(tls.current()).toBe(first);
+      expect(logger.lines.map(({ level }) => level)).toEqual(Array(2 * i).fill(["warn", "info"]).flat());
+    }
+  });
+});
+
 describe("T-1: files that cannot serve at the start", () => {
   it("are named, with what they should be", () => {
     const { files, paths, authority } = secure();
@@ -337,6 +358,14 @@ describe("T-1: files that cannot serve at the start", () => {
     expect(refusal({ trustedCaFile: text })).toContain(`--trusted-ca-file ${text} holds no certificate`);
     const torn = files.text("torn.pem", authority.cert.replace(/\n.{20}/, "\n"));
     expect(refusal({ trustedCaFile: torn })).toContain(`${torn}: its certificate number 1 is damaged`);
+    const two = authority.cert + createAuthority("second").cert;
+    const cut = files.text("cut.pem", two.slice(0, -120));
+    const without = `--trusted-ca-file ${cut} holds a certificate without its end`;
+    expect(refusal({ trustedCaFile: cut })).toContain(without);
+    files.text("cut.pem", two.slice(authority.cert.length, -120) + authority.cert);
+    expect(refusal({ trustedCaFile: cut })).toContain(without);
+    files.text("cut.pem", two);
+    expect(refusal({ trustedCaFile: cut })).toBe("accepted");
     const other = files.write("other", authority.issue("other", "serverAuth"));
     expect(refusal({ keyFile: other.key })).toBe(
       `--key-file ${other.key} does not belong to the first certificate of --cert-file ${paths.certFile}: name a pair`,
