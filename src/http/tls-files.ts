@@ -48,7 +48,7 @@ export class TlsFiles {
       const read = readAll(this.#paths);
       if (isSame(read, this.#material)) {
         this.#read = this.#material;
-        if (this.#failure !== "") this.#logger.info({ ...this.#paths }, "client TLS files are as they were, and in use");
+        if (this.#failure !== "") this.#logger.info({ ...this.#paths }, "client TLS files are as they were before");
         // Should they go once more, that is news.
         this.#failure = "";
         return this.#material;
