@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { parse as parseYaml } from "yaml";
 import { type Flag, flags, ignoredFlags, laterFlags, usage } from "./flags.ts";
+import { isHttps } from "./urls.ts";
 
 export interface PeerSpec {
   readonly name: string;
@@ -193,6 +194,17 @@ export type ParsedConfig =
   | { readonly kind: "version" }
   | { readonly kind: "help"; readonly text: string };
 
+/** Of client-transport-security in the configuration file (operations.md section 1): flags of ours, and the others. */
+const CLIENT_TLS_KEYS: ReadonlySet<string> = new Set(["cert-file", "key-file", "client-cert-auth", "trusted-ca-file"]);
+const LATER_CLIENT_TLS_KEYS: ReadonlySet<string> = new Set([
+  "client-cert-file",
+  "client-key-file",
+  "auto-tls",
+  "allowed-cn",
+  "allowed-hostname",
+  "skip-client-san-verification",
+]);
+
 const byName = new Map(flags.map((flag) => [flag.name, flag]));
 const envName = (flag: string): string => `ETCD_${flag.toUpperCase().replaceAll("-", "_")}`;
 
@@ -288,7 +300,7 @@ function fromFile(path: string, readFile: (path: string) => string, warnings: st
   for (const [name, value] of Object.entries(parsed)) {
     if (value === null || value === "") continue;
     if (name === "client-transport-security" && typeof value === "object" && !Array.isArray(value)) {
-      for (const [key, flag] of clientTlsOf(value)) given.set(key, flag);
+      for (const [key, flag] of clientTlsOf(value, path, warnings)) given.set(key, flag);
       continue;
     }
     if (name === "client-transport-security" || name === "peer-transport-security") {
@@ -305,14 +317,18 @@ function fromFile(path: string, readFile: (path: string) => string, warnings: st
   return given;
 }
 
-/** etcd's map of the same names as its flags; what is empty or false is not given. */
-function clientTlsOf(map: object): [flag: string, value: string][] {
+/** etcd's map of the same names as its flags, and of these alone; what is empty or false is not given. */
+function clientTlsOf(map: object, path: string, warnings: string[]): [flag: string, value: string][] {
   return Object.entries(map).flatMap(([name, value]): [string, string][] => {
     if (value === null || value === "" || value === false || (Array.isArray(value) && value.length === 0)) return [];
-    if (byName.has(name)) return [[name, String(value)]];
-    throw new ConfigError(
-      `client-transport-security: ${name} is not supported yet by this version of Quorate: remove it`,
-    );
+    if (CLIENT_TLS_KEYS.has(name)) return [[name, String(value)]];
+    if (LATER_CLIENT_TLS_KEYS.has(name)) {
+      throw new ConfigError(
+        `client-transport-security: ${name} is not supported yet by this version of Quorate: remove it`,
+      );
+    }
+    warnings.push(`unknown key ${name} of client-transport-security in ${path} is ignored`);
+    return [];
   });
 }
 
@@ -540,7 +556,7 @@ function parseClientTls(
     throw new ConfigError(`--${has} is of no use without --${lacks}: give both`);
   }
   for (const url of listenClientUrls) {
-    if (url.startsWith("https:")) {
+    if (isHttps(url)) {
       if (certFile !== "") continue;
       throw new ConfigError(
         `TLS key/cert (--cert-file, --key-file) must be provided for client url ${url} with HTTPS scheme`,
@@ -553,7 +569,7 @@ function parseClientTls(
       warnings.push(`scheme is http while --client-cert-auth is enabled; ignoring client cert auth for ${url}`);
     }
   }
-  if (!listenClientUrls.some((url) => url.startsWith("https:"))) return undefined;
+  if (!listenClientUrls.some(isHttps)) return undefined;
   if (clientCertAuth && trustedCaFile === "") {
     warnings.push(
       "--client-cert-auth without --trusted-ca-file trusts every public certificate authority: name your own",

@@ -43,7 +43,7 @@ export async function rebuild(words: readonly string[], deps: CommandDeps): Prom
     }
     if (places["data-dir"] === undefined || asked === undefined)
       throw new Error("--data-dir and --endpoints are needed");
-    if (/(^|,)\s*https:/.test(asked)) {
+    if (/(^|,)\s*https:/i.test(asked)) {
       throw new Error("--endpoints: https:// is not supported yet: name a member that has an http:// client URL, too");
     }
     endpoints = asked;

@@ -3,6 +3,7 @@ import { createServer, type Server as NetServer, type Socket } from "node:net";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import type { RpcServer } from "../rpc/rpc.ts";
+import { isHttps } from "../urls.ts";
 import type { TlsFiles } from "./tls-files.ts";
 import { createTlsGate } from "./tls-gate.ts";
 
@@ -90,7 +91,7 @@ export async function listenClient(
   const servers: NetServer[] = [];
   try {
     for (const url of urls) {
-      const takeOver = isSecure(url) ? secure : serve;
+      const takeOver = isHttps(url) ? secure : serve;
       if (takeOver === undefined) throw new Error(`cannot listen on ${url} without a certificate`);
       servers.push(await listen(url, (socket) => accept(socket, takeOver), logger));
     }
@@ -101,7 +102,7 @@ export async function listenClient(
   const addresses = servers.map((server, i) => {
     const address = server.address();
     if (address === null || typeof address === "string") throw new Error("a client listener has no TCP address");
-    return { host: address.address, port: address.port, secure: isSecure(urls[i] ?? "") };
+    return { host: address.address, port: address.port, secure: isHttps(urls[i] ?? "") };
   });
 
   return {
@@ -153,10 +154,6 @@ function sniff(
   socket.on("data", onData);
   socket.on("end", onEnd);
   socket.on("close", finish);
-}
-
-function isSecure(url: string): boolean {
-  return url.startsWith("https:");
 }
 
 function listen(url: string, onConnection: (socket: Socket) => void, logger: Logger): Promise<NetServer> {

@@ -52,7 +52,7 @@ async function serve(
       {
         method: request.method ?? "GET",
         target: request.url ?? "/",
-        header: (name) => request.headers[name]?.toString(),
+        origin: request.headers.origin,
       },
       gone.signal,
     );
@@ -62,13 +62,20 @@ async function serve(
     answer = INTERNAL_ERROR;
   }
   if (response.destroyed) return;
-  response.writeHead(answer.status, {
-    ...answer.headers,
-    "content-length": Buffer.byteLength(answer.body),
-    // Nobody reads a body: the connection ends instead of waiting for one.
-    ...(hasBody(request) && { connection: "close" }),
-  });
-  response.end(answer.body);
+  try {
+    response.writeHead(answer.status, {
+      ...answer.headers,
+      "content-length": Buffer.byteLength(answer.body),
+      // Nobody reads a body: the connection ends instead of waiting for one.
+      ...(hasBody(request) && { connection: "close" }),
+    });
+    response.end(answer.body);
+  } catch (thrown) {
+    // Nobody else would catch it.
+    const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
+    logger.error({ url: request.url, error: String(thrown), stacktrace }, "failed to answer an HTTP request");
+    response.destroy();
+  }
 }
 
 function hasBody(request: IncomingMessage): boolean {

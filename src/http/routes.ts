@@ -32,7 +32,7 @@ export function createRoutes(server: Server, options: RouteOptions): PlainHandle
   const routes = buildRoutes(server, logger);
   return async (request, gone) => {
     const { path, query } = targetOf(request);
-    const origin = allowedOrigin(options.cors, request.header("origin"));
+    const origin = allowedOrigin(options.cors, request.origin);
     const cors: Record<string, string> =
       origin === undefined
         ? {}

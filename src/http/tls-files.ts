@@ -46,6 +46,13 @@ export class TlsFiles {
   current(): TlsMaterial {
     try {
       const read = readAll(this.#paths);
+      if (isSame(read, this.#material)) {
+        this.#read = this.#material;
+        if (this.#failure !== "") this.#logger.info({ ...this.#paths }, "client TLS files are as they were before");
+        // Should they go once more, that is news.
+        this.#failure = "";
+        return this.#material;
+      }
       if (isSame(read, this.#read)) return this.#material;
       this.#read = read;
       check(this.#paths, read);
@@ -119,7 +126,12 @@ function check({ certFile, keyFile, trustedCaFile }: TlsPaths, material: TlsMate
 
 /** At least one. */
 function certificatesIn(flag: string, path: string, pem: Buffer): X509Certificate[] {
-  const blocks = pem.toString("latin1").match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const text = pem.toString("latin1");
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if ((text.match(/-----BEGIN CERTIFICATE-----/g) ?? []).length > blocks.length) {
+    // OpenSSL would do without it: a file that is half written would distrust whom it names last.
+    throw new Error(`--${flag} ${path} holds a certificate without its end: it must be a PEM file, whole`);
+  }
   if (blocks.length === 0) throw new Error(`--${flag} ${path} holds no certificate: it must be a PEM file with one`);
   return blocks.map((block, i) => {
     try {

@@ -5,7 +5,7 @@ import { type ApiError, errors } from "../api/errors.ts";
 import { FAREWELL_MS, type KeepaliveOptions, rpcDefaults } from "./call-rules.ts";
 import { type CallOptions, GrpcJsCall } from "./grpc-js-call.ts";
 import { type Connection, DeadConnectionSweep, enforcePingPolicy } from "./grpc-js-connection.ts";
-import { INTERNAL_ERROR, type PlainAnswer, type PlainHandler } from "./plain-http.ts";
+import { INTERNAL_ERROR, type PlainAnswer, type PlainHandler, STOPPED } from "./plain-http.ts";
 import { isGrpc, tableOf, unserved } from "./routes.ts";
 import type { AnyHandler, RpcServer } from "./rpc.ts";
 
@@ -90,9 +90,10 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
     const path = headers[":path"] ?? "";
     const handler = table.get(path);
     if (!isGrpc(headers["content-type"])) {
-      if (options.plain !== undefined && stream.session?.encrypted === true)
-        void servePlain(stream, headers, options.plain);
-      else stream.respond({ ":status": 415 }, { endStream: true });
+      if (options.plain === undefined || stream.session?.encrypted !== true) {
+        stream.respond({ ":status": 415 }, { endStream: true });
+      } else if (closing) sendPlain(stream, STOPPED, headers[":method"]);
+      else void servePlain(stream, headers, options.plain);
     } else if (closing) refuse(stream, errors.stopped);
     else if (handler === undefined) refuse(stream, unserved(path));
     else {
@@ -128,7 +129,7 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
     const request = {
       method: headers[":method"] ?? "GET",
       target,
-      header: (name: string) => headers[name]?.toString(),
+      origin: headers.origin,
     };
     let answer: PlainAnswer;
     try {
@@ -138,13 +139,14 @@ export function createGrpcJsServer(handlers: readonly AnyHandler[], options: Grp
       logger.error({ url: target, error: String(thrown), stacktrace }, "failed to serve an HTTP request");
       answer = INTERNAL_ERROR;
     }
-    if (stream.destroyed) return;
-    stream.respond({
-      ":status": answer.status,
-      ...answer.headers,
-      "content-length": Buffer.byteLength(answer.body),
-    });
-    stream.end(answer.body);
+    try {
+      sendPlain(stream, answer, request.method);
+    } catch (thrown) {
+      // Nobody else would catch it.
+      const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
+      logger.error({ url: target, error: String(thrown), stacktrace }, "failed to answer an HTTP request");
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
   };
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
 
@@ -218,6 +220,13 @@ function refuse(stream: ServerHttp2Stream, error: ApiError): void {
     },
     { endStream: true },
   );
+}
+
+function sendPlain(stream: ServerHttp2Stream, { status, headers, body }: PlainAnswer, method?: string): void {
+  if (stream.destroyed || stream.closed) return;
+  const endStream = method === "HEAD";
+  stream.respond({ ":status": status, ...headers, "content-length": Buffer.byteLength(body) }, { endStream });
+  if (!endStream) stream.end(body);
 }
 
 /** What grpc-js needs to know; the rest it would parse, copy and complain about for nothing. */

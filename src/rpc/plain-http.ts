@@ -3,8 +3,8 @@ export interface PlainRequest {
   readonly method: string;
   /** Path and query. */
   readonly target: string;
-  /** Of a lower-case name. */
-  header(name: string): string | undefined;
+  /** The header of this name, the only one that any endpoint looks at: who waits holds no others. */
+  readonly origin: string | undefined;
 }
 
 export interface PlainAnswer {
@@ -16,6 +16,16 @@ export interface PlainAnswer {
 
 /** `gone`: nobody waits for the answer any more. Whatever it throws is a fault of ours. */
 export type PlainHandler = (request: PlainRequest, gone: AbortSignal) => Promise<PlainAnswer>;
+
+/** The answer to a request that comes while the member stops. */
+export const STOPPED: PlainAnswer = { status: 503, headers: {}, body: "" };
+
+/** The answer to a request for which there is no room. */
+export const TOO_MUCH_HELD: PlainAnswer = {
+  status: 503,
+  headers: { "content-type": "text/plain; charset=utf-8" },
+  body: "quorate: too many bytes of unfinished requests are held for clients\n",
+};
 
 /** The answer to a request whose handler threw. */
 export const INTERNAL_ERROR: PlainAnswer = {

@@ -113,6 +113,15 @@ describe("T-1: TLS for clients", () => {
     expect(refused(["--key-file=k.pem"]).message).toContain("without --cert-file");
   });
 
+  test("a scheme in upper case asks for TLS as one in lower case does", () => {
+    const upper = ["--listen-client-urls=HTTPS://127.0.0.1:1", "--advertise-client-urls=https://a.example:1"];
+    expect(config([...upper, ...pair, "--trusted-ca-file=ca.pem"])).toMatchObject({
+      clientTls: { certFile: "c.pem", clientCertRequired: true },
+      warnings: [],
+    });
+    expect(refused(upper).message).toContain("must be provided for client url HTTPS://127.0.0.1:1");
+  });
+
   test("an authority, or --client-cert-auth, makes clients show a certificate", () => {
     expect(config([...at, ...pair, "--trusted-ca-file=ca.pem"])).toMatchObject({
       clientTls: { trustedCaFile: "ca.pem", clientCertRequired: true },
@@ -152,6 +161,18 @@ describe("T-1: TLS for clients", () => {
     expect(() => config(["--config-file=x"], {}, () => file("  auto-tls: true\n"))).toThrow(
       "client-transport-security: auto-tls is not supported yet",
     );
+    for (const later of ["client-cert-file: c", "allowed-cn: [a]", "skip-client-san-verification: true"]) {
+      expect(() => config(["--config-file=x"], {}, () => file(`  ${later}\n`))).toThrow("is not supported yet");
+    }
+    // Names of other flags are nothing to this map.
+    const named = `name: right\n${file("  name: wrong\n  data-dir: /elsewhere\n  peer-auto-tls: true\n")}`;
+    expect(config(["--config-file=x"], {}, () => named)).toMatchObject({
+      name: "right",
+      dataDir: "right.etcd",
+      warnings: ["name", "data-dir", "peer-auto-tls"].map(
+        (key) => `unknown key ${key} of client-transport-security in x is ignored`,
+      ),
+    });
     expect(() => config(["--config-file=x"], {}, () => "peer-transport-security:\n  cert-file: c\n")).toThrow(
       "peer-transport-security is not supported yet",
     );

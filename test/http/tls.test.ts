@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { request as httpsRequest } from "node:https";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
@@ -122,7 +123,7 @@ describe("T-1: what is spoken behind TLS", () => {
     const seen: object[] = [];
     const port = await open({
       http: async (request) => {
-        seen.push([request.method, request.target, request.header("x-a"), request.header("x-b")]);
+        seen.push([request.method, request.target, request.origin]);
         if (request.target === "/fault") throw new TypeError("secret of the house");
         return { status: 404, headers: { "x-c": "ü" }, body: "b".repeat(200_000) };
       },
@@ -143,19 +144,19 @@ describe("T-1: what is spoken behind TLS", () => {
         request.on("error", reject);
         if (body !== undefined) request.end(body);
       });
-    const [headers, bytes] = await ask({ ":path": "/a?b=c", "x-a": "1" });
+    const [headers, bytes] = await ask({ ":path": "/a?b=c", origin: "http://a" });
     expect([headers[":status"], headers["content-length"], bytes]).toEqual([404, "200000", 200_000]);
-    const [posted] = await ask({ ":method": "POST", ":path": "/p", "x-b": "2" }, Buffer.alloc(100_000));
+    const [posted] = await ask({ ":method": "POST", ":path": "/p" }, Buffer.alloc(100_000));
     expect(posted[":status"]).toBe(404);
     expect(await ask({ ":method": "HEAD", ":path": "/h" })).toMatchObject([{ "content-length": "200000" }, 0]);
     const [fault] = await ask({ ":path": "/fault" });
     expect(fault[":status"]).toBe(500);
     expect(port.logger.lines.find(({ level }) => level === "error")?.fields).toMatchObject({ url: "/fault" });
     expect(seen).toEqual([
-      ["GET", "/a?b=c", "1", undefined],
-      ["POST", "/p", undefined, "2"],
-      ["HEAD", "/h", undefined, undefined],
-      ["GET", "/fault", undefined, undefined],
+      ["GET", "/a?b=c", "http://a"],
+      ["POST", "/p", undefined],
+      ["HEAD", "/h", undefined],
+      ["GET", "/fault", undefined],
     ]);
     session.destroy();
     await stillServes(port);
@@ -313,6 +314,30 @@ describe("T-1: files that change while a member runs", () => {
   });
 });
 
+describe("T-1: files that go away again and again", () => {
+  it("are warned about once each time", () => {
+    const { files, open: openFiles, authority } = secure();
+    const logger = recordingLogger();
+    const tls = openFiles(logger);
+    const first = tls.current();
+    for (let i = 1; i <= 3; i++) {
+      files.text("ca.crt", "");
+      for (let n = 0; n < 3; n++) expect(tls.current()).toBe(first);
+      files.text("ca.crt", authority.cert);
+      expect(tls.current()).toBe(first);
+      rmSync(`${files.directory}/ca.crt`);
+      for (let n = 0; n < 3; n++) expect(tls.current()).toBe(first);
+      files.text("ca.crt", authority.cert);
+      expect(tls.current()).toBe(first);
+      expect(logger.lines.map(({ level }) => level)).toEqual(
+        Array(2 * i)
+          .fill(["warn", "info"])
+          .flat(),
+      );
+    }
+  });
+});
+
 describe("T-1: files that cannot serve at the start", () => {
   it("are named, with what they should be", () => {
     const { files, paths, authority } = secure();
@@ -337,6 +362,14 @@ describe("T-1: files that cannot serve at the start", () => {
     expect(refusal({ trustedCaFile: text })).toContain(`--trusted-ca-file ${text} holds no certificate`);
     const torn = files.text("torn.pem", authority.cert.replace(/\n.{20}/, "\n"));
     expect(refusal({ trustedCaFile: torn })).toContain(`${torn}: its certificate number 1 is damaged`);
+    const two = authority.cert + createAuthority("second").cert;
+    const cut = files.text("cut.pem", two.slice(0, -120));
+    const without = `--trusted-ca-file ${cut} holds a certificate without its end`;
+    expect(refusal({ trustedCaFile: cut })).toContain(without);
+    files.text("cut.pem", two.slice(authority.cert.length, -120) + authority.cert);
+    expect(refusal({ trustedCaFile: cut })).toContain(without);
+    files.text("cut.pem", two);
+    expect(refusal({ trustedCaFile: cut })).toBe("accepted");
     const other = files.write("other", authority.issue("other", "serverAuth"));
     expect(refusal({ keyFile: other.key })).toBe(
       `--key-file ${other.key} does not belong to the first certificate of --cert-file ${paths.certFile}: name a pair`,

@@ -1,3 +1,4 @@
+import type { ClientHttp2Session } from "node:http2";
 import { gzipSync } from "node:zlib";
 import { Metadata } from "@grpc/grpc-js";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
@@ -313,6 +314,62 @@ describe.each<[string, Transport, Secured | undefined]>([
       await new Promise<void>((resolve) => request.on("close", resolve));
       expect([headers[":status"], body]).toEqual(tls === undefined ? [415, ""] : [200, "plain http\n"]);
       session.destroy();
+    });
+  });
+
+  describe.runIf(tls !== undefined)("plain requests", () => {
+    const ask = (session: ClientHttp2Session, head: Record<string, string>): Promise<string> =>
+      new Promise((resolve) => {
+        const request = session.request(head);
+        let got = "none";
+        request.on("response", (headers) => {
+          got = `${headers[":status"]} ${headers["content-length"]}`;
+        });
+        request.on("error", () => undefined);
+        request.on("close", () => resolve(got));
+        request.resume();
+      });
+
+    it("HEAD has the head of an answer and no body", async () => {
+      const port = await open([echoCount]);
+      const session = port.connect();
+      expect(await ask(session, { ":method": "HEAD", ":path": "/" })).toBe("200 11");
+      expect(await ask(session, { ":path": "/" })).toBe("200 11");
+      session.destroy();
+      expect(port.logger.lines).toEqual([]);
+    });
+
+    it("an answer that cannot be sent ends no more than its connection, and is told", async () => {
+      const broken = { status: 200, headers: {}, body: undefined as unknown as string };
+      const port = await open([echoCount], { http: async () => broken });
+      const session = port.connect();
+      session.on("error", () => undefined);
+      expect(await ask(session, { ":path": "/" })).toBe("none");
+      session.destroy();
+      expect(port.logger.lines.filter(({ level }) => level === "error").length).toBe(1);
+      expect((await call(port.client, KVRange, rangeKey("still"))).count).toBe(5);
+    });
+
+    it("one that comes while the port closes is answered with 503, or refused", async () => {
+      const seen: CallContext[] = [];
+      const wait = unary(KVRange, (_request, context) => {
+        seen.push(context);
+        return new Promise<never>(() => undefined);
+      });
+      const port = await open([wait]);
+      const session = port.connect();
+      session.on("error", () => undefined);
+      const head = { ":method": "POST", ":path": KVRange.path, "content-type": "application/grpc" };
+      // Keeps the connection open.
+      const running = session.request(head);
+      running.on("error", () => undefined);
+      running.end(Buffer.alloc(5));
+      await until(() => seen.length === 1);
+      const asked = ask(session, { ":path": "/" });
+      const closed = port.listener.close(500);
+      // Node's HTTP/2 server takes no streams then, and says so before grpc-js hears of them.
+      expect(transport === "http2" ? ["503 0"] : ["503 0", "none"]).toContain(await asked);
+      await closed;
     });
   });
 

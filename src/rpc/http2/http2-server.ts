@@ -3,7 +3,7 @@ import { type ApiError, errors } from "../../api/errors.ts";
 import type { Env } from "../../env.ts";
 import type { Logger } from "../../log.ts";
 import { type CallLimits, FAREWELL_MS, type KeepaliveOptions, rpcDefaults } from "../call-rules.ts";
-import type { PlainAnswer, PlainHandler } from "../plain-http.ts";
+import { type PlainHandler, STOPPED } from "../plain-http.ts";
 import { tableOf } from "../routes.ts";
 import type { AnyHandler, RpcServer } from "../rpc.ts";
 import { Connection, type ConnectionHost } from "./connection.ts";
@@ -25,8 +25,6 @@ export interface Http2Options extends CallLimits, KeepaliveOptions {
 }
 
 export const http2Defaults = { ...rpcDefaults, limits: DEFAULT_HTTP2_LIMITS } as const;
-
-const STOPPED: PlainAnswer = { status: 503, headers: {}, body: "" };
 
 /** gRPC over HTTP/2 on plain sockets (a TLS socket is one), behind RpcServer. */
 export function createHttp2Server(handlers: readonly AnyHandler[], options: Http2Options): RpcServer {
@@ -79,7 +77,7 @@ export function createHttp2Server(handlers: readonly AnyHandler[], options: Http
         case "notGrpc":
           if (options.plain === undefined || !connection.isEncrypted) return answer(() => stream.refuseContent());
           if (closing) return answer(() => sendPlain(stream, STOPPED, head.method));
-          return new PlainStream(stream, head, options.plain, logger);
+          return new PlainStream(stream, head, connection, options.plain, logger);
         default:
           return unreachable(head);
       }

@@ -1,13 +1,17 @@
 import type { Logger } from "../../log.ts";
-import { INTERNAL_ERROR, type PlainAnswer, type PlainHandler } from "../plain-http.ts";
+import { INTERNAL_ERROR, type PlainAnswer, type PlainHandler, TOO_MUCH_HELD } from "../plain-http.ts";
+import type { CallConnection } from "./grpc-call.ts";
 import type { Field } from "./hpack-encoder.ts";
-import { listOf, type RequestHead } from "./request-head.ts";
+import type { RequestHead } from "./request-head.ts";
 import type { Http2Stream, StreamReceiver } from "./stream.ts";
+
+type PlainConnection = Pick<CallConnection, "hold" | "release" | "broken">;
 
 /** A request that is no gRPC call, answered by the plain HTTP endpoints. What it brings as a body is dropped. */
 export class PlainStream implements StreamReceiver {
   readonly #stream: Http2Stream;
   readonly #head: Extract<RequestHead, { kind: "notGrpc" }>;
+  readonly #connection: PlainConnection;
   readonly #handle: PlainHandler;
   readonly #logger: Logger;
   readonly #gone = new AbortController();
@@ -15,17 +19,21 @@ export class PlainStream implements StreamReceiver {
   constructor(
     stream: Http2Stream,
     head: Extract<RequestHead, { kind: "notGrpc" }>,
+    connection: PlainConnection,
     handle: PlainHandler,
     logger: Logger,
   ) {
     this.#stream = stream;
     this.#head = head;
+    this.#connection = connection;
     this.#handle = handle;
     this.#logger = logger;
   }
 
   opened(): void {
-    void this.#serve();
+    const { method, fieldBytes } = this.#head;
+    if (this.#connection.hold(fieldBytes)) void this.#serve();
+    else sendPlain(this.#stream, TOO_MUCH_HELD, method);
   }
 
   data(): void {
@@ -45,17 +53,24 @@ export class PlainStream implements StreamReceiver {
   }
 
   async #serve(): Promise<void> {
-    const { method, path, fields } = this.#head;
+    const { method, path, origin, fieldBytes } = this.#head;
     let answer: PlainAnswer;
     try {
-      const request = { method, target: path, header: (name: string) => listOf(fields, name) };
-      answer = await this.#handle(request, this.#gone.signal);
+      answer = await this.#handle({ method, target: path, origin }, this.#gone.signal);
     } catch (thrown) {
       const stacktrace = thrown instanceof Error ? thrown.stack : undefined;
       this.#logger.error({ url: path, error: String(thrown), stacktrace }, "failed to serve an HTTP request");
       answer = INTERNAL_ERROR;
+    } finally {
+      // Not before: whoever serves it has it as long, even if its client is gone.
+      this.#connection.release(fieldBytes);
     }
-    sendPlain(this.#stream, answer, method);
+    try {
+      sendPlain(this.#stream, answer, method);
+    } catch (thrown) {
+      // Nobody else would catch it.
+      this.#connection.broken(thrown);
+    }
   }
 }
 

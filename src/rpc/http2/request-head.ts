@@ -23,7 +23,9 @@ export type RequestHead =
       readonly kind: "notGrpc";
       readonly method: string;
       readonly path: string;
-      readonly fields: HeaderList;
+      readonly origin: string | undefined;
+      /** Of these three, as §6.5.2 counts them. The others are not kept. */
+      readonly fieldBytes: number;
       readonly contentLength: number | undefined;
     }
   /** A stream error (RFC 9113 §8.1.1). */
@@ -65,7 +67,11 @@ export function readHead(fields: HeaderList, handlers: ReadonlyMap<string, AnyHa
     return { kind: "malformed", reason: "content-length is not a number" };
   }
   const contentLength = length === undefined ? undefined : Number(length);
-  if (!isGrpc(firstOf(fields, "content-type"))) return { kind: "notGrpc", method, path, fields, contentLength };
+  if (!isGrpc(firstOf(fields, "content-type"))) {
+    const origin = listOf(fields, "origin");
+    const fieldBytes = bytesOf([":method", method, ":path", path, "origin", origin ?? ""]);
+    return { kind: "notGrpc", method, path, origin, fieldBytes, contentLength };
+  }
   const handler = handlers.get(path);
   if (handler === undefined) return { kind: "refused", error: unserved(path), contentLength };
   const timeout = firstOf(fields, "grpc-timeout");

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { type HeaderList, HpackDecoder } from "../../../src/rpc/http2/hpack-decoder.ts";
 import { Flag, FrameType, PREFACE } from "../../../src/rpc/http2/protocol.ts";
 import { sleep } from "../harness.ts";
@@ -83,8 +84,9 @@ export class FrameClient {
   readonly #decoder = new HpackDecoder(4_096);
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(port: number) {
-    this.socket = connect({ host: "127.0.0.1", port, noDelay: true });
+  constructor(port: number, tls?: ConnectionOptions) {
+    const to = { host: "127.0.0.1", port };
+    this.socket = tls === undefined ? connect({ ...to, noDelay: true }) : connectTls({ ...to, ...tls });
     this.socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     this.socket.on("error", () => this.socket.destroy());
     this.socket.on("close", () => {

@@ -14,6 +14,7 @@ import { Budget, RecentIds } from "../../../src/rpc/http2/abuse.ts";
 import { ErrorCode, Flag, FrameType, PREFACE, Setting } from "../../../src/rpc/http2/protocol.ts";
 import { Http2Stream } from "../../../src/rpc/http2/stream.ts";
 import { type CallContext, type ResponseStream, stream, unary } from "../../../src/rpc/rpc.ts";
+import { createSecured } from "../../tls/secured.ts";
 import { env, openPort, type Port, type PortOptions, sleep, until } from "../harness.ts";
 import { block, data, FrameClient, frame, headers, message, requestBlock, settings, uint32 } from "./frame-client.ts";
 
@@ -317,6 +318,47 @@ describe("limits of one connection", () => {
     client.send(headers(41, requestBlock(KVRange.path)), data(41, whole.subarray(0, 16_000)));
     client.send(data(41, whole.subarray(16_000), Flag.endStream));
     expect(await statusOf(client, 41)).toBe("0");
+  });
+
+  it("so is what plain requests ask for, until they are served; headers that nobody looks at are not kept", async () => {
+    const secured = createSecured();
+    const held: (() => void)[] = [];
+    const http = async () => {
+      await new Promise<void>((resolve) => held.push(resolve));
+      return { status: 200, headers: {}, body: "" };
+    };
+    const limits = { connectionReceivingBytes: 100_000 };
+    const port = await openPort([], { transport: "http2", secured, http, limits });
+    ports.push(port);
+    secured.files.remove();
+    const { cert, key } = secured.client;
+    const client = new FrameClient(port.port, { ca: secured.authority.cert, cert, key, ALPNProtocols: ["h2"] });
+    clients.push(client);
+    await client.shakeHands();
+    const ask = (id: number, path: string, ...extra: [string, string][]): Buffer => {
+      const fields = block([[":method", "GET"], [":scheme", "https"], [":path", path], ...extra]);
+      return headers(id, fields, Flag.endHeaders | Flag.endStream);
+    };
+    const answered = (ids: readonly number[], status: string): number[] =>
+      ids.filter((id) => client.isEnded(id) && client.fieldsOf(id)[":status"] === status);
+    const [short, long, again] = [odd(20), odd(20).map((id) => id + 100), odd(9).map((id) => id + 200)];
+    client.send(...short.map((id) => ask(id, "/", ["x-large", "x".repeat(10_000)])));
+    await until(() => held.length === 20);
+    client.send(
+      ...long.map((id, i) => (i % 2 ? ask(id, "/".repeat(10_000)) : ask(id, "/", ["origin", "o".repeat(10_000)]))),
+    );
+    await until(() => held.length + answered(long, "503").length === 40);
+    expect(answered(long, "503")).toEqual(long.slice(9));
+    // A client that goes takes nothing from whoever still serves it.
+    client.send(...long.slice(0, 9).map((id) => frame(FrameType.rstStream, 0, id, uint32(ErrorCode.cancel))));
+    client.send(ask(199, "/".repeat(10_000)));
+    await until(() => answered([199], "503").length === 1);
+    for (const finish of held.splice(0)) finish();
+    await until(() => answered(short, "200").length === 20);
+    client.send(...again.map((id) => ask(id, "/".repeat(10_000))));
+    await until(() => held.length === 9);
+    for (const finish of held) finish();
+    await until(() => answered(again, "200").length === 9);
   });
 
   it("so are headers and requests of calls that run, until they end", async () => {
