@@ -24,7 +24,7 @@ export const flags: readonly Flag[] = [
   flag("cert-file", "text", "", "certificate, in PEM, of the https:// addresses in --listen-client-urls"),
   flag("key-file", "text", "", "its private key, in PEM"),
   flag("client-cert-auth", "bool", "false", "clients of these must show a certificate that is trusted"),
-  flag("trusted-ca-file", "text", "", "who issues certificates that are trusted, in PEM; then clients must show one"),
+  flag("trusted-ca-file", "text", "", "trusted authorities, in PEM; then clients must show a certificate"),
   flag("initial-cluster", "text", "", "all members: n1=url,n2=url (default: NAME=advertised peer URLs)"),
   flag("initial-cluster-state", "text", "new", "'new', or 'existing' to join the cluster it was added to"),
   flag("initial-cluster-token", "text", "etcd-cluster", "makes the ids of this cluster differ from others'"),

@@ -5,7 +5,7 @@ import { ClassicLevel } from "classic-level";
 import { afterEach, describe, expect, test } from "vitest";
 import { AlarmRequestAlarmAction, AlarmType } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
-import { sealed } from "../../storage/level-rows.ts";
+import { markOf, sealed, sealedWithMark, unsealed } from "../../storage/level-rows.ts";
 import type { ApiClient, ServiceError } from "./client.ts";
 import { type Cluster, type MemberProcess, quorate, startCluster } from "./cluster.ts";
 import { etcdctl, hasEtcdctl, run, tryEtcdctl } from "./etcdctl.ts";
@@ -261,9 +261,12 @@ describe("N-13: a member whose store is not what it was", () => {
     const rows = (await db.iterator().all()).filter(([, row]) => row.includes(mark));
     expect(rows).toHaveLength(1);
     for (const [key, row] of rows) {
-      const at = row.indexOf(mark) + 5;
-      row[at] = (row[at] as number) ^ 1;
-      await db.put(key, sealed(key, row.subarray(0, -4)));
+      const value = Buffer.from(unsealed(key, row) as Buffer);
+      const at = value.indexOf(mark) + 5;
+      value[at] = (value[at] as number) ^ 1;
+      // The last row says which entry the store is at.
+      const stated = markOf(key, row);
+      await db.put(key, stated === undefined ? sealed(key, value) : sealedWithMark(key, value, stated));
     }
     await db.close();
     victim.start();
