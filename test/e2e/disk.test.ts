@@ -203,10 +203,10 @@ describe("O-1, O-4: the command line of one member", () => {
     expect(Math.max(...help.stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
     const unknown = await run(quorate, ["--nonsense"]);
     expect([unknown.code, unknown.stderr.split("\n")[0]]).toEqual([2, "flag provided but not defined: -nonsense"]);
-    const refused = await run(quorate, ["--cert-file=x"]);
+    const refused = await run(quorate, ["--peer-cert-file=x"]);
     expect([refused.code, refused.stderr.trim()]).toEqual([
       1,
-      "--cert-file is not supported yet by this version of Quorate: start without it",
+      "--peer-cert-file is not supported yet by this version of Quorate: start without it",
     ]);
   });
 
