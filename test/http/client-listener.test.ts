@@ -1,33 +1,13 @@
 import { connect as connectHttp2, constants } from "node:http2";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { encode } from "../../proto/codec.ts";
-import { RangeRequest, RangeResponse } from "../../proto/generated/etcdserverpb.ts";
+import { RangeRequest } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
-import { unary } from "../../src/rpc/rpc.ts";
-import { call, openPort, type Port, RawClient, sleep, until } from "../rpc/harness.ts";
+import { sleep, until } from "../rpc/harness.ts";
+import { clientPorts, echo, stillServes } from "./client-port.ts";
 
-const ports: Port[] = [];
-const raws: RawClient[] = [];
-afterEach(async () => {
-  for (const raw of raws.splice(0)) raw.socket.destroy();
-  for (const port of ports.splice(0)) await port.close();
-});
-async function open(...args: Parameters<typeof openPort>): Promise<Port> {
-  const port = await openPort(...args);
-  ports.push(port);
-  return port;
-}
-function raw(port: Port): RawClient {
-  const client = new RawClient(port.port);
-  raws.push(client);
-  return client;
-}
-
+const { open, raw } = clientPorts();
 const { KVRange } = rpcs;
-const echo = unary(KVRange, async (request) => RangeResponse.create({ count: request.key.length }));
-const stillServes = async (port: Port): Promise<void> => {
-  expect((await call(port.client, KVRange, RangeRequest.create({ key: "alive" }))).count).toBe(5);
-};
 
 /** The bytes that an HTTP/2 client sends for one call, recorded from a real one. */
 async function recordedCall(): Promise<Buffer> {

@@ -3,26 +3,20 @@ import { connect as connectHttp2 } from "node:http2";
 import { request as httpsRequest } from "node:https";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { RangeRequest, RangeResponse } from "../../proto/generated/etcdserverpb.ts";
 import { rpcs } from "../../proto/generated/services.ts";
 import { TlsFiles } from "../../src/http/tls-files.ts";
-import { unary } from "../../src/rpc/rpc.ts";
-import { call, openPort, type Port, type PortOptions, RawClient, recordingLogger, until } from "../rpc/harness.ts";
+import { type Port, type PortOptions, recordingLogger, until } from "../rpc/harness.ts";
 import { type CertificateFiles, createAuthority } from "../tls/certificates.ts";
 import { createSecured, type Secured } from "../tls/secured.ts";
+import { clientPorts, echo, stillServes } from "./client-port.ts";
 
 const REJECTED = "rejected connection on client endpoint";
 const { KVRange } = rpcs;
-const echo = unary(KVRange, async (request) => RangeResponse.create({ count: request.key.length }));
-
-const ports: Port[] = [];
-const raws: RawClient[] = [];
+const { open: openAny, raw } = clientPorts();
 const sockets: TLSSocket[] = [];
 const directories: CertificateFiles[] = [];
-afterEach(async () => {
-  for (const raw of raws.splice(0)) raw.socket.destroy();
+afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  for (const port of ports.splice(0)) await port.close();
 });
 afterAll(() => {
   for (const files of directories) files.remove();
@@ -35,19 +29,8 @@ function secure(): Secured {
 }
 const shared = secure();
 
-async function open(options: PortOptions = {}): Promise<Port> {
-  const port = await openPort([echo], { transport: "http2", secured: shared, ...options });
-  ports.push(port);
-  return port;
-}
-function raw(port: Port): RawClient {
-  const client = new RawClient(port.port);
-  raws.push(client);
-  return client;
-}
-const stillServes = async (port: Port): Promise<void> => {
-  expect((await call(port.client, KVRange, RangeRequest.create({ key: "alive" }))).count).toBe(5);
-};
+const open = (options: PortOptions = {}): Promise<Port> =>
+  openAny([echo], { transport: "http2", secured: shared, ...options });
 const shown = ({ authority, client }: Secured = shared): ConnectionOptions => ({
   ca: authority.cert,
   cert: client.cert,
