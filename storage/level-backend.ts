@@ -6,36 +6,18 @@ import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
 import { checkLevelFiles, type Damage } from "./level-files.ts";
+import { bucketKeyAt, FORMATS, type LevelFormat, LevelLayout } from "./level-layout.ts";
 import { damageInUse, LevelDamagedError, type LevelFiles, levelFiles } from "./level-manifest.ts";
 import { NO_ROW, unsealed } from "./level-rows.ts";
-import {
-  type Level,
-  type LevelFormat,
-  LevelWriter,
-  levelKey,
-  type MetaRows,
-  PREFIX,
-  ScratchKeys,
-} from "./level-writer.ts";
+import { type Level, LevelWriter, type MetaRows } from "./level-writer.ts";
 import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
 import { RowCache } from "./row-cache.ts";
-import { BUCKETS, successor } from "./schema.ts";
+import { revisionKey, successor } from "./schema.ts";
 
-/**
- * The state store in LevelDB.
- *
- * A row's key is one byte for the bucket and then the bucket key, so buckets are contiguous and follow each other in the
- * order of their names. Byte 0 is no bucket: it holds the format marker.
- *
- * The bucket `meta` has no rows of its own: what is in it rides as a mark (level-rows.ts) on the last row of `key`, each
- * flush anew. Revisions ascend, so what one flush writes then lies behind all that is there, and so does each table:
- * LevelDB moves tables that overlap no other one level down as they are. With a row that every flush writes (the
- * consistent index) each table overlapped each other, and every pair was written three times.
- */
+/** The state store in LevelDB; level-layout.ts says where its rows are. */
 const FORMAT_KEY = Buffer.from("\0format", "latin1");
-/** The newest last: a store made anew, as by a snapshot or a rebuild, is of that one; others go on as they are. */
-const FORMATS = ["quorate 1", "quorate 2", "quorate 3"] as const;
-const NEWEST: LevelFormat = 3;
+/** A store made anew, as by a snapshot or a rebuild, is of this one; others go on as they are. */
+const NEWEST: LevelFormat = 4;
 
 /** A range answers with about this much at a time even if its limit allows more. */
 const RANGE_BYTES = 1024 * 1024;
@@ -189,11 +171,9 @@ function codeOf(error: Error): unknown {
 class LevelBackend implements Backend {
   readonly #db: Level;
   readonly #path: string;
-  /** Rows carry their own checksums. */
-  readonly #isSealed: boolean;
+  readonly #layout: LevelLayout;
   readonly #writer: LevelWriter;
   readonly #overlay = new Overlay();
-  readonly #scratch = new ScratchKeys();
   /** Pairs by revision. */
   readonly #cache = new RowCache(CACHE_BYTES);
   #flush: Promise<void> | undefined;
@@ -217,8 +197,8 @@ class LevelBackend implements Backend {
   constructor(db: Level, path: string, format: LevelFormat, options: LevelBackendOptions) {
     this.#db = db;
     this.#path = path;
-    this.#isSealed = format >= 2;
-    this.#writer = new LevelWriter(db, format);
+    this.#layout = new LevelLayout(format);
+    this.#writer = new LevelWriter(db, this.#layout);
     this.#onFailure = options.onFailure;
   }
 
@@ -231,11 +211,11 @@ class LevelBackend implements Backend {
   get(bucket: Bucket, key: string): Uint8Array | undefined {
     const staged = this.#overlay.get(bucket, key);
     if (staged !== undefined) return staged ?? undefined;
-    if (bucket === "meta" && this.#writer.hasMarks) return this.#writer.meta.get(key);
+    if (!this.#layout.hasRowsOf(bucket)) return this.#writer.meta.get(key);
     const cached = bucket === "key" ? this.#cache.get(key) : undefined;
     if (cached !== undefined) return cached;
     try {
-      const at = this.#scratch.of(bucket, key);
+      const at = this.#layout.scratchKeyOf(bucket, key);
       const stored = this.#db.getSync(at);
       const value = stored && this.#unseal(at, stored);
       if (value !== undefined && bucket === "key") this.#cache.set(key, value);
@@ -262,7 +242,7 @@ class LevelBackend implements Backend {
       const known = staged === undefined ? this.#known(bucket, key) : staged;
       if (known === undefined) {
         missing.push(values.length);
-        levelKeys.push(levelKey(bucket, key));
+        levelKeys.push(this.#layout.keyOf(bucket, key));
       }
       values.push(known ?? undefined);
     }
@@ -282,16 +262,16 @@ class LevelBackend implements Backend {
   /** Of what is flushed; null: it is known that there is none. */
   #known(bucket: Bucket, key: string): Uint8Array | null | undefined {
     if (bucket === "key") return this.#cache.get(key);
-    return bucket === "meta" && this.#writer.hasMarks ? (this.#writer.meta.get(key) ?? null) : undefined;
+    return this.#layout.hasRowsOf(bucket) ? undefined : (this.#writer.meta.get(key) ?? null);
   }
 
   /** Undefined where there is a mark and no row. */
   #unseal(key: Buffer, stored: Buffer): Buffer | undefined {
-    if (!this.#isSealed) return stored;
+    if (!this.#layout.isSealed) return stored;
     const value = unsealed(key, stored);
     if (value === NO_ROW) return undefined;
     if (value !== undefined) return value;
-    const bucket = BUCKETS[(key[0] as number) - 1];
+    const bucket = this.#layout.bucketAt(key);
     throw new BackendError(
       damaged(
         this.#path,
@@ -375,8 +355,9 @@ class LevelBackend implements Backend {
   snapshot(): BackendSnapshot {
     const snapshot = new LevelSnapshot(
       this.#db,
+      this.#layout,
       this.#overlay.freeze(),
-      this.#writer.hasMarks ? this.#writer.meta : undefined,
+      this.#layout.hasMarks ? this.#writer.meta : undefined,
       (key, stored) => this.#unseal(key, stored),
       (error) => this.#fault(error),
       () => this.#snapshots.delete(snapshot),
@@ -445,9 +426,9 @@ class LevelBackend implements Backend {
 
   /** Ends of the steps, ascending: revisions fill the bucket `key` about evenly. */
   async #compactionSteps(): Promise<Buffer[]> {
-    const end = Buffer.from([BUCKETS.length + 1]);
+    const { end } = this.#layout;
     const steps = Math.ceil(this.#inUse / COMPACTION_STEP_BYTES);
-    const bucket = { gte: levelKey("key", ""), lt: Buffer.from([PREFIX.key + 1]), limit: 1 };
+    const bucket = { gte: this.#layout.keyOf("key", ""), lt: this.#layout.endOf("key"), limit: 1 };
     const [[first], [last]] = await Promise.all([
       this.#db.keys(bucket).all(),
       this.#db.keys({ ...bucket, reverse: true }).all(),
@@ -455,11 +436,9 @@ class LevelBackend implements Backend {
     if (first === undefined || last === undefined || first.length < 9 || last.length < 9) return [end];
     const low = Number(first.readBigUInt64BE(1));
     const width = Number(last.readBigUInt64BE(1)) - low;
-    const ends = Array.from({ length: Math.max(0, steps - 1) }, (_, i) => {
-      const key = Buffer.alloc(9, PREFIX.key);
-      key.writeBigUInt64BE(BigInt(low + Math.floor((width * (i + 1)) / steps)), 1);
-      return key;
-    });
+    const ends = Array.from({ length: Math.max(0, steps - 1) }, (_, i) =>
+      this.#layout.keyOf("key", revisionKey(low + Math.floor((width * (i + 1)) / steps), 0)),
+    );
     return [...ends, end];
   }
 
@@ -489,7 +468,7 @@ class LevelBackend implements Backend {
       total += bytes;
       if (name.endsWith(".log")) logs += bytes;
     }
-    const tables = await this.#db.approximateSize(Buffer.from([0]), Buffer.from([BUCKETS.length + 1]));
+    const tables = await this.#db.approximateSize(Buffer.from([0]), this.#layout.end);
     this.#total = total;
     this.#inUse = Math.min(total, tables + logs);
     this.#flushedSinceMeasured -= before;
@@ -529,6 +508,7 @@ async function sizeOf(file: string): Promise<number> {
 
 class LevelSnapshot implements BackendSnapshot {
   readonly #db: Level;
+  readonly #layout: LevelLayout;
   readonly #snapshot: ReturnType<Level["snapshot"]>;
   readonly #view: LayeredView;
   /** Undefined in a format that has it as rows. */
@@ -541,6 +521,7 @@ class LevelSnapshot implements BackendSnapshot {
 
   constructor(
     db: Level,
+    layout: LevelLayout,
     layers: readonly Layer[],
     meta: MetaRows | undefined,
     unseal: (key: Buffer, stored: Buffer) => Buffer | undefined,
@@ -554,6 +535,7 @@ class LevelSnapshot implements BackendSnapshot {
       this.#isClosed = resolve;
     });
     this.#db = db;
+    this.#layout = layout;
     this.#snapshot = db.snapshot();
     this.#view = new LayeredView(layers, (bucket, from, to, limit) => this.#durable(bucket, from, to, limit));
     this.#fault = fault;
@@ -576,8 +558,8 @@ class LevelSnapshot implements BackendSnapshot {
     let start = from;
     for (;;) {
       const iterator = this.#db.iterator({
-        gte: levelKey(bucket, start),
-        lt: to === undefined ? Buffer.from([PREFIX[bucket] + 1]) : levelKey(bucket, to),
+        gte: this.#layout.keyOf(bucket, start),
+        lt: to === undefined ? this.#layout.endOf(bucket) : this.#layout.keyOf(bucket, to),
         snapshot: this.#snapshot,
         highWaterMarkBytes: RANGE_BYTES,
       });
@@ -585,12 +567,12 @@ class LevelSnapshot implements BackendSnapshot {
       const rows: (readonly [string, Buffer])[] = [];
       for (const [at, row] of stored) {
         const value = this.#unseal(at, row);
-        if (value !== undefined) rows.push([at.toString("latin1", 1), value]);
+        if (value !== undefined) rows.push([bucketKeyAt(at), value]);
       }
       const last = stored.at(-1);
       if (rows.length > 0 || last === undefined) return rows;
       // Nothing but a mark: there may be more behind it.
-      start = successor(last[0].toString("latin1", 1));
+      start = successor(bucketKeyAt(last[0]));
     }
   }
 
@@ -601,7 +583,7 @@ class LevelSnapshot implements BackendSnapshot {
   async #readAll(iterator: RowIterator, bucket: Bucket, limit: number): Promise<[Buffer, Buffer][]> {
     const rows = await iterator.nextv(limit);
     if (rows.length === 0) return rows;
-    iterator.seek(Buffer.from([PREFIX[bucket] + 1]));
+    iterator.seek(this.#layout.endOf(bucket));
     const behind = await iterator.nextv(1);
     assert(behind.length === 0, "a range has rows behind its end");
     return rows;

@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Bucket } from "./backend.ts";
+import { bucketKeyAt, type LevelLayout } from "./level-layout.ts";
 import { markOf, NO_ROW, sealed, sealedWithMark, unsealed } from "./level-rows.ts";
 import type { Layer, StagedRows } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
@@ -9,48 +10,10 @@ import { BUCKETS } from "./schema.ts";
 export type Level = ClassicLevel<Buffer, Buffer>;
 type Batch = ReturnType<Level["batch"]>;
 
-/**
- * How a store lays out its rows; each format does all that the one before it does.
- *
- *   1  values as they are
- *   2  each row with a checksum (level-rows.ts)
- *   3  no rows of `meta`: it is a mark on the last row of `key`
- */
-export type LevelFormat = 1 | 2 | 3;
-
 /** Rows put into the batch of a flush in one turn of the event loop: about a millisecond. */
 const FILL_ROWS = 256;
-const SCRATCH_KEY_BYTES = 32;
 /** Behind a key and before every other key that is behind it, as long as no key of the bucket ends so. */
 const MARK_SUFFIX = "\xff";
-
-/** 1-based position of each bucket: its byte in front of the keys. */
-export const PREFIX = Object.freeze(Object.fromEntries(BUCKETS.map((bucket, i) => [bucket, i + 1]))) as Readonly<
-  Record<Bucket, number>
->;
-
-export function levelKey(bucket: Bucket, key: string): Buffer {
-  return writtenKey(Buffer.allocUnsafe(key.length + 1), bucket, key);
-}
-
-function writtenKey(out: Buffer, bucket: Bucket, key: string): Buffer {
-  out[0] = PREFIX[bucket];
-  out.write(key, 1, "latin1");
-  return out;
-}
-
-/** Keys for calls that are done with them when they return. */
-export class ScratchKeys {
-  /** By length. */
-  readonly #keys: readonly Buffer[] = Array.from({ length: SCRATCH_KEY_BYTES + 1 }, (_, length) =>
-    Buffer.alloc(length),
-  );
-
-  of(bucket: Bucket, key: string): Buffer {
-    const out = this.#keys[key.length + 1];
-    return out === undefined ? levelKey(bucket, key) : writtenKey(out, bucket, key);
-  }
-}
 
 /** What the bucket `meta` holds; replaced, not changed, by each flush. */
 export type MetaRows = ReadonlyMap<string, Uint8Array>;
@@ -65,21 +28,16 @@ export type MetaRows = ReadonlyMap<string, Uint8Array>;
  */
 export class LevelWriter {
   readonly #db: Level;
-  readonly #format: LevelFormat;
-  readonly #scratch = new ScratchKeys();
+  readonly #layout: LevelLayout;
   #meta: MetaRows = new Map();
   /** Of `key`, the greatest that was ever put. */
   #greatest = "";
   /** The key of a mark that stands alone. */
   #loose: string | undefined;
 
-  constructor(db: Level, format: LevelFormat) {
+  constructor(db: Level, layout: LevelLayout) {
     this.#db = db;
-    this.#format = format;
-  }
-
-  get hasMarks(): boolean {
-    return this.#format >= 3;
+    this.#layout = layout;
   }
 
   /** As of the last flush that is durable. Empty in a format that has it as rows. */
@@ -89,14 +47,14 @@ export class LevelWriter {
 
   /** Reads what the store says about itself; before anything is written. False when the last row carries no mark. */
   async start(): Promise<boolean> {
-    if (!this.hasMarks) return true;
-    const end = { gte: levelKey("key", ""), lt: Buffer.from([PREFIX.key + 1]), reverse: true, limit: 1 };
+    if (!this.#layout.hasMarks) return true;
+    const end = { gte: this.#layout.keyOf("key", ""), lt: this.#layout.endOf("key"), reverse: true, limit: 1 };
     const [last] = await this.#db.iterator(end).all();
     if (last === undefined) return true;
     const [at, stored] = last;
     const mark = markOf(at, stored);
     if (mark === undefined) return false;
-    const key = at.toString("latin1", 1);
+    const key = bucketKeyAt(at);
     const isLoose = unsealed(at, stored) === NO_ROW;
     this.#meta = decodeMeta(mark);
     this.#greatest = isLoose ? key.slice(0, -MARK_SUFFIX.length) : key;
@@ -110,13 +68,13 @@ export class LevelWriter {
     let marked: Marked | undefined;
     // First: a row may take its place.
     if (this.#loose !== undefined && layers.some(({ rows }) => rows.key.size > 0)) {
-      batch.del(levelKey("key", this.#loose));
+      batch.del(this.#layout.keyOf("key", this.#loose));
     }
     for (const [i, layer] of layers.entries()) {
       for (const bucket of BUCKETS) {
         const rows = layer.rows[bucket];
-        if (rows.size === 0 || (this.hasMarks && bucket === "meta")) continue;
-        const held = this.hasMarks && bucket === "key" ? new LastRow(this.#greatest) : undefined;
+        if (rows.size === 0 || !this.#layout.hasRowsOf(bucket)) continue;
+        const held = this.#layout.hasMarks && bucket === "key" ? new LastRow(this.#greatest) : undefined;
         const left = rows.entries();
         for (let done = 0; done < rows.size; done += FILL_ROWS) {
           if (done > 0) await setImmediate();
@@ -129,8 +87,8 @@ export class LevelWriter {
         else this.#put(batch, "key", held.key, held.value);
       }
     }
-    const meta = this.hasMarks ? withRowsOf(this.#meta, layers) : this.#meta;
-    if (this.hasMarks) this.#putMark(batch, encodeMeta(meta), marked);
+    const meta = this.#layout.hasMarks ? withRowsOf(this.#meta, layers) : this.#meta;
+    if (this.#layout.hasMarks) this.#putMark(batch, encodeMeta(meta), marked);
     await batch.write({ sync: true });
     this.#meta = meta;
   }
@@ -141,7 +99,7 @@ export class LevelWriter {
       const { value: row } = rows.next();
       if (row === undefined) return;
       const [key, value] = row;
-      if (value === null) batch.del(this.#scratch.of(bucket, key));
+      if (value === null) batch.del(this.#layout.scratchKeyOf(bucket, key));
       else if (held === undefined || key <= held.key) this.#put(batch, bucket, key, value);
       else {
         if (held.value !== undefined) this.#put(batch, bucket, held.key, held.value);
@@ -153,13 +111,13 @@ export class LevelWriter {
 
   /** The batch has copied key and value when `put` returns. */
   #put(batch: Batch, bucket: Bucket, key: string, value: Uint8Array): void {
-    const at = this.#scratch.of(bucket, key);
-    batch.put(at, this.#format >= 2 ? sealed(at, value) : asBuffer(value));
+    const at = this.#layout.scratchKeyOf(bucket, key);
+    batch.put(at, this.#layout.isSealed ? sealed(at, value) : asBuffer(value));
   }
 
   #putMark(batch: Batch, mark: Buffer, row: Marked | undefined): void {
     const key = row?.key ?? this.#greatest + MARK_SUFFIX;
-    const at = levelKey("key", key);
+    const at = this.#layout.keyOf("key", key);
     batch.put(at, sealedWithMark(at, row === undefined ? NO_ROW : row.value, mark));
     this.#loose = row === undefined ? key : undefined;
   }

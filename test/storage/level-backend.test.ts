@@ -69,9 +69,9 @@ describe("level backend", () => {
     await expect(openLevelBackend(foreign)).rejects.toThrow(/no state store of Quorate/);
     const path = join(root, "future");
     const future = new ClassicLevel(path);
-    await future.put("\0format", "quorate 4");
+    await future.put("\0format", "quorate 5");
     await future.close();
-    await expect(openLevelBackend(path)).rejects.toThrow(/has format "quorate 4", this program knows "quorate 3"/);
+    await expect(openLevelBackend(path)).rejects.toThrow(/has format "quorate 5", this program knows "quorate 4"/);
     const again = new ClassicLevel(foreign);
     expect(await again.keys().all()).toEqual(["a"]);
     await again.close();

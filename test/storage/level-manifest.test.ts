@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Bucket } from "../../storage/backend.ts";
 import { openLevelBackend, openLevelShadow } from "../../storage/level-backend.ts";
 import { LevelDamagedError, levelFiles } from "../../storage/level-manifest.ts";
-import { sealed } from "../../storage/level-rows.ts";
+import { sealed, sealedWithMark } from "../../storage/level-rows.ts";
 import { BUCKETS, revisionKey } from "../../storage/schema.ts";
 
 let path: string;
@@ -185,5 +186,51 @@ test.each(["quorate 1", "quorate 2"])("a store of the format %s goes on as it is
   }
   const again = new ClassicLevel<Buffer, Buffer>(former, { keyEncoding: "buffer", valueEncoding: "buffer" });
   expect(await again.get(row)).toEqual(asStored("new"));
+  await again.close();
+});
+
+test("a store of the format quorate 3 goes on as it is", async () => {
+  const former = join(path, "quorate 3");
+  const raw = { keyEncoding: "buffer", valueEncoding: "buffer" } as const;
+  const at = (bucket: Bucket, key: string): Buffer =>
+    Buffer.concat([Buffer.from([BUCKETS.indexOf(bucket) + 1]), Buffer.from(key, "latin1")]);
+  const [pair, member] = [at("key", revisionKey(2, 0)), at("members", "a")];
+  // A row of `meta`: lengths of key and value, then both.
+  const mark = Buffer.from([1, 0, 2, 0, 0, 0, ...Buffer.from("a" + "m1")]);
+  const db = new ClassicLevel<Buffer, Buffer>(former, raw);
+  await db.put(Buffer.from("\0format", "latin1"), Buffer.from("quorate 3"));
+  await db.put(pair, sealedWithMark(pair, Buffer.from("two"), mark));
+  await db.put(member, sealed(member, Buffer.from("one")));
+  await db.close();
+
+  for (const [meta, newer] of [
+    ["m1", undefined],
+    ["m2", "three"],
+  ] as const) {
+    const backend = await openLevelBackend(former);
+    expect(String(backend.get("meta", "a"))).toBe(meta);
+    expect(String(backend.get("members", "a"))).toBe("one");
+    const snapshot = backend.snapshot();
+    const rows = (await snapshot.range("key", "", undefined, 9)).map(([key, value]) => [key, String(value)]);
+    expect(rows).toEqual([
+      [revisionKey(2, 0), "two"],
+      ...(newer === undefined ? [] : [[revisionKey(3, 0), newer]]),
+    ]);
+    await snapshot.close();
+    backend.put("meta", "a", Buffer.from("m2"));
+    backend.put("key", revisionKey(3, 0), Buffer.from("three"));
+    await backend.flush();
+    await backend.compact();
+    await backend.close();
+  }
+  const again = new ClassicLevel<Buffer, Buffer>(former, raw);
+  expect(await again.keys().all()).toEqual([
+    Buffer.from("\0format", "latin1"),
+    pair,
+    at("key", revisionKey(3, 0)),
+    // The last flush wrote no newer row: its mark stands alone.
+    at("key", `${revisionKey(3, 0)}\xff`),
+    member,
+  ]);
   await again.close();
 });

@@ -7,7 +7,7 @@ import type { Backend, Bucket } from "../../storage/backend.ts";
 import { openLevelBackend } from "../../storage/level-backend.ts";
 import { markOf, NO_ROW, sealed, sealedWithMark, unsealed } from "../../storage/level-rows.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
-import { revisionKey, tombstoneKey } from "../../storage/schema.ts";
+import { BUCKETS, revisionKey, tombstoneKey } from "../../storage/schema.ts";
 import { createRandom } from "./random.ts";
 
 let path: string;
@@ -173,6 +173,8 @@ test("any sequence of flushes, snapshots and openings is what it is in memory", 
 test("what one flush writes lies behind all that is there: LevelDB writes no pair a second time", async () => {
   const backend = await openLevelBackend(path);
   const value = Buffer.alloc(8_000);
+  // Every bucket has rows, as in a cluster that has members, a version, leases and users.
+  for (const bucket of BUCKETS) backend.put(bucket, bucket === "key" ? revisionKey(1, 0) : "a", Buffer.from("1"));
   for (let main = 2; main < 4_002; main++) {
     value.writeUInt32LE((main * 2_654_435_761) >>> 0, (main * 4) % 7_996);
     backend.put("key", revisionKey(main, 0), Buffer.from(value));
