@@ -329,7 +329,18 @@ export function sizeLatin1(value: string): number {
 
 export function writeLatin1(value: string, out: Buffer, at: number): number {
   const position = writeUint(value.length, out, at);
-  return position + out.write(value, position, "latin1");
+  return putLatin1(value, out, position);
+}
+
+/** Up to here a loop is cheaper than a call into the engine. */
+const LOOPED_CHARS = 48;
+
+/** Without a length; returns the position after it. */
+export function putLatin1(value: string, out: Buffer, at: number): number {
+  const { length } = value;
+  if (length > LOOPED_CHARS) return at + out.write(value, at, "latin1");
+  for (let i = 0; i < length; i++) out[at + i] = value.charCodeAt(i);
+  return at + length;
 }
 
 export function sizeString(value: string): number {

@@ -30,6 +30,8 @@ export interface Backend {
    */
   getMany(bucket: Bucket, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
   put(bucket: Bucket, key: string, value: Uint8Array): void;
+  /** `put` of CONSISTENT_INDEX in `meta`, at next to no cost: each entry does it. */
+  putAppliedIndex(index: number): void;
   delete(bucket: Bucket, key: string): void;
 
   /** Bytes staged and not yet durable; the driver flushes before they pass a limit. */

@@ -285,6 +285,10 @@ class LevelBackend implements Backend {
     this.#overlay.set(bucket, key, value);
   }
 
+  putAppliedIndex(index: number): void {
+    this.#overlay.setAppliedIndex(index);
+  }
+
   delete(bucket: Bucket, key: string): void {
     if (bucket === "key") this.#cache.delete(key);
     this.#overlay.set(bucket, key, null);

@@ -1,3 +1,4 @@
+import { putLatin1 } from "../proto/codec.ts";
 import type { Bucket } from "./backend.ts";
 import { BUCKETS } from "./schema.ts";
 
@@ -57,15 +58,12 @@ export class LevelLayout {
   /** For calls that are done with it when they return: the next one of that length takes its place. */
   scratchKeyOf(bucket: Bucket, key: string): Buffer {
     const out = this.#scratch[key.length + 1];
-    if (out === undefined) return this.keyOf(bucket, key);
-    out[0] = this.#bytes[bucket];
-    for (let i = 0; i < key.length; i++) out[i + 1] = key.charCodeAt(i);
-    return out;
+    return out === undefined ? this.keyOf(bucket, key) : this.#written(out, bucket, key);
   }
 
   #written(out: Buffer, bucket: Bucket, key: string): Buffer {
     out[0] = this.#bytes[bucket];
-    out.write(key, 1, "latin1");
+    putLatin1(key, out, 1);
     return out;
   }
 

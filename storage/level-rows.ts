@@ -18,9 +18,22 @@ const MARK_ONLY = 0x796c6e6f;
 export const NO_ROW = null;
 
 export function sealed(key: Uint8Array, value: Uint8Array): Buffer {
-  const out = Buffer.allocUnsafe(value.length + CHECK_BYTES);
+  return sealedIn(Buffer.allocUnsafe(sealedBytes(value)), key, value);
+}
+
+export function sealedBytes(value: Uint8Array): number {
+  return value.length + CHECK_BYTES;
+}
+
+/** `sealed` in memory of sealedBytes. */
+export function sealedIn(out: Buffer, key: Uint8Array, value: Uint8Array): Buffer {
+  const at = value.length;
   out.set(value);
-  out.writeUInt32LE(crc32c(value, crc32c(key)), value.length);
+  const check = crc32c(out, crc32c(key), at);
+  out[at] = check;
+  out[at + 1] = check >>> 8;
+  out[at + 2] = check >>> 16;
+  out[at + 3] = check >>> 24;
   return out;
 }
 

@@ -3,8 +3,8 @@ import type { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Bucket } from "./backend.ts";
 import { bucketKeyAt, type LevelLayout } from "./level-layout.ts";
-import { markOf, NO_ROW, sealed, sealedWithMark, unsealed } from "./level-rows.ts";
-import type { Layer, StagedRows } from "./overlay.ts";
+import { markOf, NO_ROW, sealedBytes, sealedIn, sealedWithMark, unsealed } from "./level-rows.ts";
+import type { Layer } from "./overlay.ts";
 import { BUCKETS } from "./schema.ts";
 
 export type Level = ClassicLevel<Buffer, Buffer>;
@@ -29,6 +29,7 @@ export type MetaRows = ReadonlyMap<string, Uint8Array>;
 export class LevelWriter {
   readonly #db: Level;
   readonly #layout: LevelLayout;
+  #row = Buffer.alloc(0);
   #meta: MetaRows = new Map();
   /** Of `key`, the greatest that was ever put. */
   #greatest = "";
@@ -94,7 +95,7 @@ export class LevelWriter {
   }
 
   /** Not within `write`: what is optimised around a suspension is slower. */
-  #fill(batch: Batch, bucket: Bucket, rows: MapIterator<[string, Uint8Array | null]>, held: LastRow | undefined): void {
+  #fill(batch: Batch, bucket: Bucket, rows: Iterator<[string, Uint8Array | null], undefined>, held: LastRow | undefined): void {
     for (let i = 0; i < FILL_ROWS; i++) {
       const { value: row } = rows.next();
       if (row === undefined) return;
@@ -112,7 +113,13 @@ export class LevelWriter {
   /** The batch has copied key and value when `put` returns. */
   #put(batch: Batch, bucket: Bucket, key: string, value: Uint8Array): void {
     const at = this.#layout.scratchKeyOf(bucket, key);
-    batch.put(at, this.#layout.isSealed ? sealed(at, value) : asBuffer(value));
+    batch.put(at, this.#layout.isSealed ? sealedIn(this.#scratchRow(sealedBytes(value)), at, value) : asBuffer(value));
+  }
+
+  /** Rows of one flush are often of one length, and memory of its own for each costs more than to fill it. */
+  #scratchRow(bytes: number): Buffer {
+    if (this.#row.length !== bytes) this.#row = Buffer.allocUnsafe(bytes);
+    return this.#row;
   }
 
   #putMark(batch: Batch, mark: Buffer, row: Marked | undefined): void {
@@ -141,8 +148,7 @@ class LastRow {
 function withRowsOf(meta: MetaRows, layers: readonly Layer[]): MetaRows {
   const merged = new Map(meta);
   for (const layer of layers) {
-    const rows: StagedRows = layer.rows.meta;
-    for (const [key, value] of rows) {
+    for (const [key, value] of layer.rows.meta.entries()) {
       if (value === null) merged.delete(key);
       else merged.set(key, value);
     }

@@ -67,6 +67,11 @@ class MemoryStore implements MemoryBackend {
     this.#overlay.set(bucket, key, value);
   }
 
+  putAppliedIndex(index: number): void {
+    this.#checkOpen();
+    this.#overlay.setAppliedIndex(index);
+  }
+
   delete(bucket: Bucket, key: string): void {
     this.#checkOpen();
     this.#overlay.set(bucket, key, null);
@@ -152,7 +157,7 @@ function apply(layers: readonly Layer[], durable: Durable): void {
     const rows = before === undefined || before.shared ? new Map(before?.rows) : before.rows;
     let bytes = before?.bytes ?? 0;
     for (const layer of layers) {
-      for (const [key, value] of layer.rows[bucket]) {
+      for (const [key, value] of layer.rows[bucket].entries()) {
         const replaced = rows.get(key);
         if (replaced !== undefined) bytes -= key.length + replaced.length;
         if (value === null) {

@@ -1,7 +1,8 @@
 import { assert } from "../raft/assert.ts";
 import type { Bucket, RowSource } from "./backend.ts";
 import { lowerBound } from "./mvcc/lower-bound.ts";
-import { BUCKETS, successor } from "./schema.ts";
+import { BUCKETS, CONSISTENT_INDEX, encodeUint64, successor } from "./schema.ts";
+import { AscendingRows, HashedRows, type OpenRows, type StagedRows } from "./staged-rows.ts";
 
 /**
  * What a backend staged and has not made durable: a stack of layers, oldest first. Only the newest is written to.
@@ -10,18 +11,19 @@ import { BUCKETS, successor } from "./schema.ts";
  *
  * Freezing closes the open layer, so a flush or a snapshot takes the layers as they are and copies nothing.
  */
-export type StagedRows = ReadonlyMap<string, Uint8Array | null>;
-
 export interface Layer {
-  /** null: deleted. */
   readonly rows: Readonly<Record<Bucket, StagedRows>>;
   readonly bytes: number;
 }
 
 interface OpenLayer extends Layer {
-  readonly rows: Record<Bucket, Map<string, Uint8Array | null>>;
+  readonly rows: Record<Bucket, OpenRows>;
   bytes: number;
+  /** CONSISTENT_INDEX of `meta`, which is not among the rows before the layer is closed: every entry sets it. */
+  appliedIndex: number | undefined;
 }
+
+const INDEX_ROW_BYTES = rowBytes(CONSISTENT_INDEX, encodeUint64(0));
 
 /** Beyond this many closed layers a snapshot's freeze merges them, so reads never probe a long stack. */
 const MAX_FROZEN_LAYERS = 4;
@@ -43,7 +45,9 @@ export class Overlay {
 
   /** null: deleted; undefined: nothing staged about the key. */
   get(bucket: Bucket, key: string): Uint8Array | null | undefined {
-    const value = this.#open.rows[bucket].get(key);
+    const { rows, appliedIndex } = this.#open;
+    if (bucket === "meta" && key === CONSISTENT_INDEX && appliedIndex !== undefined) return encodeUint64(appliedIndex);
+    const value = rows[bucket].get(key);
     if (value !== undefined) return value;
     for (let i = this.#closed.length - 1; i >= 0; i--) {
       const older = (this.#closed[i] as Layer).rows[bucket].get(key);
@@ -54,11 +58,17 @@ export class Overlay {
 
   set(bucket: Bucket, key: string, value: Uint8Array | null): void {
     const open = this.#open;
-    const rows = open.rows[bucket];
-    const before = rows.get(key);
+    if (bucket === "meta" && key === CONSISTENT_INDEX) open.appliedIndex = undefined;
+    const before = open.rows[bucket].set(key, value);
     if (before !== undefined) open.bytes -= rowBytes(key, before);
     open.bytes += rowBytes(key, value);
-    rows.set(key, value);
+  }
+
+  /** What `set` of CONSISTENT_INDEX does. */
+  setAppliedIndex(index: number): void {
+    const open = this.#open;
+    if (open.appliedIndex === undefined) open.bytes += INDEX_ROW_BYTES;
+    open.appliedIndex = index;
   }
 
   /** Everything staged now, oldest first. Later writes are not in it. */
@@ -82,9 +92,11 @@ export class Overlay {
   }
 
   #close(): void {
-    if (this.#open.bytes === 0) return;
-    this.#closed.push(this.#open);
-    this.#closedBytes += this.#open.bytes;
+    const open = this.#open;
+    if (open.bytes === 0) return;
+    if (open.appliedIndex !== undefined) open.rows.meta.set(CONSISTENT_INDEX, encodeUint64(open.appliedIndex));
+    this.#closed.push(open);
+    this.#closedBytes += open.bytes;
     this.#open = openLayer();
   }
 
@@ -93,9 +105,10 @@ export class Overlay {
     const merged = openLayer();
     for (const layer of frozen) this.#closedBytes -= layer.bytes;
     for (const bucket of BUCKETS) {
-      const rows = mergeRows(frozen, bucket);
-      merged.rows[bucket] = rows;
-      for (const [key, value] of rows) merged.bytes += rowBytes(key, value);
+      for (const [key, value] of mergeRows(frozen, bucket).entries()) {
+        merged.rows[bucket].set(key, value);
+        merged.bytes += rowBytes(key, value);
+      }
     }
     this.#closed.push(merged);
     this.#closedBytes += merged.bytes;
@@ -111,18 +124,19 @@ export function withRows(source: RowSource, rows: Readonly<Partial<Record<Bucket
 function openLayer(): OpenLayer {
   return {
     rows: {
-      alarm: new Map(),
-      auth: new Map(),
-      authRoles: new Map(),
-      authUsers: new Map(),
-      cluster: new Map(),
-      key: new Map(),
-      lease: new Map(),
-      members: new Map(),
-      members_removed: new Map(),
-      meta: new Map(),
+      alarm: new HashedRows(),
+      auth: new HashedRows(),
+      authRoles: new HashedRows(),
+      authUsers: new HashedRows(),
+      cluster: new HashedRows(),
+      key: new AscendingRows(),
+      lease: new HashedRows(),
+      members: new HashedRows(),
+      members_removed: new HashedRows(),
+      meta: new HashedRows(),
     },
     bytes: 0,
+    appliedIndex: undefined,
   };
 }
 
@@ -132,10 +146,10 @@ function rowBytes(key: string, value: Uint8Array | null): number {
 }
 
 /** What the layers (oldest first) together say about the bucket. */
-export function mergeRows(layers: readonly Layer[], bucket: Bucket): Map<string, Uint8Array | null> {
+export function mergeRows(layers: readonly Layer[], bucket: Bucket): StagedRows {
   const merged = new Map<string, Uint8Array | null>();
   for (const layer of layers) {
-    for (const [key, value] of layer.rows[bucket]) merged.set(key, value);
+    for (const [key, value] of layer.rows[bucket].entries()) merged.set(key, value);
   }
   return merged;
 }
@@ -180,7 +194,7 @@ export class LayeredView {
     if (sorted === undefined) {
       const only = this.#layers.length === 1 ? this.#layers[0] : undefined;
       const rows = only === undefined ? mergeRows(this.#layers, bucket) : only.rows[bucket];
-      sorted = { rows, keys: [...rows.keys()].sort(byBytes) };
+      sorted = { rows, keys: Array.from(rows.entries(), ([key]) => key).sort(byBytes) };
       this.#sorted.set(bucket, sorted);
     }
     return sorted;

@@ -37,8 +37,9 @@ export class RowCache {
   }
 
   delete(key: string): void {
-    this.#old.delete(key);
-    const row = this.#young.get(key);
+    // A key that was never looked up has no hash yet, and every put comes by here.
+    if (this.#old.size > 0) this.#old.delete(key);
+    const row = this.#young.size > 0 ? this.#young.get(key) : undefined;
     if (row === undefined) return;
     this.#young.delete(key);
     this.#youngBytes -= key.length + row.length + ROW_OVERHEAD_BYTES;

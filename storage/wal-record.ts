@@ -226,10 +226,11 @@ export class RecordWriter {
     const padding = -size & 7;
     this.#reserve(8 + size + padding);
     const buffer = this.#buffer;
-    buffer.writeUInt32LE(size >>> 0, this.#length);
-    buffer.writeUInt32LE(
-      (((padding === 0 ? 0 : 0x80 | padding) << 24) | Math.floor(size / 0x1_0000_0000)) >>> 0,
+    writeUint32LE(buffer, this.#length, size);
+    writeUint32LE(
+      buffer,
       this.#length + 4,
+      ((padding === 0 ? 0 : 0x80 | padding) << 24) | Math.floor(size / 0x1_0000_0000),
     );
     buffer[this.#length + 8] = 0x08;
     buffer[this.#length + 9] = type;
@@ -263,3 +264,11 @@ export class RecordWriter {
 const MIN_BUFFER_BYTES = 4096;
 const MAX_KEPT_BYTES = 8 << 20;
 const ENTRY_HEAD = Buffer.alloc(32);
+
+/** The low 32 bits; Buffer's own would check first what is known here. */
+function writeUint32LE(out: Buffer, at: number, value: number): void {
+  out[at] = value;
+  out[at + 1] = value >>> 8;
+  out[at + 2] = value >>> 16;
+  out[at + 3] = value >>> 24;
+}

@@ -24,7 +24,7 @@ import {
 } from "../../raft/types.ts";
 import type { Backend } from "../../storage/backend.ts";
 import type { KeyEvent, Mvcc } from "../../storage/mvcc/mvcc.ts";
-import { CONF_STATE, CONSISTENT_INDEX, encodeUint64, TERM } from "../../storage/schema.ts";
+import { CONF_STATE, encodeUint64, TERM } from "../../storage/schema.ts";
 import { confStateJson } from "../../storage/stored-json.ts";
 import { ApiError, errors } from "../api/errors.ts";
 import type { AlarmList } from "./alarms.ts";
@@ -106,7 +106,7 @@ export class Machine implements StateMachine {
     const applied = entry.type === ENTRY_NORMAL ? this.#applyNormal(entry, wanted) : this.#applyConf(entry, wanted);
     const { term, confState } = this.#point;
     this.#point = { index: entry.index, term: entry.term, confState };
-    this.#backend.put("meta", CONSISTENT_INDEX, encodeUint64(entry.index));
+    this.#backend.putAppliedIndex(entry.index);
     if (entry.term !== term) this.#backend.put("meta", TERM, encodeUint64(entry.term));
     return applied;
   }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Backend, BackendSnapshot, Bucket } from "../../storage/backend.ts";
-import { BUCKETS, successor } from "../../storage/schema.ts";
+import { BUCKETS, CONSISTENT_INDEX, encodeUint64, successor } from "../../storage/schema.ts";
 import { createRandom } from "./random.ts";
 
 /** What every Backend must do. `reopen` closes the backend and opens what it made durable. */
@@ -122,6 +122,10 @@ export function backendSuite(fixture: BackendFixture): void {
     expect(backend.stagedBytes).toBe(0);
     backend.put("key", "a", new Uint8Array(1_000));
     backend.put("key", "a", new Uint8Array(2_000));
+    backend.putAppliedIndex(1);
+    const once = backend.stagedBytes;
+    for (let index = 2; index < 1_000; index++) backend.putAppliedIndex(index);
+    expect(backend.stagedBytes).toBe(once);
     expect(backend.stagedBytes).toBeGreaterThanOrEqual(2_000);
     expect(backend.stagedBytes).toBeLessThan(2_100);
     const flushing = backend.flush();
@@ -235,7 +239,7 @@ export function backendSuite(fixture: BackendFixture): void {
     async (seed) => {
       const random = createRandom(seed);
       const buckets: readonly Bucket[] = ["key", "lease", "meta"];
-      const keys = ["", "a", "a\0", "ab", "b", "\x7f", "\x80", "\xff", "\xff\xff"];
+      const keys = ["", "a", "a\0", "ab", "b", CONSISTENT_INDEX, "\x7f", "\x80", "\xff", "\xff\xff"];
       let backend = await fixture.open();
       let live: Model = new Map();
       let durable: Model = new Map();
@@ -244,7 +248,10 @@ export function backendSuite(fixture: BackendFixture): void {
         const bucket = random.pick(buckets);
         const key = random.pick(keys);
         const drawn = random.below(100);
-        if (drawn < 60) {
+        if (drawn < 5) {
+          backend.putAppliedIndex(step);
+          live.set(`meta/${CONSISTENT_INDEX}`, text(encodeUint64(step)) as string);
+        } else if (drawn < 60) {
           backend.put(bucket, key, bytes(`${step}`));
           live.set(`${bucket}/${key}`, `${step}`);
         } else if (drawn < 85) {

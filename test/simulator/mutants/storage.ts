@@ -187,8 +187,8 @@ export const storageMutants: readonly Mutant[] = [
   {
     name: "index-staged-before-its-effect",
     file: "src/state/apply.ts",
-    from: `this.#backend.put("meta", CONSISTENT_INDEX, encodeUint64(entry.index));`,
-    to: `this.#backend.put("meta", CONSISTENT_INDEX, encodeUint64(entry.index - 1));`,
+    from: `this.#backend.putAppliedIndex(entry.index);`,
+    to: `this.#backend.putAppliedIndex(entry.index - 1);`,
     why: "The batch holds an entry's effect and the index of the one before: a restart applies the entry twice.",
     seenBy: ["state-hash", "revisions", "member", "durability"],
   },
