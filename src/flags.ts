@@ -50,7 +50,7 @@ export const flags: readonly Flag[] = [
   flag("compaction-batch-limit", "int", "1000", "keys cleaned in one slice of a compaction"),
   flag("compaction-sleep-interval", "durationMs", "10ms", "pause between two slices of a compaction"),
   flag("watch-progress-notify-interval", "durationMs", "10m", "how often idle watchers with progress_notify hear"),
-  flag("backend-batch-interval", "durationMs", "500ms", "longest time before applied changes reach the state store"),
+  flag("backend-batch-interval", "durationMs", "1500ms", "longest time before applied changes reach the state store"),
   flag("rpc-transport", "text", "http2", "Quorate's own: what serves gRPC, 'grpc-js' or 'http2' (faster, newer)"),
   flag("log-level", "text", "info", "debug, info, warn or error"),
   flag("log-outputs", "text", "default", "'default' or 'stderr', 'stdout'"),

@@ -95,7 +95,12 @@ export class LevelWriter {
   }
 
   /** Not within `write`: what is optimised around a suspension is slower. */
-  #fill(batch: Batch, bucket: Bucket, rows: Iterator<[string, Uint8Array | null], undefined>, held: LastRow | undefined): void {
+  #fill(
+    batch: Batch,
+    bucket: Bucket,
+    rows: Iterator<[string, Uint8Array | null], undefined>,
+    held: LastRow | undefined,
+  ): void {
     for (let i = 0; i < FILL_ROWS; i++) {
       const { value: row } = rows.next();
       if (row === undefined) return;
