@@ -212,10 +212,7 @@ test("a store of the format quorate 3 goes on as it is", async () => {
     expect(String(backend.get("members", "a"))).toBe("one");
     const snapshot = backend.snapshot();
     const rows = (await snapshot.range("key", "", undefined, 9)).map(([key, value]) => [key, String(value)]);
-    expect(rows).toEqual([
-      [revisionKey(2, 0), "two"],
-      ...(newer === undefined ? [] : [[revisionKey(3, 0), newer]]),
-    ]);
+    expect(rows).toEqual([[revisionKey(2, 0), "two"], ...(newer === undefined ? [] : [[revisionKey(3, 0), newer]])]);
     await snapshot.close();
     backend.put("meta", "a", Buffer.from("m2"));
     backend.put("key", revisionKey(3, 0), Buffer.from("three"));
