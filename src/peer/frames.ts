@@ -6,8 +6,8 @@ import type { Message } from "../../raft/types.ts";
 export type StreamType = "message" | "msgapp";
 
 export interface FrameEncoder {
-  /** All of them in one buffer, in order. */
-  encode(messages: readonly Message[]): Buffer;
+  /** All of them in one buffer, in order, with so many bytes in front and behind that are the caller's to write. */
+  encode(messages: readonly Message[], bytesBefore?: number, bytesAfter?: number): Buffer;
   readonly linkHeartbeat: Buffer;
 }
 

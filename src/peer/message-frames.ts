@@ -11,15 +11,15 @@ const LENGTH_BYTES = 8;
 
 export function messageEncoder(): FrameEncoder {
   return {
-    encode: (messages) => encodeAll(messages.map(toWire)),
-    linkHeartbeat: encodeAll([raftpb.Message.create({ type: raftpb.MessageType.MsgHeartbeat })]),
+    encode: (messages, before = 0, after = 0) => encodeAll(messages.map(toWire), before, after),
+    linkHeartbeat: encodeAll([raftpb.Message.create({ type: raftpb.MessageType.MsgHeartbeat })], 0, 0),
   };
 }
 
-function encodeAll(messages: readonly raftpb.Message[]): Buffer {
+function encodeAll(messages: readonly raftpb.Message[], before: number, after: number): Buffer {
   const sizes = messages.map(raftpb.sizeMessage);
-  const out = Buffer.allocUnsafeSlow(sizes.reduce((sum, size) => sum + LENGTH_BYTES + size, 0));
-  let at = 0;
+  const out = Buffer.allocUnsafe(sizes.reduce((sum, size) => sum + LENGTH_BYTES + size, before + after));
+  let at = before;
   for (const [i, message] of messages.entries()) {
     at = writeUint64(sizes[i] as number, out, at);
     at = raftpb.writeMessage(message, out, at);

@@ -38,9 +38,9 @@ type Frame =
 export function msgAppEncoder(): FrameEncoder {
   const state: State = { term: 0, index: 0 };
   return {
-    encode(messages) {
+    encode(messages, before = 0, after = 0) {
       const frames: Frame[] = [];
-      let total = 0;
+      let total = before + after;
       for (const message of messages) {
         assert(message.type === "MsgApp", "only MsgApp travels on the msgapp stream");
         const frame = frameOf(state, message);
@@ -48,8 +48,8 @@ export function msgAppEncoder(): FrameEncoder {
         total += frameBytes(frame);
         advance(state, message);
       }
-      const out = Buffer.allocUnsafeSlow(total);
-      let at = 0;
+      const out = Buffer.allocUnsafe(total);
+      let at = before;
       for (const frame of frames) at = writeFrame(frame, out, at);
       return out;
     },

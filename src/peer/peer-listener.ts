@@ -18,7 +18,7 @@ import type { PeerHttpAnswer, PeerHttpHandler, PeerIdentity, SnapshotMessage } f
 export interface ListenerHooks {
   isRemoved(id: NodeId): boolean;
   isPeer(id: NodeId): boolean;
-  /** The answer's header was sent: from here on the stream belongs to the peer. */
+  /** The answer's head is with its socket, and says "chunked": from here on the stream belongs to the peer. */
   acceptStream(from: NodeId, type: StreamType, response: http.ServerResponse): void;
   /** A sender that may not be a peer, with the URLs it claims. */
   meet(from: NodeId, urls: readonly string[]): void;
@@ -152,13 +152,22 @@ class Router {
       this.#methodNotAllowed(request, response, "GET");
       return;
     }
+    if (request.httpVersion !== "1.1") {
+      this.#refuse(request, response, 505, "a stream needs HTTP/1.1");
+      return;
+    }
+    // The answers to the requests before this one are still to be written.
+    if (response.socket === null) {
+      this.#refuse(request, response, 400, "a stream needs a connection of its own");
+      return;
+    }
     response.setHeader("X-Server-Version", this.#identity.serverVersion);
     const verdict = this.#judgeDialer(request, rest);
     if (verdict.kind === "refuse") {
       this.#refuse(request, response, verdict.status, verdict.text);
       return;
     }
-    response.writeHead(200);
+    response.writeHead(200, { "Transfer-Encoding": "chunked" });
     response.flushHeaders();
     this.#hooks.acceptStream(verdict.from, verdict.type, response);
   }

@@ -1,12 +1,14 @@
-import * as http from "node:http";
 import { DecodeError } from "../../proto/codec.ts";
 import type { Message } from "../../raft/types.ts";
 import type { Env, Timer } from "../env.ts";
 import type { FrameDecoder } from "./frames.ts";
 import { answerMismatch } from "./headers.ts";
-import { collect, describe, target } from "./http-client.ts";
+import { describe, target } from "./http-client.ts";
 import type { PeerLimits } from "./limits.ts";
 import type { NameLookup } from "./name-lookup.ts";
+import type { ResponseHead } from "./response-head.ts";
+import type { BodyTaker } from "./stream-get.ts";
+import { StreamGet } from "./stream-get.ts";
 import type { PeerIdentity } from "./transport.ts";
 import type { UrlPicker } from "./url-picker.ts";
 
@@ -36,10 +38,13 @@ export interface DialerOptions {
 
 const REFUSAL_BYTES = 4 * 1024;
 
+/** Takes the body of what was ended at its head. */
+const NOBODY: BodyTaker = { onData: () => undefined, onEnd: () => undefined };
+
 /** Keeps one stream open that a peer writes and we read; dials again, at a bounded rate, whenever it ends. */
 export class StreamDialer {
   readonly #options: DialerOptions;
-  #request: http.ClientRequest | undefined;
+  #request: StreamGet | undefined;
   #url = "";
   #established = false;
   #dialledAt = 0;
@@ -80,54 +85,68 @@ export class StreamDialer {
     }
 
     // Not from a pool: a stream's connection serves nothing else and dies with it.
-    const request = http.request({ ...address, path, headers, method: "GET", agent: false, lookup: names.lookup });
+    const request = new StreamGet({
+      ...address,
+      path,
+      headers,
+      lookup: names.lookup,
+      hooks: {
+        onConnect: () => {
+          this.#closedPorts = 0;
+        },
+        onHead: (head) => this.#answered(request, head),
+        onFailure: (error: NodeJS.ErrnoException) => {
+          if (error.code === "ECONNREFUSED") this.#metClosedPort(request);
+          this.#ended(request, describe(error));
+        },
+      },
+    });
     this.#request = request;
     this.#timer = env.setTimer(() => this.#ended(request, "dial timed out"), limits.dialTimeoutMs);
-    request.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ECONNREFUSED") this.#metClosedPort(request);
-      this.#ended(request, describe(error));
-    });
-    request.on("response", (response) => this.#answered(request, response));
-    request.on("socket", (socket) => {
-      socket.once("connect", () => {
-        this.#closedPorts = 0;
-      });
-    });
-    request.end();
   }
 
-  #answered(request: http.ClientRequest, response: http.IncomingMessage): void {
-    if (request !== this.#request) return;
+  #answered(request: StreamGet, { status, headers, body }: ResponseHead): BodyTaker {
     const { env, identity, hooks, decoder } = this.#options;
-    if (response.statusCode !== 200) {
-      collect(response, REFUSAL_BYTES, (body) => this.#refused(request, response.statusCode ?? 0, body));
-      return;
-    }
-    const mismatch = answerMismatch(identity, response.headers);
-    if (mismatch !== undefined) {
-      this.#ended(request, mismatch);
-      return;
-    }
+    if (status !== 200) return this.#refusal(request, status);
+    const misfit =
+      answerMismatch(identity, headers) ?? (body.kind === "chunked" ? undefined : "the stream is not chunked");
+    if (misfit !== undefined) this.#ended(request, misfit);
+    if (request !== this.#request) return NOBODY;
 
     this.#heardAt = env.now();
     this.#watchSilence(request);
     this.#established = true;
     hooks.onConnected();
     const frames = decoder();
-    response.on("data", (chunk: Buffer) => this.#received(request, frames, chunk));
-    response.on("end", () => this.#ended(request, "the peer ended the stream"));
-    response.on("error", (error) => this.#ended(request, describe(error)));
-    response.on("close", () => this.#ended(request, "the stream broke off"));
+    return {
+      onData: (data) => this.#received(request, frames, data),
+      onEnd: (error) => this.#ended(request, error === undefined ? "the peer ended the stream" : describe(error)),
+    };
   }
 
-  #refused(request: http.ClientRequest, status: number, body: Buffer | undefined): void {
+  /** What the refusal says is told when it is all there and short. */
+  #refusal(request: StreamGet, status: number): BodyTaker {
+    const pieces: Buffer[] = [];
+    let size = 0;
+    return {
+      onData: (data) => {
+        size += data.length;
+        if (size > REFUSAL_BYTES) this.#refused(request, status, "");
+        else pieces.push(Buffer.from(data));
+      },
+      onEnd: (error) => {
+        this.#refused(request, status, error === undefined ? Buffer.concat(pieces).toString("utf8").trim() : "");
+      },
+    };
+  }
+
+  #refused(request: StreamGet, status: number, text: string): void {
     if (request !== this.#request) return;
     if (status === 410) this.#options.hooks.onRemoved();
-    const text = body?.toString("utf8").trim() ?? "";
     this.#ended(request, `refused with ${status}${text === "" ? "" : `: ${text}`}`);
   }
 
-  #received(request: http.ClientRequest, frames: FrameDecoder, chunk: Buffer): void {
+  #received(request: StreamGet, frames: FrameDecoder, chunk: Buffer): void {
     if (request !== this.#request) return;
     const { env, hooks } = this.#options;
     this.#heardAt = env.now();
@@ -147,7 +166,7 @@ export class StreamDialer {
     if (failure !== undefined) this.#ended(request, failure);
   }
 
-  #watchSilence(request: http.ClientRequest): void {
+  #watchSilence(request: StreamGet): void {
     const { env, limits } = this.#options;
     this.#timer?.cancel();
     const left = this.#heardAt + limits.readTimeoutMs - env.now();
@@ -155,21 +174,21 @@ export class StreamDialer {
     this.#timer = env.setTimer(() => env.nextTurn(() => this.#judgeSilence(request)), Math.max(1, left));
   }
 
-  #judgeSilence(request: http.ClientRequest): void {
+  #judgeSilence(request: StreamGet): void {
     if (this.#closed || request !== this.#request) return;
     const { env, limits } = this.#options;
     if (env.now() - this.#heardAt < limits.readTimeoutMs) this.#watchSilence(request);
     else this.#ended(request, "the peer fell silent");
   }
 
-  #metClosedPort(request: http.ClientRequest): void {
+  #metClosedPort(request: StreamGet): void {
     if (this.#closed || request !== this.#request) return;
     const { urls, hooks } = this.#options;
     if (++this.#closedPorts >= urls.inOrder().length) hooks.onNobodyThere();
   }
 
   /** Of several ends that one connection reports, the first counts. */
-  #ended(request: http.ClientRequest | undefined, reason: string): void {
+  #ended(request: StreamGet | undefined, reason: string): void {
     if (this.#closed || request !== this.#request) return;
     const { env, limits, urls, hooks } = this.#options;
     const established = this.#established;

@@ -1,6 +1,9 @@
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { assert } from "../../raft/assert.ts";
 import type { Message } from "../../raft/types.ts";
 import type { Env, Timer } from "../env.ts";
+import { asChunk, CHUNK_HEAD_BYTES, CHUNK_TAIL_BYTES } from "./chunk-writing.ts";
 import type { FrameEncoder } from "./frames.ts";
 import type { PeerLimits } from "./limits.ts";
 
@@ -15,12 +18,17 @@ export interface WriterHooks {
  *
  * Messages wait here unencoded. Those of one turn, or of the time that the write before them took, leave in one write;
  * one write at most is with the kernel, so what waits is all there is to bound.
+ *
+ * The chunks of the response's body go to its socket as one buffer each, past the response, which would make three of
+ * them. The response had the head before them and has the end after them.
  */
 export class StreamWriter {
   readonly #env: Env;
   readonly #limits: PeerLimits;
   readonly #encoder: FrameEncoder;
   readonly #response: ServerResponse;
+  readonly #socket: Socket;
+  readonly #linkHeartbeat: Buffer;
   readonly #hooks: WriterHooks;
   #queue: Message[] = [];
   #queuedBytes = 0;
@@ -31,12 +39,18 @@ export class StreamWriter {
   #finishing = false;
   #closed = false;
 
-  /** The response's header was sent. */
+  /** The response's head was given to its socket, and says that the body is chunked. */
   constructor(env: Env, limits: PeerLimits, encoder: FrameEncoder, response: ServerResponse, hooks: WriterHooks) {
     this.#env = env;
     this.#limits = limits;
     this.#encoder = encoder;
+    const { socket, headersSent } = response;
+    assert(socket !== null && headersSent, "a stream's head has left before its messages");
     this.#response = response;
+    this.#socket = socket;
+    this.#linkHeartbeat = asChunk(
+      Buffer.concat([Buffer.alloc(CHUNK_HEAD_BYTES), encoder.linkHeartbeat, Buffer.alloc(CHUNK_TAIL_BYTES)]),
+    );
     this.#hooks = hooks;
     response.on("error", (error) => this.#fail(error.message));
     response.on("close", () => this.#fail("closed by the peer"));
@@ -82,7 +96,8 @@ export class StreamWriter {
       if (this.#finishing) this.#end();
       return;
     }
-    this.#write(this.#encoder.encode(this.#takeChunk()));
+    const encoded = this.#encoder.encode(this.#takeChunk(), CHUNK_HEAD_BYTES, CHUNK_TAIL_BYTES);
+    this.#write(asChunk(encoded), encoded.length - CHUNK_HEAD_BYTES - CHUNK_TAIL_BYTES);
   }
 
   #end(): void {
@@ -111,15 +126,15 @@ export class StreamWriter {
     return this.#queue.splice(0, count);
   }
 
-  #write(bytes: Buffer): void {
+  #write(chunk: Buffer, bytes: number): void {
     this.#writingSince = this.#env.now();
-    this.#writingBytes = bytes.length;
-    this.#response.write(bytes, (error) => {
+    this.#writingBytes = bytes;
+    this.#socket.write(chunk, (error) => {
       if (error !== undefined && error !== null) {
         this.#fail(error.message);
         return;
       }
-      this.#hooks.onWritten(bytes.length);
+      this.#hooks.onWritten(bytes);
       this.#writingSince = undefined;
       this.#flush();
     });
@@ -140,7 +155,7 @@ export class StreamWriter {
   #ticked(): void {
     if (this.#closed) return;
     if (this.#writingSince === undefined) {
-      if (this.#queue.length === 0) this.#write(this.#encoder.linkHeartbeat);
+      if (this.#queue.length === 0) this.#write(this.#linkHeartbeat, this.#encoder.linkHeartbeat.length);
     } else if (this.#env.now() >= this.#deadline(this.#writingSince)) {
       this.#fail("the peer does not read");
       return;
