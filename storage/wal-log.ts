@@ -137,13 +137,13 @@ interface Tail {
   readonly segment: SegmentName;
   readonly file: DiskFile;
   /** Where the next record goes. */
-  readonly offset: number;
+  offset: number;
   /** End of the head; a segment that has only that is not cut again. */
   readonly headEnd: number;
   /** Everything before offset is on the disk. */
-  readonly synced: boolean;
+  synced: boolean;
   /** The last record is a settled mark. */
-  readonly marked: boolean;
+  marked: boolean;
 }
 
 interface LogState {
@@ -347,7 +347,9 @@ class Log implements Wal {
       const inOneGo = mustSync && synced;
       if (inOneGo) await this.#timed(() => file.writeSynced(writer.bytes, offset));
       else await file.write(writer.bytes, offset);
-      this.#tail = { ...this.#tail, offset: offset + writer.length, synced: inOneGo, marked: false };
+      this.#tail.offset = offset + writer.length;
+      this.#tail.synced = inOneGo;
+      this.#tail.marked = false;
     }
     if (mustSync) await this.#sync();
     this.#durable = this.#index.last;
@@ -358,7 +360,7 @@ class Log implements Wal {
   async #sync(): Promise<void> {
     if (this.#tail.synced) return;
     await this.#timed(() => this.#tail.file.sync());
-    this.#tail = { ...this.#tail, synced: true };
+    this.#tail.synced = true;
   }
 
   async #timed(sync: () => Promise<void>): Promise<void> {

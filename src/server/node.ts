@@ -75,6 +75,8 @@ export class Node {
   #tickTimer: Timer | undefined;
   #flushTimer: Timer | undefined;
   #tellTimer: Timer | undefined;
+  /** Since when the followers lack the news of a commit (env.now()). */
+  #untoldSince: number | undefined;
   #gatherTimer: Timer | undefined;
   #flushing: Promise<void> | undefined;
   /** With when each began (env.now()), oldest first. */
@@ -201,11 +203,24 @@ export class Node {
 
   /** Watchers and reads at the followers are to see what is committed though nothing follows it. */
   #tellCommitSoon(): void {
-    if (this.#tellTimer !== undefined || !this.#isRunning() || !isCommitUntold(this.#deps.raft)) return;
-    this.#tellTimer = this.#deps.env.setTimer(() => {
+    if (!isCommitUntold(this.#deps.raft)) {
+      this.#untoldSince = undefined;
+      return;
+    }
+    this.#untoldSince ??= this.#deps.env.now();
+    if (this.#tellTimer === undefined && this.#isRunning()) this.#tellIn(limits.commitNewsMs);
+  }
+
+  /** The timer is left to run when entries take the news along: what it meets then is of a later commit, and may wait. */
+  #tellIn(ms: number): void {
+    const { env } = this.#deps;
+    this.#tellTimer = env.setTimer(() => {
       this.#tellTimer = undefined;
-      this.enqueue({ kind: "tellCommit" });
-    }, limits.commitNewsMs);
+      if (this.#untoldSince === undefined) return;
+      const leftMs = this.#untoldSince + limits.commitNewsMs - env.now();
+      if (leftMs > 0) this.#tellIn(leftMs);
+      else this.enqueue({ kind: "tellCommit" });
+    }, ms);
   }
 
   /** At the end of a turn, and when there will be none any more. */

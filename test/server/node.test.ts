@@ -19,6 +19,7 @@ let faults: unknown[];
 let applied: number[];
 let flushed: number[];
 let snapshots: Message[];
+let sent: Message[];
 let replaced: number;
 let appends: { readonly batch: WalBatch; readonly done: () => void; readonly fail: (error: Error) => void }[];
 let applyEntry: (entry: Entry) => void;
@@ -45,6 +46,7 @@ function begin(restored: Restored): void {
   onEntriesGone = () => undefined;
   flushed = [];
   snapshots = [];
+  sent = [];
   replaced = 0;
   appends = [];
   held = [];
@@ -114,7 +116,7 @@ function begin(restored: Restored): void {
         isWaiting: () => false,
         takeHeld: () => held.splice(0).map((data) => ({ type: 0, data })),
       },
-      send: () => undefined,
+      send: (messages) => sent.push(...messages),
       onApplied: (outcome) => applied.push(outcome.index),
       onAppliedIndex: () => undefined,
       onReads: () => undefined,
@@ -185,6 +187,35 @@ test("a leader whose own disk stands still goes on after a moment: the others' m
   expect([appends.length, held.length]).toEqual([1, 1]);
   await syncAll();
   expect(held).toEqual([]);
+});
+
+test("news of a commit wait for entries to travel with, each for its own while only", async () => {
+  await node.stop();
+  begin({ ...NEW, confState: { voters: [1n], learners: [2n] } });
+  await syncAll();
+  const answer = { type: "MsgAppResp", from: 2n, to: 1n, term: 2, reject: false, rejectHint: 0, logTerm: 0 } as const;
+  node.enqueue({ kind: "message", message: { ...answer, index: 1 } });
+  await env.advance(limits.commitNewsMs);
+  sent = [];
+  const commits = (): [number, number][] =>
+    sent.splice(0).map((message) => (message.type === "MsgApp" ? [message.entries.length, message.commit] : [-1, -1]));
+
+  await propose("a");
+  await syncAll();
+  await env.advance(limits.commitNewsMs - 1);
+  await propose("b");
+  await syncAll();
+  expect(commits()).toEqual([
+    [1, 1],
+    [1, 2],
+  ]);
+  // The time of the first commit is over, and entries have told of it.
+  await env.advance(limits.commitNewsMs - 1);
+  expect(commits()).toEqual([]);
+  await env.advance(1);
+  expect(commits()).toEqual([[0, 3]]);
+  await env.advance(limits.commitNewsMs);
+  expect(commits()).toEqual([]);
 });
 
 test("X-3: a failed write of the log ends the member; nothing is applied, written or flushed after it", async () => {
