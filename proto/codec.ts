@@ -343,6 +343,15 @@ export function putLatin1(value: string, out: Buffer, at: number): number {
   return at + length;
 }
 
+/** The low 32 bits; Buffer's own would check what callers know. Returns the position after them. */
+export function putUint32LE(value: number, out: Buffer, at: number): number {
+  out[at] = value;
+  out[at + 1] = value >>> 8;
+  out[at + 2] = value >>> 16;
+  out[at + 3] = value >>> 24;
+  return at + 4;
+}
+
 export function sizeString(value: string): number {
   const length = Buffer.byteLength(value, "utf8");
   return sizeUint(length) + length;

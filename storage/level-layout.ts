@@ -13,7 +13,8 @@ import { BUCKETS } from "./schema.ts";
  * The last two are for LevelDB's tables. Revisions ascend: what a flush writes lies behind all that is there, if nothing
  * that it writes (the consistent index) and nothing that is there (a member) lies behind it. Then no table overlaps
  * another, and LevelDB moves tables down as they are. Else each is merged with the last one of the next level: with a row
- * of `meta` in each flush every pair was written three times, with `members` behind `key` twice.
+ * of `meta` in each flush every pair was written three times, with `members` behind `key` twice. A flush that also writes in
+ * front of the pairs (a lease, deletes of a compaction) still makes a table that is merged: rows that are just there do not.
  */
 export const FORMATS = ["quorate 1", "quorate 2", "quorate 3", "quorate 4"] as const;
 export type LevelFormat = 1 | 2 | 3 | 4;

@@ -1,3 +1,4 @@
+import { putUint32LE } from "../proto/codec.ts";
 import { crc32c } from "./crc32c.ts";
 
 /**
@@ -27,13 +28,8 @@ export function sealedBytes(value: Uint8Array): number {
 
 /** `sealed` in memory of sealedBytes. */
 export function sealedIn(out: Buffer, key: Uint8Array, value: Uint8Array): Buffer {
-  const at = value.length;
   out.set(value);
-  const check = crc32c(out, crc32c(key), at);
-  out[at] = check;
-  out[at + 1] = check >>> 8;
-  out[at + 2] = check >>> 16;
-  out[at + 3] = check >>> 24;
+  putUint32LE(crc32c(out, crc32c(key), value.length), out, value.length);
   return out;
 }
 

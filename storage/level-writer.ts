@@ -19,9 +19,9 @@ const MARK_SUFFIX = "\xff";
 export type MetaRows = ReadonlyMap<string, Uint8Array>;
 
 /**
- * Makes flushes of layers, and knows what of the store is no row: the bucket `meta` (format 3).
+ * Makes flushes of layers, and knows what of the store is no row: the bucket `meta` (from format 3 on).
  *
- * Invariant of format 3, after each batch: the last row of `key` that LevelDB has (or a mark alone behind it) carries all
+ * Invariant of such a store, after each batch: the last row of `key` that LevelDB has (or a mark alone behind it) carries all
  * of `meta`, as of that batch. Older rows may carry older marks; nobody looks at them. So a flush puts the mark on its
  * last new row if that is behind all rows that there ever were, and else alone behind that place: the row there may be
  * one that it deletes.

@@ -58,7 +58,10 @@ export class Overlay {
 
   set(bucket: Bucket, key: string, value: Uint8Array | null): void {
     const open = this.#open;
-    if (bucket === "meta" && key === CONSISTENT_INDEX) open.appliedIndex = undefined;
+    if (bucket === "meta" && key === CONSISTENT_INDEX && open.appliedIndex !== undefined) {
+      open.appliedIndex = undefined;
+      open.bytes -= INDEX_ROW_BYTES;
+    }
     const before = open.rows[bucket].set(key, value);
     if (before !== undefined) open.bytes -= rowBytes(key, before);
     open.bytes += rowBytes(key, value);

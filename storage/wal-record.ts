@@ -9,7 +9,7 @@
  * parsing is strict: exactly the bytes that the encoder makes, or malformed. With that, no byte of a frame can change
  * unnoticed. A type that turned into another one is left to the checks of the content (wal-replay.ts).
  */
-import { sizeUint, writeUint } from "../proto/codec.ts";
+import { putUint32LE, sizeUint, writeUint } from "../proto/codec.ts";
 import { sizeHardState, writeHardState } from "../proto/generated/raftpb.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import { crc32c } from "./crc32c.ts";
@@ -226,12 +226,9 @@ export class RecordWriter {
     const padding = -size & 7;
     this.#reserve(8 + size + padding);
     const buffer = this.#buffer;
-    writeUint32LE(buffer, this.#length, size);
-    writeUint32LE(
-      buffer,
-      this.#length + 4,
-      ((padding === 0 ? 0 : 0x80 | padding) << 24) | Math.floor(size / 0x1_0000_0000),
-    );
+    putUint32LE(size, buffer, this.#length);
+    const high = ((padding === 0 ? 0 : 0x80 | padding) << 24) | Math.floor(size / 0x1_0000_0000);
+    putUint32LE(high, buffer, this.#length + 4);
     buffer[this.#length + 8] = 0x08;
     buffer[this.#length + 9] = type;
     buffer[this.#length + 10] = 0x10;
@@ -264,11 +261,3 @@ export class RecordWriter {
 const MIN_BUFFER_BYTES = 4096;
 const MAX_KEPT_BYTES = 8 << 20;
 const ENTRY_HEAD = Buffer.alloc(32);
-
-/** The low 32 bits; Buffer's own would check first what is known here. */
-function writeUint32LE(out: Buffer, at: number, value: number): void {
-  out[at] = value;
-  out[at + 1] = value >>> 8;
-  out[at + 2] = value >>> 16;
-  out[at + 3] = value >>> 24;
-}

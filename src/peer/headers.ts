@@ -21,8 +21,13 @@ export function requestHeaders(identity: PeerIdentity): Record<string, string> {
     "X-Server-Version": identity.serverVersion,
     "X-Min-Cluster-Version": MIN_CLUSTER_VERSION,
     "X-Etcd-Cluster-ID": formatId(identity.clusterId),
-    "X-PeerURLs": identity.peerUrls.join(","),
+    "X-PeerURLs": identity.peerUrls.map(inAscii).join(","),
   };
+}
+
+/** A header has no other letters. A name that has is the same host in the spelling that name servers know. */
+function inAscii(url: string): string {
+  return /^[\x21-\x7e]*$/.test(url) ? url : new URL(url).origin;
 }
 
 export function streamHeaders(identity: PeerIdentity, to: NodeId): Record<string, string> {

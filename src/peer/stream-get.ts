@@ -47,6 +47,7 @@ export class StreamGet {
 
   constructor({ host, port, lookup, path, headers, hooks }: GetOptions) {
     this.#hooks = hooks;
+    const head = requestHead(host, port, path, headers);
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
     const callback = (length: number): boolean => {
       this.#received(buffer.subarray(0, length));
@@ -59,7 +60,7 @@ export class StreamGet {
     this.#socket.on("error", (error) => this.#ended(error));
     this.#socket.on("end", () => this.#ended(this.#endOfConnection()));
     this.#socket.on("close", () => this.#ended(this.#endOfConnection()));
-    this.#socket.write(requestHead(host, port, path, headers), "latin1");
+    this.#socket.write(head, "latin1");
   }
 
   /** No hook is called any more. */

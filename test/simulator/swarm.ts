@@ -214,7 +214,7 @@ function drawShort(seed: string): Plan {
     segmentBytes: tinyLimits ? 4_096 : random.pick([4_096, 16_384, 65_536]),
     keepSegments: random.split("segments kept").pick([0, 1, 1, 2, 3]),
     windowEntries: tinyLimits ? 5 : random.pick([50, 1_000]),
-    flushMs: random.pick([1, 100, 1_000]),
+    flushMs: random.pick([1, 100, 1_500]),
     compactionBatch: random.pick([1, 10, 1_000]),
     readSliceKeys: random.pick([1, 3, 1_000]),
     progressNotifyMs: random.pick([100, 1_000, 600_000]),

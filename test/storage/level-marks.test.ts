@@ -5,6 +5,7 @@ import { ClassicLevel } from "classic-level";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Backend, Bucket } from "../../storage/backend.ts";
 import { openLevelBackend } from "../../storage/level-backend.ts";
+import { FORMATS } from "../../storage/level-layout.ts";
 import { markOf, NO_ROW, sealed, sealedWithMark, unsealed } from "../../storage/level-rows.ts";
 import { createMemoryBackend } from "../../storage/memory-backend.ts";
 import { BUCKETS, revisionKey, tombstoneKey } from "../../storage/schema.ts";
@@ -137,9 +138,12 @@ test("a snapshot's meta is of its moment, also while a flush is on its way", asy
   await backend.close();
 });
 
-test("any sequence of flushes, snapshots and openings is what it is in memory", async () => {
+test.each(FORMATS)("any sequence of flushes, snapshots and openings is what it is in memory, in %s", async (format) => {
   const random = createRandom(20_261_126);
   const model = createMemoryBackend();
+  const empty = new ClassicLevel(path);
+  await empty.put("\0format", format);
+  await empty.close();
   let backend = await openLevelBackend(path);
   let main = 1;
   for (let step = 0; step < 400; step++) {
@@ -160,11 +164,27 @@ test("any sequence of flushes, snapshots and openings is what it is in memory", 
     // A frozen layer: the flush has several.
     if (step % 5 === 1) await backend.snapshot().close();
     if (step % 3 !== 2) continue;
-    await model.flush();
-    await backend.flush();
-    if (step % 4 === 1) backend = await reopened(backend);
-    for (const bucket of ["key", "meta"] as const) {
-      expect(await rowsOf(backend, bucket, 1 + (step % 9))).toEqual(await rowsOf(model, bucket));
+    if (step % 180 === 59) {
+      // More than a flush puts into its batch in one turn.
+      for (let n = 0; n < 300; n++) {
+        main++;
+        for (const each of [model, backend]) each.put("key", revisionKey(main, 0), Buffer.alloc(n % 7, `${n}`));
+      }
+    }
+    for (const each of [model, backend]) each.put("lease", `l${step % 4}`, Buffer.from(`${step}`));
+    const flushing = Promise.all([model.flush(), backend.flush()]);
+    const during = revisionKey(main + 1, 1);
+    for (const each of [model, backend]) each.put("key", during, Buffer.from("during"));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(backend.get("key", revisionKey(main, 0))).toEqual(model.get("key", revisionKey(main, 0)));
+    for (const each of [model, backend]) each.delete("key", during);
+    await flushing;
+    if (step % 4 === 1) {
+      for (const each of [model, backend]) await each.flush();
+      backend = await reopened(backend);
+    }
+    for (const bucket of ["key", "meta", "lease"] as const) {
+      expect(await rowsOf(backend, bucket, 1 + (step % 9) ** 3)).toEqual(await rowsOf(model, bucket));
     }
   }
   await backend.close();

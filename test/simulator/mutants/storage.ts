@@ -193,6 +193,15 @@ export const storageMutants: readonly Mutant[] = [
     seenBy: ["state-hash", "revisions", "member", "durability"],
   },
 
+  {
+    name: "layer-closed-without-its-index",
+    file: "storage/overlay.ts",
+    from: `    if (open.appliedIndex !== undefined) open.rows.meta.set(CONSISTENT_INDEX, encodeUint64(open.appliedIndex));\n`,
+    to: "",
+    why: "The store holds effects and the index of an earlier flush: a restart applies entries twice.",
+    seenBy: ["state-hash", "revisions", "member", "durability"],
+  },
+
   // Keys and revisions.
   {
     name: "compaction-takes-one-too-many",
