@@ -1,8 +1,9 @@
-import { constants, write } from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Disk, DiskFile } from "./disk.ts";
+import { writeAll } from "./file-writes.ts";
 import { lockPath } from "./node-lock.ts";
+import { SyncedWrites, writeZeros } from "./synced-writes.ts";
 
 /** A refusal of the file system; `code` is Node's (ENOSPC, EIO, ...), the message also names operation and path. */
 export class DiskError extends Error {
@@ -14,10 +15,6 @@ export class DiskError extends Error {
     this.code = codeOf(cause);
   }
 }
-
-/** On Linux it says what fdatasync says; elsewhere it may leave the data in the disk's own cache. */
-const DSYNC = process.platform === "linux" ? constants.O_RDWR | constants.O_DSYNC : undefined;
-const ZEROS = Buffer.alloc(1 << 20);
 
 /** The file system of the machine. */
 export const nodeDisk: Disk = {
@@ -94,15 +91,12 @@ export const readOnlyNodeDisk: Disk = {
 class NodeFile implements DiskFile {
   readonly #path: string;
   readonly #handle: fs.FileHandle;
-  /**
-   * The same file once more, for writeSynced: a write to a file that was opened with O_DSYNC saves the hop through the
-   * thread pool that fdatasync takes, which is 50 us of CPU, and as much of the time that one client waits.
-   */
-  #syncing: fs.FileHandle | "none" | undefined;
+  readonly #synced: SyncedWrites;
 
   constructor(path: string, handle: fs.FileHandle) {
     this.#path = path;
     this.#handle = handle;
+    this.#synced = new SyncedWrites(handle);
   }
 
   async size(): Promise<number> {
@@ -122,25 +116,18 @@ class NodeFile implements DiskFile {
   }
 
   async write(from: Uint8Array, position: number): Promise<void> {
-    await named(`write at ${position} of`, this.#path, () => this.#write(from, position));
+    this.#synced.forget();
+    await named(`write at ${position} of`, this.#path, () => writeAll(this.#handle.fd, from, position));
   }
 
   async writeSynced(from: Uint8Array, position: number): Promise<void> {
-    await named(`write and sync at ${position} of`, this.#path, async () => {
-      this.#syncing ??= await openAgain(this.#handle);
-      if (this.#syncing === "none") {
-        await this.#write(from, position);
-        await this.#handle.datasync();
-      } else await writeAll(this.#syncing.fd, from, position);
-    });
+    await named(`write and sync at ${position} of`, this.#path, () => this.#synced.write(from, position));
   }
 
   async allocate(size: number): Promise<void> {
     await named(`allocate ${size} bytes of`, this.#path, async () => {
       // Real zeros, not a hole or an unwritten extent: later writes neither need space nor change metadata.
-      for (let at = (await this.#handle.stat()).size; at < size; at += ZEROS.length) {
-        await this.#write(ZEROS.subarray(0, Math.min(ZEROS.length, size - at)), at);
-      }
+      await writeZeros(this.#handle, (await this.#handle.stat()).size, size);
       await this.#handle.sync();
     });
   }
@@ -152,45 +139,12 @@ class NodeFile implements DiskFile {
   async close(): Promise<void> {
     await named("close", this.#path, async () => {
       try {
-        if (this.#syncing !== "none") await this.#syncing?.close();
+        await this.#synced.close();
       } finally {
         await this.#handle.close();
       }
     });
   }
-
-  async #write(from: Uint8Array, position: number): Promise<void> {
-    let done = 0;
-    while (done < from.length) {
-      const { bytesWritten } = await this.#handle.write(from, done, from.length - done, position + done);
-      if (bytesWritten === 0) throw new Error(`wrote ${done} of ${from.length} bytes`);
-      done += bytesWritten;
-    }
-  }
-}
-
-/** Whatever the file is called by now. */
-async function openAgain(handle: fs.FileHandle): Promise<fs.FileHandle | "none"> {
-  if (DSYNC === undefined) return "none";
-  try {
-    return await fs.open(`/proc/self/fd/${handle.fd}`, DSYNC);
-  } catch {
-    // Environment: without /proc the longer way is as good.
-    return "none";
-  }
-}
-
-function writeAll(fd: number, from: Uint8Array, position: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const writeFrom = (done: number): void =>
-      write(fd, from, done, from.length - done, position + done, (error, bytes) => {
-        if (error !== null) reject(error);
-        else if (bytes === 0) reject(new Error(`wrote ${done} of ${from.length} bytes`));
-        else if (done + bytes < from.length) writeFrom(done + bytes);
-        else resolve();
-      });
-    writeFrom(0);
-  });
 }
 
 async function syncDirectory(path: string): Promise<void> {

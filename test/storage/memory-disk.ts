@@ -1,7 +1,10 @@
 import { posix } from "node:path";
+import { assert } from "../../raft/assert.ts";
 import type { Disk, DiskFile } from "../../storage/disk.ts";
 
 export const SECTOR_BYTES = 512;
+/** As far behind a synced write as the real disk may write zeros, too. */
+const ZEROS = Buffer.alloc(4096);
 
 export interface DiskOperation {
   readonly kind: keyof Disk | keyof DiskFile;
@@ -232,6 +235,9 @@ class MemoryFile implements DiskFile {
 
   /** A write, and a sync of nothing but what it wrote. */
   async writeSynced(from: Uint8Array, position: number): Promise<void> {
+    const end = position + from.length;
+    const behind = this.#node.content.subarray(end, end + ZEROS.length);
+    assert(behind.equals(ZEROS.subarray(0, behind.length)), `a synced write to ${this.#path} with content behind it`);
     await this.write(from, position);
     const node = this.#node;
     const written = node.unsynced.at(-1);
