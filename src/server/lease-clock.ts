@@ -3,6 +3,7 @@ import { errors } from "../api/errors.ts";
 import { limits } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
 import type { LeaseFact, Leases } from "../state/machine.ts";
+import type { Waiter } from "./waiter.ts";
 
 export interface LeaseClockDeps {
   readonly env: Env;
@@ -29,6 +30,18 @@ interface Deadline {
   waiters: (() => void)[];
 }
 
+interface Renewal {
+  readonly id: bigint;
+  /** env.now() when it came in. */
+  readonly startedAt: number;
+  readonly waiter: Waiter<number>;
+}
+
+interface Group {
+  readonly confirmed: Promise<void>;
+  readonly renewals: Renewal[];
+}
+
 /** From this many leases on, a new leader spreads their expiry (L-9). */
 const SPREAD_FROM = 1000;
 const SPREAD_PER_SECOND = 750;
@@ -52,6 +65,8 @@ export class LeaseClock {
   #deadlines: Map<bigint, Deadline> | undefined;
   /** The term that the deadlines belong to. */
   #term = 0;
+  /** Renewals that wait for the confirmation that was asked for last. */
+  #group: Group | undefined;
   #timer: Timer | undefined;
   #revoking = 0;
   /** Each is woken when a revoke has ended. */
@@ -127,28 +142,46 @@ export class LeaseClock {
   }
 
   /**
-   * Renews to the full time-to-live; 0 for an unknown lease. A lease that is due is never renewed: its fate is waited for
-   * (L-4). Rejects with errors.notLeader when this member does not, or no longer, lead.
+   * Renews to the full time-to-live, in seconds; 0 for an unknown lease. A lease that is due is never renewed: its fate is
+   * waited for (L-4). Fails with errors.notLeader when this member does not, or no longer, lead.
    */
-  async renew(id: bigint): Promise<number> {
-    for (;;) {
-      const { env, leases } = this.#deps;
-      const startedAt = env.now();
-      await this.#deps.confirmLeadership();
-      const deadline = this.#deadlines?.get(id);
-      if (this.#deadlines === undefined) throw errors.notLeader;
-      const lease = leases.get(id);
-      if (lease === undefined || deadline === undefined) return 0;
-      if (env.now() < deadline.expiresAt) {
-        if (lease.remainingSeconds > 0) {
-          // Otherwise the next leader would count what was left before this renewal.
-          await this.#deps.dropCheckpoint(id, this.#term);
-          continue;
-        }
-        deadline.expiresAt = Math.max(deadline.expiresAt, startedAt + lease.ttlSeconds * 1000);
-        return lease.ttlSeconds;
-      }
-      await new Promise<void>((resolve) => deadline.waiters.push(resolve));
+  renew(id: bigint, waiter: Waiter<number>): void {
+    const startedAt = this.#deps.env.now();
+    const confirmed = this.#deps.confirmLeadership();
+    if (this.#group?.confirmed !== confirmed) this.#group = this.#newGroup(confirmed);
+    this.#group.renewals.push({ id, startedAt, waiter });
+  }
+
+  /** One look at a promise, however many renewals share its confirmation. */
+  #newGroup(confirmed: Promise<void>): Group {
+    const group: Group = { confirmed, renewals: [] };
+    const ended = (tell: (renewal: Renewal) => void): void => {
+      if (this.#group === group) this.#group = undefined;
+      for (const renewal of group.renewals) tell(renewal);
+    };
+    confirmed.then(
+      () => ended((renewal) => this.#renewConfirmed(renewal)),
+      (error: unknown) => ended(({ waiter }) => waiter.fail(error)),
+    );
+    return group;
+  }
+
+  #renewConfirmed({ id, startedAt, waiter }: Renewal): void {
+    const { env, leases } = this.#deps;
+    const deadline = this.#deadlines?.get(id);
+    const lease = leases.get(id);
+    if (this.#deadlines === undefined) waiter.fail(errors.notLeader);
+    else if (lease === undefined || deadline === undefined) waiter.succeed(0);
+    else if (env.now() >= deadline.expiresAt) deadline.waiters.push(() => this.renew(id, waiter));
+    else if (lease.remainingSeconds > 0) {
+      // Otherwise the next leader would count what was left before this renewal.
+      this.#deps.dropCheckpoint(id, this.#term).then(
+        () => this.renew(id, waiter),
+        (error: unknown) => waiter.fail(error),
+      );
+    } else {
+      deadline.expiresAt = Math.max(deadline.expiresAt, startedAt + lease.ttlSeconds * 1000);
+      waiter.succeed(lease.ttlSeconds);
     }
   }
 

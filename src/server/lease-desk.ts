@@ -13,6 +13,7 @@ import type { Leases } from "../state/machine.ts";
 import { waitUntilApplied } from "./applied-wait.ts";
 import type { CallLimits } from "./call-limits.ts";
 import type { LeaseClock } from "./lease-clock.ts";
+import { promised, type Waiter } from "./waiter.ts";
 
 export interface LeaseDeskDeps {
   readonly env: Env;
@@ -45,16 +46,12 @@ export class LeaseDesk {
   }
 
   /** Effective time-to-live in seconds, 0 when the lease is unknown or gone. */
-  keepAlive(id: bigint, limits: CallLimits): Promise<number> {
+  keepAlive(id: bigint, limits: CallLimits, waiter: Waiter<number>): void {
     const { softState, clock, commitIndex, appliedIndex } = this.#deps;
+    const end = this.#endOf(limits);
     if (softState().role === "leader" && clock.leading && commitIndex() <= appliedIndex()) {
-      const end = this.#endOf(limits);
-      return clock.renew(id).catch((error: unknown) => {
-        if (isFinal(error)) throw error;
-        return this.#keepAlive(id, limits, end);
-      });
-    }
-    return this.#keepAlive(id, limits, this.#endOf(limits));
+      clock.renew(id, new FirstAttempt(waiter, () => this.#keepAlive(id, limits, end)));
+    } else tell(waiter, this.#keepAlive(id, limits, end));
   }
 
   #keepAlive(id: bigint, limits: CallLimits, end: number): Promise<number> {
@@ -94,7 +91,7 @@ export class LeaseDesk {
   /** The leader's own part; rejects with errors.notLeader elsewhere. */
   async renewHere(id: bigint): Promise<number> {
     await this.#ready();
-    return await this.#deps.clock.renew(id);
+    return await promised((waiter) => this.#deps.clock.renew(id, waiter));
   }
 
   async timeToLiveHere(id: bigint, withKeys: boolean): Promise<LeaseTime | undefined> {
@@ -146,6 +143,33 @@ export class LeaseDesk {
       });
     }
   }
+}
+
+/** By the leader itself, without a promise; what is not final leads to the longer way. */
+class FirstAttempt implements Waiter<number> {
+  readonly #waiter: Waiter<number>;
+  readonly #again: () => Promise<number>;
+
+  constructor(waiter: Waiter<number>, again: () => Promise<number>) {
+    this.#waiter = waiter;
+    this.#again = again;
+  }
+
+  succeed(ttlSeconds: number): void {
+    this.#waiter.succeed(ttlSeconds);
+  }
+
+  fail(error: unknown): void {
+    if (isFinal(error)) this.#waiter.fail(error);
+    else tell(this.#waiter, this.#again());
+  }
+}
+
+function tell<T>(waiter: Waiter<T>, outcome: Promise<T>): void {
+  outcome.then(
+    (value) => waiter.succeed(value),
+    (error: unknown) => waiter.fail(error),
+  );
 }
 
 /**

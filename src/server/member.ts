@@ -527,7 +527,7 @@ export async function startMember(config: Config, booted: Booted, deps: MemberDe
       }
     },
     leaseIds: () => clock.idsByExpiry() ?? machine.leases.ids(),
-    leaseKeepAlive: (id, callLimits) => leaseDesk.keepAlive(id, callLimits),
+    leaseKeepAlive: (id, callLimits, waiter) => leaseDesk.keepAlive(id, callLimits, waiter),
     leaseTimeToLive: (id, withKeys, callLimits) => leaseDesk.timeToLive(id, withKeys, callLimits),
     hashKv: (revision, callLimits) => withLimits(env, hashes.ask(revision), callLimits),
     hashStore: (callLimits) => withLimits(env, hashes.askStore(), callLimits),

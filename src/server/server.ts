@@ -51,7 +51,7 @@ export interface Server {
   /** Of all leases known here; on the leader those that end soonest come first, elsewhere by id (L-7). */
   leaseIds(): readonly bigint[];
   /** Renews on the leader, forwarded if need be; its seconds to live, 0 when unknown or expired (L-4). */
-  leaseKeepAlive(id: bigint, limits: CallLimits): Promise<number>;
+  leaseKeepAlive(id: bigint, limits: CallLimits, waiter: Waiter<number>): void;
   /** Undefined when unknown (L-6). */
   leaseTimeToLive(
     id: bigint,

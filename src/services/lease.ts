@@ -16,6 +16,7 @@ import {
   unary,
 } from "../rpc/rpc.ts";
 import type { Server } from "../server/server.ts";
+import type { Waiter } from "../server/waiter.ts";
 import { createLeaderGuard } from "./leader-guard.ts";
 import { createStreamCalls } from "./stream-call.ts";
 
@@ -52,7 +53,7 @@ export function leaseService(server: Server, options: LeaseServiceOptions): AnyH
     replying(rpcs.LeaseLeaseRevoke, ({ ID }, context, reply) => server.submit({ leaseRevoke: { ID } }, context, reply)),
 
     stream(rpcs.LeaseLeaseKeepAlive, (responses, context) =>
-      calls.open(responses, context, (end) => openKeepAlive(server, responses, context, maxUnanswered, end)),
+      calls.open(responses, context, (end) => new KeepAlive(server, responses, context, maxUnanswered, end)),
     ),
 
     unary(rpcs.LeaseLeaseTimeToLive, async ({ ID, keys: withKeys }, context) => {
@@ -68,79 +69,111 @@ export function leaseService(server: Server, options: LeaseServiceOptions): AnyH
   ];
 }
 
-interface Renewal {
-  readonly id: bigint;
-  readonly header: ResponseHeader;
-  /** Seconds to live, or why there are none. */
-  outcome: number | Error | undefined;
-}
-
 /**
  * One reply a request, in order (L-4). Requests wait their turn while the client does not read or enough renewals are
  * under way; a failed renewal ends the stream once everything before it is answered, as if they ran one by one.
  */
-function openKeepAlive(
-  server: Server,
-  responses: ResponseStream<LeaseKeepAliveResponse>,
-  context: CallContext,
-  maxUnanswered: number,
-  end: (error?: Error) => void,
-): RequestReceiver<LeaseKeepAliveRequest> {
-  const waiting: bigint[] = [];
-  const renewals: Renewal[] = [];
-  let isHalfClosed = false;
-  let isOver = false;
+class KeepAlive implements RequestReceiver<LeaseKeepAliveRequest> {
+  readonly #server: Server;
+  readonly #responses: ResponseStream<LeaseKeepAliveResponse>;
+  readonly #context: CallContext;
+  readonly #maxUnanswered: number;
+  readonly #end: (error?: Error) => void;
+  readonly #waiting: bigint[] = [];
+  readonly #renewals: Renewal[] = [];
+  #isHalfClosed = false;
+  #isOver = false;
 
-  const start = (): void => {
-    while (!isOver && responses.writable && renewals.length < RENEWALS_IN_FLIGHT) {
-      const id = waiting.shift();
+  constructor(
+    server: Server,
+    responses: ResponseStream<LeaseKeepAliveResponse>,
+    context: CallContext,
+    maxUnanswered: number,
+    end: (error?: Error) => void,
+  ) {
+    this.#server = server;
+    this.#responses = responses;
+    this.#context = context;
+    this.#maxUnanswered = maxUnanswered;
+    this.#end = end;
+  }
+
+  request({ ID }: LeaseKeepAliveRequest): void {
+    if (this.#waiting.length + this.#renewals.length >= this.#maxUnanswered) {
+      this.#end(errors.tooManyRequests);
+      return;
+    }
+    this.#waiting.push(ID);
+    this.#start();
+  }
+
+  halfClosed(): void {
+    this.#isHalfClosed = true;
+    this.#endIfDone();
+  }
+
+  drained(): void {
+    this.#start();
+  }
+
+  closed(): void {
+    this.#isOver = true;
+    this.#waiting.length = 0;
+    this.#renewals.length = 0;
+  }
+
+  /** A renewal has its outcome. */
+  settled(): void {
+    for (;;) {
+      const [first] = this.#renewals;
+      if (this.#isOver || first?.outcome === undefined) break;
+      this.#renewals.shift();
+      if (typeof first.outcome === "number") {
+        this.#responses.send({ header: first.header, ID: first.id, TTL: first.outcome });
+      } else this.#end(first.outcome);
+    }
+    this.#start();
+    this.#endIfDone();
+  }
+
+  #start(): void {
+    while (!this.#isOver && this.#responses.writable && this.#renewals.length < RENEWALS_IN_FLIGHT) {
+      const id = this.#waiting.shift();
       if (id === undefined) return;
       // H-5: a header from before the renewal never tells of a revision at which the lease was already gone.
-      const renewal: Renewal = { id, header: currentHeader(server), outcome: undefined };
-      renewals.push(renewal);
-      server.leaseKeepAlive(id, context).then(
-        (ttlSeconds) => settle(renewal, ttlSeconds),
-        (error: Error) => settle(renewal, error),
-      );
+      const renewal = new Renewal(this, id, currentHeader(this.#server));
+      this.#renewals.push(renewal);
+      this.#server.leaseKeepAlive(id, this.#context, renewal);
     }
-  };
-  const settle = (renewal: Renewal, outcome: NonNullable<Renewal["outcome"]>): void => {
-    renewal.outcome = outcome;
-    for (;;) {
-      const [first] = renewals;
-      if (isOver || first?.outcome === undefined) break;
-      renewals.shift();
-      if (typeof first.outcome === "number") {
-        responses.send({ header: first.header, ID: first.id, TTL: first.outcome });
-      } else end(first.outcome);
-    }
-    start();
-    endIfDone();
-  };
-  const endIfDone = (): void => {
-    if (isHalfClosed && waiting.length === 0 && renewals.length === 0) end();
-  };
+  }
 
-  return {
-    request({ ID }) {
-      if (waiting.length + renewals.length >= maxUnanswered) {
-        end(errors.tooManyRequests);
-        return;
-      }
-      waiting.push(ID);
-      start();
-    },
-    halfClosed() {
-      isHalfClosed = true;
-      endIfDone();
-    },
-    drained: start,
-    closed() {
-      isOver = true;
-      waiting.length = 0;
-      renewals.length = 0;
-    },
-  };
+  #endIfDone(): void {
+    if (this.#isHalfClosed && this.#waiting.length === 0 && this.#renewals.length === 0) this.#end();
+  }
+}
+
+class Renewal implements Waiter<number> {
+  readonly id: bigint;
+  readonly header: ResponseHeader;
+  /** Seconds to live, or why there are none. */
+  outcome: number | Error | undefined;
+  readonly #stream: KeepAlive;
+
+  constructor(stream: KeepAlive, id: bigint, header: ResponseHeader) {
+    this.#stream = stream;
+    this.id = id;
+    this.header = header;
+  }
+
+  succeed(ttlSeconds: number): void {
+    this.outcome = ttlSeconds;
+    this.#stream.settled();
+  }
+
+  fail(error: unknown): void {
+    this.outcome = error instanceof Error ? error : new Error(String(error));
+    this.#stream.settled();
+  }
 }
 
 function currentHeader(server: Server): ResponseHeader {

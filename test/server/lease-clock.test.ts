@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { errors } from "../../src/api/errors.ts";
 import { LeaseClock } from "../../src/server/lease-clock.ts";
+import { promised } from "../../src/server/waiter.ts";
 import { FakeEnv } from "./fake-env.ts";
 import { FakeLeases } from "./fake-leases.ts";
 
@@ -46,6 +47,10 @@ beforeEach(() => {
     onRevokeFailed: (id) => failures.push(id),
   });
 });
+
+function renew(id: bigint): Promise<number> {
+  return promised((waiter) => clock.renew(id, waiter));
+}
 
 function grant(id: bigint, ttlSeconds: number): void {
   leases.grant(id, ttlSeconds);
@@ -141,7 +146,7 @@ describe("L-4: renewal", () => {
     await env.advance(3_000);
     let release = (): void => undefined;
     confirm = () => new Promise((resolve) => (release = resolve));
-    const renewal = clock.renew(7n);
+    const renewal = renew(7n);
     await env.advance(1_000);
     confirm = async () => undefined;
     release();
@@ -161,7 +166,7 @@ describe("L-4: renewal", () => {
       leases.grant(id, 60);
     };
     let answer: number | undefined;
-    void clock.renew(7n).then((ttl) => (answer = ttl));
+    void renew(7n).then((ttl) => (answer = ttl));
     await env.advance(1_000);
     expect(answer).toBeUndefined();
     drop();
@@ -176,13 +181,13 @@ describe("L-4: renewal", () => {
     leases.grant(7n, 60, 3);
     clock.promote(TERM);
     dropCheckpoint = () => Promise.reject(errors.timeout);
-    await expect(clock.renew(7n)).rejects.toBe(errors.timeout);
+    await expect(renew(7n)).rejects.toBe(errors.timeout);
     expect(clock.remainingSeconds(7n)).toBe(4);
   });
 
   test("0 for an unknown lease", async () => {
     clock.promote(TERM);
-    expect(await clock.renew(99n)).toBe(0);
+    expect(await renew(99n)).toBe(0);
   });
 
   test("a due lease is not renewed: the answer waits for its revoke and is 0", async () => {
@@ -196,7 +201,7 @@ describe("L-4: renewal", () => {
     grant(7n, 2);
     await env.advance(2_100);
     let answer: number | undefined;
-    void clock.renew(7n).then((ttl) => (answer = ttl));
+    void renew(7n).then((ttl) => (answer = ttl));
     await env.advance(1_000);
     expect(answer).toBeUndefined();
     finish();
@@ -204,11 +209,54 @@ describe("L-4: renewal", () => {
     expect(answer).toBe(0);
   });
 
+  test("renewals that share a confirmation, and those of the next, are told one by one, each counted from when it came", async () => {
+    clock.promote(TERM);
+    for (const id of [1n, 2n, 3n]) grant(id, 5);
+    const ends: (() => void)[] = [];
+    const rounds = [0, 1].map(() => new Promise<void>((resolve) => ends.push(resolve)));
+    const told: string[] = [];
+    const asked = (id: bigint, round: number): void => {
+      confirm = () => rounds[round] as Promise<void>;
+      void renew(id).then((ttl) => told.push(`${id}: ${ttl}`));
+    };
+    asked(1n, 0);
+    await env.advance(1_000);
+    asked(2n, 0);
+    asked(99n, 0);
+    asked(3n, 1);
+    ends[0]?.();
+    await env.settle();
+    expect(told).toEqual(["1: 5", "2: 5", "99: 0"]);
+    // The same confirmation once more: it is over, and its renewals are told nevertheless.
+    asked(1n, 0);
+    await env.settle();
+    expect(told).toEqual(["1: 5", "2: 5", "99: 0", "1: 5"]);
+    ends[1]?.();
+    await env.settle();
+    expect(told.at(-1)).toBe("3: 5");
+    confirm = async () => undefined;
+    await env.advance(4_900);
+    expect(revoked).toEqual([]);
+    await env.advance(600);
+    expect(revoked.map(({ id }) => id).sort()).toEqual([1n, 2n, 3n]);
+  });
+
+  test("all that share a confirmation fail with it", async () => {
+    clock.promote(TERM);
+    for (const id of [1n, 2n]) grant(id, 5);
+    const lost = Promise.reject(errors.timeout);
+    confirm = () => lost;
+    expect(await Promise.allSettled([renew(1n), renew(2n)])).toEqual([
+      { status: "rejected", reason: errors.timeout },
+      { status: "rejected", reason: errors.timeout },
+    ]);
+  });
+
   test("a leader that loses its office before it is confirmed acknowledges nothing", async () => {
     clock.promote(TERM);
     grant(7n, 5);
     confirm = async () => clock.demote();
-    await expect(clock.renew(7n)).rejects.toBe(errors.notLeader);
+    await expect(renew(7n)).rejects.toBe(errors.notLeader);
   });
 });
 
@@ -247,7 +295,7 @@ test("L-7: on the leader the leases that end soonest come first, elsewhere nobod
   grant(-3n, 100);
   expect(clock.idsByExpiry()).toEqual([-3n, 1n, 2n]);
   await env.advance(50_000);
-  await clock.renew(-3n);
+  await renew(-3n);
   grant(4n, 60);
   grant(5n, 2_000);
   expect(clock.idsByExpiry()).toEqual([4n, -3n, 1n, 2n, 5n]);

@@ -2,10 +2,11 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { SoftState } from "../../raft/types.ts";
 import { errors } from "../../src/api/errors.ts";
 import { PeerCallError, type PeerRequest, type PeerResponse } from "../../src/peer/transport.ts";
-import { limitsOf } from "../../src/server/call-limits.ts";
+import { type CallLimits, limitsOf } from "../../src/server/call-limits.ts";
 import { LeaseClock } from "../../src/server/lease-clock.ts";
 import { LeaseDesk } from "../../src/server/lease-desk.ts";
 import { createPeerRoutes, type PeerRouteDeps } from "../../src/server/peer-routes.ts";
+import { promised } from "../../src/server/waiter.ts";
 import { FakeEnv } from "./fake-env.ts";
 import { FakeLeases } from "./fake-leases.ts";
 
@@ -86,6 +87,10 @@ function grant(id: bigint, ttlSeconds: number, keys: readonly string[] = []): vo
   clock.applied([{ kind: "granted", id, ttlSeconds }]);
 }
 
+function keepAlive(desk: LeaseDesk, id: bigint, limits: CallLimits): Promise<number> {
+  return promised((waiter) => desk.keepAlive(id, limits, waiter));
+}
+
 function track<T>(promise: Promise<T>): { state: unknown } {
   const outcome: { state: unknown } = { state: "waiting" };
   promise.then(
@@ -99,7 +104,7 @@ describe("G-13: a follower asks the leader", () => {
   test("L-2: a renewal is an HTTP call to the leader, whose clock it sets back; nothing goes through the log", async () => {
     grant(7n, 5);
     await env.advance(4_000);
-    expect(await follower.keepAlive(7n, patient)).toBe(5);
+    expect(await keepAlive(follower, 7n, patient)).toBe(5);
     expect(asked).toEqual(["POST /leases of 1"]);
     await env.advance(4_900);
     expect(revoked).toEqual([]);
@@ -114,14 +119,14 @@ describe("G-13: a follower asks the leader", () => {
     expect(await follower.timeToLive(-7n, true, patient)).toEqual({ ...found, keys: ["a", "b"] });
     expect(await follower.timeToLive(-7n, false, patient)).toEqual({ ...found, keys: [] });
     expect(await follower.timeToLive(8n, true, patient)).toBeUndefined();
-    expect(await follower.keepAlive(8n, patient)).toBe(0);
+    expect(await keepAlive(follower, 8n, patient)).toBe(0);
     expect(asked).toEqual([...Array(3).fill("POST /leases/internal of 1"), "POST /leases of 1"]);
   });
 
   test("again and again while nobody leads or who is asked does not; the one who leads by then answers", async () => {
     grant(7n, 60);
     seen = { ...seen, leader: 0n };
-    const renewal = track(follower.keepAlive(7n, patient));
+    const renewal = track(keepAlive(follower, 7n, patient));
     await env.advance(1_000);
     expect([renewal.state, asked]).toEqual(["waiting", []]);
     clock.demote();
@@ -135,14 +140,14 @@ describe("G-13: a follower asks the leader", () => {
 
   test("until its time is over: the error says whether there was a leader", async () => {
     answer = () => Promise.reject(new PeerCallError("connection refused", false));
-    const unreachable = track(follower.keepAlive(7n, patient));
+    const unreachable = track(keepAlive(follower, 7n, patient));
     await env.advance(REQUEST_MS);
     expect(unreachable.state).toBe(errors.timeout);
     seen = { ...seen, leader: 0n };
-    const leaderless = [track(follower.keepAlive(7n, patient)), track(follower.timeToLive(7n, false, patient))];
+    const leaderless = [track(keepAlive(follower, 7n, patient)), track(follower.timeToLive(7n, false, patient))];
     await env.advance(REQUEST_MS);
     expect(leaderless.map(({ state }) => state)).toEqual([errors.noLeader, errors.noLeader]);
-    const hasty = track(follower.keepAlive(7n, { ...patient, deadline: env.now() + 300 }));
+    const hasty = track(keepAlive(follower, 7n, { ...patient, deadline: env.now() + 300 }));
     await env.advance(300);
     expect(hasty.state).toBe(errors.deadlineExceeded);
   });
@@ -156,7 +161,7 @@ describe("L-13: a leader that is behind with applying", () => {
 
   test("waits for what is committed when it is asked, and no more", async () => {
     appliedIndex = 9;
-    const calls = [track(leader.keepAlive(7n, patient)), track(leader.timeToLive(8n, false, patient))];
+    const calls = [track(keepAlive(leader, 7n, patient)), track(leader.timeToLive(8n, false, patient))];
     await env.advance(500);
     expect(calls.map(({ state }) => state)).toEqual(["waiting", "waiting"]);
     commitIndex = 1_000;
@@ -167,7 +172,7 @@ describe("L-13: a leader that is behind with applying", () => {
 
   test("says after a second that it took too long", async () => {
     appliedIndex = 9;
-    const calls = [track(leader.keepAlive(7n, patient)), track(leader.timeToLive(7n, true, patient))];
+    const calls = [track(keepAlive(leader, 7n, patient)), track(leader.timeToLive(7n, true, patient))];
     await env.advance(990);
     expect(calls.map(({ state }) => state)).toEqual(["waiting", "waiting"]);
     await env.advance(20);
@@ -180,10 +185,10 @@ describe("L-13: a leader that is behind with applying", () => {
 
   test("is asked anew by a follower, for as long as a request may take", async () => {
     appliedIndex = 9;
-    const lost = track(follower.keepAlive(7n, patient));
+    const lost = track(keepAlive(follower, 7n, patient));
     await env.advance(REQUEST_MS + 1_000);
     expect(lost.state).toBe(errors.timeout);
-    const found = track(follower.keepAlive(7n, patient));
+    const found = track(keepAlive(follower, 7n, patient));
     await env.advance(2_500);
     appliedIndex = 10;
     await env.advance(20);

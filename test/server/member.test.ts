@@ -5,6 +5,7 @@ import type { PeerTransport } from "../../src/peer/transport.ts";
 import { bootstrap } from "../../src/server/bootstrap.ts";
 import { limitsOf } from "../../src/server/call-limits.ts";
 import { type Member, startMember } from "../../src/server/member.ts";
+import { promised } from "../../src/server/waiter.ts";
 import type { Command, StateMachine } from "../../src/state/machine.ts";
 import { createMemoryBackend, type MemoryBackend } from "../../storage/memory-backend.ts";
 import { bucketRows } from "../state/harness.ts";
@@ -128,7 +129,7 @@ test("L-4, L-10: a renewal through the whole member leaves nothing of a checkpoi
   await propose({ leaseGrant: pb.LeaseGrantRequest.create({ ID: 7n, TTL: 600 }) });
   await propose({ leaseCheckpoint: { checkpoints: [{ ID: 7n, remainingTTL: 321 }] } });
   expect(server.state.leases.get(7n)?.remainingSeconds).toBe(321);
-  const renewal = server.leaseKeepAlive(7n, patient);
+  const renewal = promised<number>((waiter) => server.leaseKeepAlive(7n, patient, waiter));
   await env.advance(100);
   expect(await renewal).toBe(600);
   expect(server.state.leases.get(7n)).toMatchObject({ ttlSeconds: 600, remainingSeconds: 0 });

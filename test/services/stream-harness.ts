@@ -54,7 +54,7 @@ export function createFakeMember(bench: Bench = createBench()): FakeMember {
       nextLeaseId: () => 4_711n,
       submit: (command: Command, limits: CallLimits, waiter: Waiter<unknown>) =>
         settle(member.propose(command, limits), waiter),
-      leaseKeepAlive: (id: bigint) => member.leaseKeepAlive(id),
+      leaseKeepAlive: (id: bigint, _: CallLimits, waiter: Waiter<number>) => settle(member.leaseKeepAlive(id), waiter),
       leaseTimeToLive: (...args: Parameters<Server["leaseTimeToLive"]>) => member.leaseTimeToLive(...args),
     } as unknown as Server,
   };

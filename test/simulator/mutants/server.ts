@@ -86,9 +86,10 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "keep-alive-by-a-deposed-leader",
     file: "src/server/lease-clock.ts",
-    from: `      const startedAt = env.now();
-      await this.#deps.confirmLeadership();`,
-    to: `      const startedAt = env.now();`,
+    from: `    const confirmed = this.#deps.confirmLeadership();
+    if (this.#group`,
+    to: `    const confirmed = Promise.resolve();
+    if (this.#group`,
     why: "A leader that was paused acknowledges a renewal that its successor knows nothing of.",
     seenBy: ["leases"],
   },
@@ -103,8 +104,8 @@ export const serverMutants: readonly Mutant[] = [
   {
     name: "due-lease-renewed",
     file: "src/server/lease-clock.ts",
-    from: `if (env.now() < deadline.expiresAt) {`,
-    to: `if (env.now() < deadline.expiresAt || deadline.retryAt > 0) {`,
+    from: `    else if (env.now() >= deadline.expiresAt) deadline`,
+    to: `    else if (env.now() >= deadline.expiresAt && deadline.retryAt === 0) deadline`,
     why: "A renewal is acknowledged while the revoke of the lease is on its way through the log.",
     seenBy: ["leases"],
   },
