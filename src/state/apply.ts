@@ -32,7 +32,7 @@ import { AnswerBytes, answerTooLarge } from "./answer.ts";
 import type { ClusterState, MemberChange } from "./cluster.ts";
 import { txnCostBytes } from "./cost.ts";
 import { decodeCommand, decodeConfChange, type EntryCommand } from "./entry.ts";
-import { applyDeleteRange, applyPut, type Outcome } from "./kv.ts";
+import { applyDeleteRange, applyPut, type Keyspace, type Outcome } from "./kv.ts";
 import type { Lessor } from "./lessor.ts";
 import type { Applied, ApplyResult, LeaseFact, StateMachine } from "./machine.ts";
 import { rangeResponse } from "./range.ts";
@@ -71,6 +71,7 @@ export class Machine implements StateMachine {
   readonly leases: Lessor;
   readonly cluster: ClusterState;
   readonly alarms: AlarmList;
+  readonly #keyspace: Keyspace;
   #point: AppliedPoint;
 
   constructor(parts: Parts, point: AppliedPoint) {
@@ -79,6 +80,7 @@ export class Machine implements StateMachine {
     this.leases = parts.lessor;
     this.cluster = parts.cluster;
     this.alarms = parts.alarms;
+    this.#keyspace = { mvcc: parts.mvcc, lessor: parts.lessor };
     this.#point = point;
   }
 
@@ -176,7 +178,7 @@ export class Machine implements StateMachine {
 
     const refusal = this.#alarmRefusal(request);
     if (refusal !== undefined) return failed(refusal);
-    const keyspace = { mvcc: this.mvcc, lessor: this.leases };
+    const keyspace = this.#keyspace;
     const answer = wanted ? new AnswerBytes() : undefined;
     if (request.range !== undefined) {
       const found = answer && rangeResponse(this.mvcc, request.range, this.mvcc.currentRevision, answer);

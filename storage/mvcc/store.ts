@@ -1,6 +1,6 @@
 import { encode, Slabs } from "../../proto/codec.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
-import { AssertionError, assert, must } from "../../raft/assert.ts";
+import { AssertionError, assert, fail, must } from "../../raft/assert.ts";
 import type { Backend } from "../backend.ts";
 import {
   decodeRevision,
@@ -78,7 +78,7 @@ class Restore implements MvccRestore {
 
   row(rowKey: string, value: Uint8Array): void {
     assert(!this.#isFinished, "a row came after the restore was finished");
-    assert(isRevisionKey(rowKey), `a stored row has no revision for a key: ${JSON.stringify(rowKey)}`);
+    if (!isRevisionKey(rowKey)) fail(`a stored row has no revision for a key: ${JSON.stringify(rowKey)}`);
     assert(rowKey > this.#lastKey, "restored rows do not ascend");
     this.#lastKey = rowKey;
     const main = mainOf(rowKey);
@@ -139,7 +139,27 @@ function boundOf(end: string): string | undefined {
 
 interface Change {
   readonly main: number;
-  readonly events: KeyEvent[];
+  events: KeyEvent[];
+}
+
+/** Of a change that has none yet, and of no other: most have one, and what grows takes room for many. */
+const NO_EVENTS: KeyEvent[] = [];
+
+function addEvent(change: Change, event: KeyEvent): void {
+  if (change.events === NO_EVENTS) change.events = [event];
+  else change.events.push(event);
+}
+
+/** The step of the index that a put is; one for all puts, since a closure for each costs as much as the step. */
+class PutStep {
+  main = 0;
+  sub = 0;
+  wasLive = false;
+
+  readonly take = (before: KeyIndex | undefined): KeyIndex => {
+    this.wasLive = before !== undefined && isLive(before);
+    return put(before, this.main, this.sub);
+  };
 }
 
 class Store implements Mvcc {
@@ -158,6 +178,7 @@ class Store implements Mvcc {
   #change: Change | undefined;
   /** Pairs stay in memory until they are flushed. */
   readonly #pairSlabs = new Slabs();
+  readonly #putStep = new PutStep();
   readonly #pins = new Set<{ readonly revision: number }>();
 
   constructor(backend: Backend, restored: Restored) {
@@ -254,30 +275,31 @@ class Store implements Mvcc {
   }
 
   #checkReadable(revision: number): void {
-    assert(
-      revision >= this.#trimmedTo,
-      `a read as of revision ${revision} came after a compaction to ${this.#trimmedTo} began to drop what it needs`,
-    );
+    if (revision < this.#trimmedTo) {
+      fail(
+        `a read as of revision ${revision} came after a compaction to ${this.#trimmedTo} began to drop what it needs`,
+      );
+    }
   }
 
   beginChange(): void {
     assert(this.#change === undefined, "a change was begun inside another one");
-    this.#change = { main: this.#currentRevision + 1, events: [] };
+    this.#change = { main: this.#currentRevision + 1, events: NO_EVENTS };
   }
 
   put(key: string, value: Uint8Array, lease: bigint): Uint8Array {
-    const { main, events } = this.#openChange();
-    const sub = events.length;
-    let wasLive = false;
-    const index = this.#tree.update(key, (before) => {
-      wasLive = before !== undefined && isLive(before);
-      return put(before, main, sub);
-    });
-    if (!wasLive) this.#liveCount++;
+    const change = this.#openChange();
+    const { main } = change;
+    const sub = change.events.length;
+    const step = this.#putStep;
+    step.main = main;
+    step.sub = sub;
+    const index = this.#tree.update(key, step.take);
+    if (!step.wasLive) this.#liveCount++;
     const { createRevision, version } = latest(index);
     const kv = encode(KeyValue, { key, createRevision, modRevision: main, version, value, lease }, this.#pairSlabs);
     this.#backend.put("key", revisionKey(main, sub), kv);
-    events.push({ type: "put", key, revision: { main, sub }, kv });
+    addEvent(change, { type: "put", key, revision: { main, sub }, kv });
     return kv;
   }
 
@@ -298,13 +320,14 @@ class Store implements Mvcc {
     return keys;
   }
 
-  #delete(key: string, { main, events }: Change, encoder: DeleteEncoder): void {
-    const sub = events.length;
+  #delete(key: string, change: Change, encoder: DeleteEncoder): void {
+    const { main } = change;
+    const sub = change.events.length;
     this.#tree.update(key, (before) => tombstone(before, main, sub));
     this.#liveCount--;
     const { row, kv } = encoder.next(key);
     this.#backend.put("key", tombstoneKey(main, sub), row);
-    events.push({ type: "delete", key, revision: { main, sub }, kv });
+    addEvent(change, { type: "delete", key, revision: { main, sub }, kv });
   }
 
   endChange(): { readonly revision: number; readonly events: readonly KeyEvent[] } {
