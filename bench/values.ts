@@ -4,12 +4,19 @@ const KEY_PREFIX = "bench/";
 const KEY_DIGITS = 10;
 const NUMBER_DIGITS = 12;
 export const KEY_BYTES = KEY_PREFIX.length + KEY_DIGITS;
-/** Key, number, and at least something that is neither. */
-export const MIN_VALUE_BYTES = KEY_BYTES + NUMBER_DIGITS + 4;
+const MAX_INT32 = 2 ** 31 - 1;
+/** Made of the number, so that the digits of one value and the rest of another do not pass for a value. */
+const SEAL_BYTES = 4;
+const SEAL_FACTOR = 0x9e37_79b1;
+/** Key, number, what fills it, seal. */
+export const MIN_VALUE_BYTES = KEY_BYTES + NUMBER_DIGITS + SEAL_BYTES;
 
-/** What fills the values: not to be compressed, and the same in every run. */
-const POOL = noise(64 << 10);
-const POOL_STEP = 251;
+/** What fills the values is not to be compressed: so many in a row have each another fill, the same in every run. */
+const FILLS = 512;
+/** Between the beginnings of two in the noise that they are cut from; of the usual length, they do not overlap. */
+const FILL_STEP = 251;
+let fills: Buffer[] = [];
+let fillBytes = 0;
 
 export function keyOf(index: number): string {
   return KEY_PREFIX + String(index).padStart(KEY_DIGITS, "0");
@@ -34,9 +41,23 @@ export function writeKey(out: Buffer, at: number, index: number): void {
 export function writeValue(out: Buffer, at: number, bytes: number, index: number, number: number): void {
   writeKey(out, at, index);
   writeDigits(out, at + KEY_BYTES, NUMBER_DIGITS, number);
-  const fill = bytes - KEY_BYTES - NUMBER_DIGITS;
-  const from = (number * POOL_STEP) % (POOL.length - fill);
-  POOL.copy(out, at + KEY_BYTES + NUMBER_DIGITS, from, from + fill);
+  out.set(fillOf(number, bytes - MIN_VALUE_BYTES), at + KEY_BYTES + NUMBER_DIGITS);
+  const seal = Math.imul(number, SEAL_FACTOR);
+  const sealAt = at + bytes - SEAL_BYTES;
+  out[sealAt] = seal >>> 24;
+  out[sealAt + 1] = seal >>> 16;
+  out[sealAt + 2] = seal >>> 8;
+  out[sealAt + 3] = seal;
+}
+
+/** Views that are made once: to make one takes longer than to copy what it shows. */
+function fillOf(number: number, bytes: number): Buffer {
+  if (fillBytes !== bytes) {
+    fillBytes = bytes;
+    const pool = noise(FILLS * FILL_STEP + bytes);
+    fills = Array.from({ length: FILLS }, (_, i) => pool.subarray(i * FILL_STEP, i * FILL_STEP + bytes));
+  }
+  return fills[number % FILLS] as Buffer;
 }
 
 /** The number in a value that stands at `at`; NaN when there is none. */
@@ -53,9 +74,16 @@ export function problemOf(value: Uint8Array, index: number, bytes: number): stri
 }
 
 function writeDigits(out: Buffer, at: number, digits: number, value: number): void {
-  let rest = value;
-  for (let place = at + digits - 1; place >= at; place--) {
-    const tenth = Math.floor(rest / 10);
+  let place = at + digits - 1;
+  let large = value;
+  for (; large > MAX_INT32 && place >= at; place--) {
+    const tenth = Math.floor(large / 10);
+    out[place] = 48 + large - tenth * 10;
+    large = tenth;
+  }
+  // Divisions of 32 bits, which are but multiplications.
+  for (let rest = large | 0; place >= at; place--) {
+    const tenth = (rest / 10) | 0;
     out[place] = 48 + rest - tenth * 10;
     rest = tenth;
   }
