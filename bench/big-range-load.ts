@@ -26,31 +26,32 @@ export function startBigRange(big: Connection, other: Connection, keys: number, 
   let rightLength: number | undefined;
   let sentUs = 0;
 
-  const askAll = (): void => {
+  const askAll = (atUs: number): void => {
     if (isStopped || meter.faultCount >= MAX_FAULTS || big.failure !== undefined) return;
     open++;
-    sentUs = nowUs();
+    sentUs = atUs;
     big.unary(rpcs.KVRange.path, all, receiver);
   };
   const receiver: Receiver = {
-    message(body) {
+    message(bytes, start, end) {
+      const length = end - start;
       if (rightLength === undefined) {
-        const problem = problemOfAll(body, keys, valueBytes);
-        if (problem === undefined) rightLength = body.length;
+        const problem = problemOfAll(bytes.subarray(start, end), keys, valueBytes);
+        if (problem === undefined) rightLength = length;
         else meter.problem(problem);
-      } else if (body.length !== rightLength) {
-        meter.problem(`all keys came in ${body.length} bytes, and before in ${rightLength}`);
+      } else if (length !== rightLength) {
+        meter.problem(`all keys came in ${length} bytes, and before in ${rightLength}`);
       }
     },
-    ended(status, detail) {
+    ended(status, detail, atUs) {
       open--;
       if (status === OK) {
-        meter.latency.record(nowUs() - sentUs);
-        askAll();
+        meter.latency.record(atUs - sentUs);
+        askAll(atUs);
         return;
       }
       meter.failed(status, detail);
-      setTimeout(askAll, AFTER_FAILURE_MS);
+      setTimeout(() => askAll(nowUs()), AFTER_FAILURE_MS);
     },
   };
 
@@ -71,19 +72,19 @@ export function startBigRange(big: Connection, other: Connection, keys: number, 
     const { path, message, check } = ask(asker);
     othersOpen++;
     other.unary(path, message, {
-      message(body) {
-        const problem = check(body, asker);
+      message(bytes, start, end) {
+        const problem = check(bytes.subarray(start, end), asker);
         if (problem !== undefined) meter.problem(problem);
       },
-      ended(status, detail) {
+      ended(status, detail, atUs) {
         othersOpen--;
-        if (status === OK) meter.others.record(nowUs() - wantedUs);
+        if (status === OK) meter.others.record(atUs - wantedUs);
         else meter.failed(status, detail);
       },
     });
   };
   const timer = setInterval(askOthers, OTHERS_EVERY_US / 1_000);
-  askAll();
+  askAll(nowUs());
 
   return {
     meter,

@@ -42,7 +42,8 @@ export function startLoop(options: LoopOptions): Loop {
     let sentUs = 0;
     let messages = 0;
 
-    const next = (): void => {
+    /** `atUs`: when the last was answered. What this process takes until the next is sent counts as its delay. */
+    const next = (atUs: number): void => {
       if (isStopped || asked >= total || meter.faultCount >= MAX_FAULTS || lane.failure !== undefined) {
         if (open === 0 && resting.size === 0) finish();
         return;
@@ -51,30 +52,30 @@ export function startLoop(options: LoopOptions): Loop {
       open++;
       messages = 0;
       question = ask(asker);
-      sentUs = nowUs();
+      sentUs = atUs;
       lane.unary(question.path, question.message, receiver);
     };
     const receiver: Receiver = {
-      message(body) {
+      message(bytes, start, end) {
         messages++;
         if (asker.asked % checkEvery !== 0) return;
-        const problem = problemWith(body);
+        const problem = problemWith(bytes.subarray(start, end));
         if (problem !== undefined) meter.problem(problem);
       },
-      ended(status, detail) {
+      ended(status, detail, atUs) {
         open--;
         asker.asked++;
         if (status === OK && messages === 1) {
           answered++;
-          meter.latency.record(nowUs() - sentUs);
-          next();
+          meter.latency.record(atUs - sentUs);
+          next(atUs);
           return;
         }
         if (status === OK) meter.problem(`a call is answered with ${messages} messages`);
         else meter.failed(status, detail);
         const timer = setTimeout(() => {
           resting.delete(timer);
-          next();
+          next(nowUs());
         }, AFTER_FAILURE_MS);
         resting.add(timer);
       },
@@ -86,7 +87,7 @@ export function startLoop(options: LoopOptions): Loop {
         return `an answer cannot be decoded: ${error}`;
       }
     };
-    next();
+    next(nowUs());
   };
 
   for (let i = 0; i < clientsPerLane; i++) for (const lane of lanes) startClient(lane);

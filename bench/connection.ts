@@ -4,47 +4,46 @@
  * it is used; a server that breaks the protocol ends the connection, and every call on it with that reason.
  */
 import { connect as connectSocket, type Socket } from "node:net";
-import { DEFAULT_TABLE_SIZE, type Field, HpackDecoder, HpackError, RequestHeaders } from "./hpack.ts";
+import { type AnswerHeaders, AnswerHeadersReader } from "./answer-headers.ts";
+import {
+  FRAME_BYTES,
+  FRAME_HEADER,
+  flag,
+  frame,
+  MESSAGE_PREFIX,
+  Outgoing,
+  ProtocolError,
+  setting,
+  uint32At,
+} from "./frames.ts";
+import { DEFAULT_TABLE_SIZE, HpackError, RequestHeaders } from "./hpack.ts";
+import { nowUs } from "./meter.ts";
+import { OpenStreams } from "./open-streams.ts";
 
 /** gRPC's status 0, as it stands in the trailers. */
 export const OK = "0";
 
+/**
+ * What hears of a call. `atUs` (of `nowUs`) is when that was read which is told. What came with one reading of the socket
+ * has the same time: what the first of it gives this process to do is no delay of the last.
+ */
 export interface Receiver {
-  /** One message of the answer. It is a view of what was read, and gone after the call. */
-  message(body: Buffer): void;
+  /** One message of the answer: the octets from `start` to `end`, which are others after the call. */
+  message(bytes: Buffer, start: number, end: number, atUs: number): void;
   /** No more will come. `status`: gRPC's number, or words when the call ended without one. */
-  ended(status: string, detail: string): void;
+  ended(status: string, detail: string, atUs: number): void;
 }
 
-const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const CONNECT_TIMEOUT_MS = 10_000;
 const READ_BYTES = 256 << 10;
-const WRITE_BYTES = 64 << 10;
-const FRAME_HEADER = 9;
-/** SETTINGS_MAX_FRAME_SIZE of a side that does not say another. */
-const FRAME_BYTES = 16_384;
 const FIRST_WINDOW = 65_535;
 const MAX_WINDOW = 2 ** 31 - 1;
 /** What a server may have on its way to us, for a call and for all of them. */
 const STREAM_WINDOW = 16 << 20;
 const CONNECTION_WINDOW = 1 << 30;
-const MESSAGE_PREFIX = 5;
 const MAX_MESSAGE_BYTES = 512 << 20;
 const MAX_HEADER_BLOCK = 64 << 10;
-
-const frame = {
-  data: 0,
-  headers: 1,
-  rstStream: 3,
-  settings: 4,
-  pushPromise: 5,
-  ping: 6,
-  goAway: 7,
-  windowUpdate: 8,
-  continuation: 9,
-} as const;
-const flag = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
-const setting = { tableSize: 1, enablePush: 2, windowSize: 4, frameSize: 5 } as const;
 const CANCEL = 8;
 
 interface Stream {
@@ -67,24 +66,20 @@ interface Blocked {
   at: number;
 }
 
-class ProtocolError extends Error {
-  override readonly name = "ProtocolError";
-}
-
 export class Connection {
   readonly #socket: Socket;
   readonly #authority: string;
-  readonly #decoder = new HpackDecoder();
-  readonly #streams = new Map<number, Stream>();
+  readonly #answerHeaders = new AnswerHeadersReader();
+  readonly #streams = new OpenStreams<Stream>();
   readonly #blocked: Blocked[] = [];
-  readonly #spare: Buffer[] = [];
+  readonly #out = new Outgoing();
   #headers: RequestHeaders;
   #onReady: ((failure?: Error) => void) | undefined;
   #failure: string | undefined;
   #nextId = 1;
-  #out: Buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
-  #outAt = 0;
   #isReading = false;
+  /** Of what is being read. */
+  #readUs = 0;
   #flushIsDue = false;
   /** The beginning of a frame whose rest has not come. */
   #rest = Buffer.allocUnsafeSlow(FRAME_BYTES + FRAME_HEADER + READ_BYTES);
@@ -149,8 +144,8 @@ export class Connection {
   /** Ends such a call without waiting for what the server has to say; its receiver hears no more. */
   cancel(id: number): void {
     if (!this.#streams.delete(id)) return;
-    this.#frame(4, frame.rstStream, 0, id);
-    this.#uint32(CANCEL);
+    this.#out.frame(4, frame.rstStream, 0, id);
+    this.#out.uint32(CANCEL);
     this.#flushSoon();
   }
 
@@ -159,25 +154,24 @@ export class Connection {
   }
 
   #greet(): void {
-    this.#outAt = this.#out.write(PREFACE, 0, "latin1");
+    this.#out.copy(PREFACE);
     const settings = [
       [setting.enablePush, 0],
       [setting.windowSize, STREAM_WINDOW],
     ] as const;
-    this.#frame(6 * settings.length, frame.settings, 0, 0);
+    this.#out.frame(6 * settings.length, frame.settings, 0, 0);
     for (const [name, value] of settings) {
-      this.#out[this.#outAt++] = 0;
-      this.#out[this.#outAt++] = name;
-      this.#uint32(value);
+      this.#out.uint16(name);
+      this.#out.uint32(value);
     }
     this.#returnWindow(0, CONNECTION_WINDOW - FIRST_WINDOW);
-    this.#flush();
+    this.#out.flush(this.#socket);
   }
 
   #begin(path: string, receiver: Receiver): Stream | undefined {
     if (this.#failure === undefined && this.#nextId > MAX_WINDOW) this.#failure = "all stream ids were used";
     if (this.#failure !== undefined) {
-      receiver.ended(this.#failure, "");
+      receiver.ended(this.#failure, "", nowUs());
       return undefined;
     }
     const id = this.#nextId;
@@ -191,10 +185,10 @@ export class Connection {
       filled: 0,
       sawHeaders: false,
     };
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     const block = this.#headers.block(path);
-    this.#frame(block.length, frame.headers, flag.endHeaders, id);
-    this.#copy(block, 0, block.length);
+    this.#out.frame(block.length, frame.headers, flag.endHeaders, id);
+    this.#out.copy(block);
     this.#flushSoon();
     return stream;
   }
@@ -204,7 +198,8 @@ export class Connection {
     const room = Math.min(this.#sendWindow, stream.sendWindow, this.#serverFrameBytes);
     if (length > room || this.#blocked.length > 0) {
       const bytes = Buffer.allocUnsafe(length);
-      writePrefix(bytes, 0, message.length);
+      bytes[0] = 0;
+      bytes.writeUInt32BE(message.length, 1);
       message.copy(bytes, MESSAGE_PREFIX);
       this.#blocked.push({ stream, bytes, endsStream, at: 0 });
       this.#sendBlocked();
@@ -212,10 +207,8 @@ export class Connection {
     }
     this.#sendWindow -= length;
     stream.sendWindow -= length;
-    this.#frame(length, frame.data, endsStream ? flag.endStream : 0, stream.id);
-    this.#reserve(MESSAGE_PREFIX);
-    this.#outAt = writePrefix(this.#out, this.#outAt, message.length);
-    this.#copy(message, 0, message.length);
+    this.#out.frame(length, frame.data, endsStream ? flag.endStream : 0, stream.id);
+    this.#out.message(message);
     this.#flushSoon();
   }
 
@@ -223,49 +216,19 @@ export class Connection {
   #sendBlocked(): void {
     for (let first = this.#blocked[0]; first !== undefined; first = this.#blocked[0]) {
       const { stream, bytes, endsStream } = first;
-      while (first.at < bytes.length && this.#streams.has(stream.id)) {
+      while (first.at < bytes.length && this.#streams.get(stream.id) === stream) {
         const left = bytes.length - first.at;
         const length = Math.min(left, this.#sendWindow, stream.sendWindow, this.#serverFrameBytes);
         if (length <= 0) return;
         this.#sendWindow -= length;
         stream.sendWindow -= length;
-        this.#frame(length, frame.data, endsStream && length === left ? flag.endStream : 0, stream.id);
-        this.#copy(bytes, first.at, first.at + length);
+        this.#out.frame(length, frame.data, endsStream && length === left ? flag.endStream : 0, stream.id);
+        this.#out.copy(bytes.subarray(first.at, first.at + length));
         first.at += length;
         this.#flushSoon();
       }
       this.#blocked.shift();
     }
-  }
-
-  #reserve(bytes: number): void {
-    if (this.#outAt + bytes <= this.#out.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#out.length, this.#outAt + bytes));
-    this.#out.copy(larger, 0, 0, this.#outAt);
-    this.#out = larger;
-  }
-
-  #frame(length: number, type: number, flags: number, id: number): void {
-    this.#reserve(FRAME_HEADER + length);
-    const out = this.#out;
-    let at = this.#outAt;
-    out[at++] = length >>> 16;
-    out[at++] = length >>> 8;
-    out[at++] = length;
-    out[at++] = type;
-    out[at++] = flags;
-    this.#outAt = at;
-    this.#uint32(id);
-  }
-
-  #uint32(value: number): void {
-    this.#outAt = this.#out.writeUInt32BE(value, this.#outAt);
-  }
-
-  #copy(bytes: Buffer, start: number, end: number): void {
-    this.#reserve(end - start);
-    bytes.copy(this.#out, this.#outAt, start, end);
-    this.#outAt += end - start;
   }
 
   /** What is read in this turn may ask for more: all of it goes out together. */
@@ -274,22 +237,13 @@ export class Connection {
     this.#flushIsDue = true;
     setImmediate(() => {
       this.#flushIsDue = false;
-      this.#flush();
+      this.#out.flush(this.#socket);
     });
-  }
-
-  #flush(): void {
-    if (this.#outAt === 0 || this.#socket.destroyed) return;
-    const written = this.#out;
-    this.#socket.write(written.subarray(0, this.#outAt), () => {
-      if (this.#spare.length < 2) this.#spare.push(written);
-    });
-    this.#out = this.#spare.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
-    this.#outAt = 0;
   }
 
   #read(buffer: Buffer, count: number): void {
     this.#isReading = true;
+    this.#readUs = nowUs();
     try {
       if (this.#restBytes === 0) this.#keep(buffer, this.#frames(buffer, count), count);
       else {
@@ -303,12 +257,12 @@ export class Connection {
     } finally {
       this.#isReading = false;
     }
-    this.#flush();
+    this.#out.flush(this.#socket);
   }
 
   #keep(buffer: Buffer, start: number, end: number): void {
-    buffer.copy(this.#rest, 0, start, end);
     this.#restBytes = end - start;
+    if (end > start) buffer.copy(this.#rest, 0, start, end);
   }
 
   /** Takes the frames that are whole; returns where the first begins that is not. */
@@ -319,7 +273,7 @@ export class Connection {
       if (length > FRAME_BYTES) throw new ProtocolError(`a frame of ${length} bytes`);
       const next = at + FRAME_HEADER + length;
       if (next > end) break;
-      const id = buffer.readUInt32BE(at + 5) & MAX_WINDOW;
+      const id = uint32At(buffer, at + 5) & MAX_WINDOW;
       this.#take(buffer, buffer[at + 3] as number, buffer[at + 4] as number, id, at + FRAME_HEADER, next);
       at = next;
     }
@@ -342,7 +296,7 @@ export class Connection {
         return;
       case frame.rstStream:
         expectLength(type, end - start, 4);
-        this.#end(this.#streams.get(id), `RST_STREAM ${buffer.readUInt32BE(start)}`, "");
+        this.#end(this.#streams.get(id), `RST_STREAM ${uint32At(buffer, start)}`, "");
         return;
       case frame.settings:
         if ((flags & flag.ack) === 0) this.#takeSettings(buffer, start, end);
@@ -350,16 +304,16 @@ export class Connection {
       case frame.ping:
         expectLength(type, end - start, 8);
         if ((flags & flag.ack) !== 0) return;
-        this.#frame(8, frame.ping, flag.ack, 0);
-        this.#copy(buffer, start, end);
+        this.#out.frame(8, frame.ping, flag.ack, 0);
+        this.#out.copy(buffer.subarray(start, end));
         return;
       case frame.goAway:
         if (end - start < 8) throw new ProtocolError("a GOAWAY that is too short");
-        this.#takeGoAway(buffer.readUInt32BE(start) & MAX_WINDOW, buffer.readUInt32BE(start + 4));
+        this.#takeGoAway(uint32At(buffer, start) & MAX_WINDOW, uint32At(buffer, start + 4));
         return;
       case frame.windowUpdate:
         expectLength(type, end - start, 4);
-        this.#takeWindow(id, buffer.readUInt32BE(start) & MAX_WINDOW);
+        this.#takeWindow(id, uint32At(buffer, start) & MAX_WINDOW);
         return;
       case frame.pushPromise:
         throw new ProtocolError("a push that was not allowed");
@@ -387,7 +341,7 @@ export class Connection {
       return;
     }
     stream.unreturned += length;
-    if (stream.unreturned > STREAM_WINDOW / 2 && this.#streams.has(id)) {
+    if (stream.unreturned > STREAM_WINDOW / 2 && this.#streams.get(id) === stream) {
       this.#returnWindow(id, stream.unreturned);
       stream.unreturned = 0;
     }
@@ -400,7 +354,7 @@ export class Connection {
       if (stream.partial === undefined) {
         const whole = left < MESSAGE_PREFIX ? MESSAGE_PREFIX : MESSAGE_PREFIX + messageLength(buffer, at);
         if (left >= whole) {
-          stream.receiver.message(buffer.subarray(at + MESSAGE_PREFIX, at + whole));
+          stream.receiver.message(buffer, at + MESSAGE_PREFIX, at + whole, this.#readUs);
           at += whole;
           continue;
         }
@@ -425,7 +379,7 @@ export class Connection {
       return;
     }
     stream.partial = undefined;
-    stream.receiver.message(partial.subarray(MESSAGE_PREFIX));
+    stream.receiver.message(partial, MESSAGE_PREFIX, partial.length, this.#readUs);
   }
 
   #takeHeaders(buffer: Buffer, flags: number, id: number, frameStart: number, frameEnd: number): void {
@@ -435,7 +389,7 @@ export class Connection {
     if ((flags & flag.priority) !== 0) start += 5;
     if (start > end) throw new ProtocolError("more padding than frame");
     const endsStream = (flags & flag.endStream) !== 0;
-    if ((flags & flag.endHeaders) !== 0) this.#fields(id, endsStream, this.#decoder.decode(buffer, start, end));
+    if ((flags & flag.endHeaders) !== 0) this.#heads(id, endsStream, this.#answerHeaders.read(buffer, start, end));
     else this.#block = { id, endsStream, bytes: Buffer.from(buffer.subarray(start, end)) };
   }
 
@@ -446,17 +400,16 @@ export class Connection {
     block.bytes = Buffer.concat([block.bytes, buffer.subarray(start, end)]);
     if ((flags & flag.endHeaders) === 0) return;
     this.#block = undefined;
-    this.#fields(block.id, block.endsStream, this.#decoder.decode(block.bytes, 0, block.bytes.length));
+    this.#heads(block.id, block.endsStream, this.#answerHeaders.read(block.bytes, 0, block.bytes.length));
   }
 
-  #fields(id: number, endsStream: boolean, fields: readonly Field[]): void {
+  #heads(id: number, endsStream: boolean, { httpStatus, grpcStatus, grpcMessage }: AnswerHeaders): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
     const isFirst = !stream.sawHeaders;
     stream.sawHeaders = true;
     if (isFirst && !endsStream) {
-      const status = fieldOf(fields, ":status");
-      if (status !== "200") this.#end(stream, `HTTP status ${status}`, "");
+      if (httpStatus !== "200") this.#end(stream, `HTTP status ${httpStatus}`, "");
       return;
     }
     if (!endsStream) throw new ProtocolError("trailers that do not end their stream");
@@ -464,26 +417,25 @@ export class Connection {
       this.#end(stream, "a message ends too early", "");
       return;
     }
-    const status = fieldOf(fields, "grpc-status") ?? `no status (HTTP ${fieldOf(fields, ":status")})`;
-    this.#end(stream, status, fieldOf(fields, "grpc-message") ?? "");
+    this.#end(stream, grpcStatus ?? `no status (HTTP ${httpStatus})`, grpcMessage ?? "");
   }
 
   #end(stream: Stream | undefined, status: string, detail: string): void {
     if (stream === undefined || !this.#streams.delete(stream.id)) return;
-    stream.receiver.ended(status, detail);
+    stream.receiver.ended(status, detail, this.#isReading ? this.#readUs : nowUs());
   }
 
   #takeSettings(buffer: Buffer, start: number, end: number): void {
     if ((end - start) % 6 !== 0) throw new ProtocolError("SETTINGS of a wrong length");
     let tableSize: number | undefined;
     for (let at = start; at < end; at += 6) {
-      const value = buffer.readUInt32BE(at + 2);
+      const value = uint32At(buffer, at + 2);
       switch (buffer.readUInt16BE(at)) {
         case setting.tableSize:
           tableSize = value;
           break;
         case setting.windowSize:
-          for (const stream of this.#streams.values()) stream.sendWindow += value - this.#streamSendWindow;
+          for (const stream of this.#streams.all()) stream.sendWindow += value - this.#streamSendWindow;
           this.#streamSendWindow = value;
           break;
         case setting.frameSize:
@@ -492,7 +444,7 @@ export class Connection {
         default:
       }
     }
-    this.#frame(0, frame.settings, flag.ack, 0);
+    this.#out.frame(0, frame.settings, flag.ack, 0);
     const onReady = this.#onReady;
     if (tableSize !== undefined) {
       if (onReady === undefined) throw new ProtocolError("a header table that changes its size later");
@@ -518,12 +470,12 @@ export class Connection {
   /** Calls up to `last` may still be answered. */
   #takeGoAway(last: number, code: number): void {
     this.#failure ??= `GOAWAY ${code}`;
-    for (const stream of [...this.#streams.values()]) if (stream.id > last) this.#end(stream, `GOAWAY ${code}`, "");
+    for (const stream of this.#streams.all()) if (stream.id > last) this.#end(stream, `GOAWAY ${code}`, "");
   }
 
   #returnWindow(id: number, bytes: number): void {
-    this.#frame(4, frame.windowUpdate, 0, id);
-    this.#uint32(bytes);
+    this.#out.frame(4, frame.windowUpdate, 0, id);
+    this.#out.uint32(bytes);
   }
 
   #fail(reason: string): void {
@@ -533,26 +485,17 @@ export class Connection {
     this.#onReady = undefined;
     onReady?.(new Error(`${this.#authority}: ${reason}`));
     this.#blocked.length = 0;
-    for (const stream of [...this.#streams.values()]) this.#end(stream, reason, "");
+    for (const stream of this.#streams.all()) this.#end(stream, reason, "");
   }
-}
-
-function writePrefix(out: Buffer, at: number, length: number): number {
-  out[at] = 0;
-  return out.writeUInt32BE(length, at + 1);
 }
 
 function messageLength(buffer: Buffer, at: number): number {
   if (buffer[at] !== 0) throw new ProtocolError("a compressed message, which was not asked for");
-  const length = buffer.readUInt32BE(at + 1);
+  const length = uint32At(buffer, at + 1);
   if (length > MAX_MESSAGE_BYTES) throw new ProtocolError(`a message of ${length} bytes`);
   return length;
 }
 
 function expectLength(type: number, length: number, wanted: number): void {
   if (length !== wanted) throw new ProtocolError(`a frame of type ${type} and ${length} bytes`);
-}
-
-function fieldOf(fields: readonly Field[], name: string): string | undefined {
-  return fields.find((field) => field.name === name)?.value;
 }

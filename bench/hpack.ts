@@ -168,6 +168,7 @@ export class HpackDecoder {
   readonly #table: Field[] = [];
   #capacity: number;
   #size = 0;
+  #tableChanges = 0;
   #input: Uint8Array = new Uint8Array(0);
   #at = 0;
   #end = 0;
@@ -176,6 +177,11 @@ export class HpackDecoder {
   constructor(limit = DEFAULT_TABLE_SIZE) {
     this.#limit = limit;
     this.#capacity = limit;
+  }
+
+  /** Rises with whatever may give an index another meaning. */
+  get tableChanges(): number {
+    return this.#tableChanges;
   }
 
   decode(input: Uint8Array, start: number, end: number): Field[] {
@@ -212,6 +218,7 @@ export class HpackDecoder {
   }
 
   #insert(field: Field): void {
+    this.#tableChanges++;
     this.#table.unshift(field);
     this.#size += sizeOf(field);
     this.#evict();
@@ -219,6 +226,7 @@ export class HpackDecoder {
 
   #resize(capacity: number): void {
     if (capacity > this.#limit) throw new HpackError(`a table of ${capacity} octets was not allowed`);
+    this.#tableChanges++;
     this.#capacity = capacity;
     this.#evict();
   }

@@ -39,21 +39,21 @@ export async function startKeepAlive(connections: readonly Connection[], streams
     let sentUs = 0;
     let renewals = 0;
     let isOver = false;
-    const renew = (): void => {
+    const renew = (atUs: number): void => {
       if (isStopped || isOver || meter.faultCount >= MAX_FAULTS || stream === undefined) return;
       open++;
-      sentUs = nowUs();
+      sentUs = atUs;
       connection.send(stream, request);
     };
     const receiver: Receiver = {
-      message(body) {
+      message(bytes, start, end, atUs) {
         open--;
-        meter.latency.record(nowUs() - sentUs);
+        meter.latency.record(atUs - sentUs);
         if (renewals++ % CHECK_EVERY === 0) {
-          const problem = problemOf(body, id);
+          const problem = problemOf(bytes.subarray(start, end), id);
           if (problem !== undefined) meter.problem(problem);
         }
-        renew();
+        renew(atUs);
       },
       ended(status, detail) {
         isOver = true;
@@ -61,7 +61,7 @@ export async function startKeepAlive(connections: readonly Connection[], streams
       },
     };
     const stream = connection.stream(rpcs.LeaseLeaseKeepAlive.path, receiver);
-    renew();
+    renew(nowUs());
     return () => {
       if (stream !== undefined) connection.cancel(stream);
     };

@@ -1,5 +1,6 @@
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { Connection, OK, type Receiver } from "./connection.ts";
+import { nowUs } from "./meter.ts";
 
 /** A connection as far as calls with one request and one answer need it. */
 export interface Lane {
@@ -39,8 +40,9 @@ async function openGrpcJs(endpoint: string): Promise<Lane> {
     unary(path, message, receiver) {
       // It reads the message later.
       client.makeUnaryRequest(path, same, same, Buffer.from(message), metadata, {}, (error, body) => {
-        if (body !== undefined) receiver.message(body);
-        receiver.ended(error === null ? OK : String(error.code), error?.details ?? "");
+        const atUs = nowUs();
+        if (body !== undefined) receiver.message(body, 0, body.length, atUs);
+        receiver.ended(error === null ? OK : String(error.code), error?.details ?? "", atUs);
       });
     },
     close: () => client.close(),

@@ -121,16 +121,15 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
   const receiverOf = (): Receiver => {
     const lastRevisions = new Map<number, number>();
     return {
-      message(body) {
-        const atUs = nowUs();
-        const watcher = watcherOfOneEvent(body, valueBytes);
+      message(bytes, start, end, atUs) {
+        const watcher = watcherOfOneEvent(bytes, start, end, valueBytes);
         if (watcher === undefined || events++ % DECODE_EVERY === 0) {
           try {
-            takeDecoded(body, lastRevisions, atUs);
+            takeDecoded(bytes.subarray(start, end), lastRevisions, atUs);
           } catch (error) {
             meter.problem(`an event cannot be decoded: ${error}`);
           }
-        } else takeEvent(watcher, numberIn(body, body.length - valueBytes), atUs);
+        } else takeEvent(watcher, numberIn(bytes, end - valueBytes), atUs);
       },
       ended(status, detail) {
         ended++;
@@ -184,18 +183,19 @@ const AROUND = 64;
  * The watcher, when the answer is plainly one of a single event whose value stands at its end; else undefined, and the
  * codec has to look. It is what keeps this process quicker than the server.
  */
-function watcherOfOneEvent(body: Buffer, valueBytes: number): number | undefined {
-  if (body[0] !== HEADER_TAG || (body[1] ?? 0x80) > 0x7f) return undefined;
-  let at = 2 + (body[1] as number);
+function watcherOfOneEvent(bytes: Buffer, start: number, end: number, valueBytes: number): number | undefined {
+  const headerLength = bytes[start + 1] as number;
+  if (end - start < KEY_BYTES + valueBytes || bytes[start] !== HEADER_TAG || headerLength > 0x7f) return undefined;
+  let at = start + 2 + headerLength;
   let watcher = 0;
-  if (body[at] === WATCH_ID_TAG) {
+  if (bytes[at] === WATCH_ID_TAG) {
     at++;
     for (let shift = 0; shift <= 21; shift += 7) {
-      const octet = body[at++] ?? 0;
+      const octet = bytes[at++] ?? 0;
       watcher |= (octet & 0x7f) << shift;
       if ((octet & 0x80) === 0) break;
     }
   }
-  const isOneEvent = body[at] === EVENTS_TAG && body.length - at < AROUND + KEY_BYTES + valueBytes;
-  return isOneEvent && body.length - at > KEY_BYTES + valueBytes ? watcher - FIRST_WATCH_ID : undefined;
+  const isOneEvent = bytes[at] === EVENTS_TAG && end - at < AROUND + KEY_BYTES + valueBytes;
+  return isOneEvent && end - at > KEY_BYTES + valueBytes ? watcher - FIRST_WATCH_ID : undefined;
 }

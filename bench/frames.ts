@@ -1,0 +1,111 @@
+/** Frames of HTTP/2 (RFC 9113) as far as a client of gRPC has to do with them: their numbers, and how they are written. */
+import type { Socket } from "node:net";
+
+export const FRAME_HEADER = 9;
+/** SETTINGS_MAX_FRAME_SIZE of a side that does not say another. */
+export const FRAME_BYTES = 16_384;
+/** Of a message of gRPC: whether it is compressed, and its length. */
+export const MESSAGE_PREFIX = 5;
+
+export const frame = {
+  data: 0,
+  headers: 1,
+  rstStream: 3,
+  settings: 4,
+  pushPromise: 5,
+  ping: 6,
+  goAway: 7,
+  windowUpdate: 8,
+  continuation: 9,
+} as const;
+export const flag = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
+export const setting = { tableSize: 1, enablePush: 2, windowSize: 4, frameSize: 5 } as const;
+
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+}
+
+/** The four octets have to be there. */
+export function uint32At(bytes: Buffer, at: number): number {
+  const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  const low = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+  return ((high << 16) | low) >>> 0;
+}
+
+const WRITE_BYTES = 64 << 10;
+/** Fewer octets than that are copied sooner by a loop than by the engine's own function. */
+const FEW = 24;
+
+/** What goes out with the next write to one socket. */
+export class Outgoing {
+  readonly #spare: Buffer[] = [];
+  #bytes: Buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
+  #end = 0;
+
+  /** Begins a frame whose payload is what is put in next: `length` octets. */
+  frame(length: number, type: number, flags: number, id: number): void {
+    this.#reserve(FRAME_HEADER + length);
+    const bytes = this.#bytes;
+    const at = this.#end;
+    bytes[at] = length >>> 16;
+    bytes[at + 1] = length >>> 8;
+    bytes[at + 2] = length;
+    bytes[at + 3] = type;
+    bytes[at + 4] = flags;
+    this.#end = at + 5;
+    this.uint32(id);
+  }
+
+  uint16(value: number): void {
+    this.#reserve(2);
+    this.#bytes[this.#end++] = value >>> 8;
+    this.#bytes[this.#end++] = value;
+  }
+
+  uint32(value: number): void {
+    this.#reserve(4);
+    const bytes = this.#bytes;
+    const at = this.#end;
+    bytes[at] = value >>> 24;
+    bytes[at + 1] = value >>> 16;
+    bytes[at + 2] = value >>> 8;
+    bytes[at + 3] = value;
+    this.#end = at + 4;
+  }
+
+  /** With its prefix. */
+  message(message: Buffer): void {
+    this.#reserve(MESSAGE_PREFIX);
+    this.#bytes[this.#end++] = 0;
+    this.uint32(message.length);
+    this.copy(message);
+  }
+
+  copy(source: Buffer): void {
+    const { length } = source;
+    this.#reserve(length);
+    const bytes = this.#bytes;
+    const start = this.#end;
+    if (length > FEW) bytes.set(source, start);
+    else for (let at = 0; at < length; at++) bytes[start + at] = source[at] as number;
+    this.#end = start + length;
+  }
+
+  flush(socket: Socket): void {
+    if (this.#end === 0 || socket.destroyed) return;
+    const written = this.#bytes;
+    socket.write(written.subarray(0, this.#end), () => {
+      if (this.#spare.length < 2) this.#spare.push(written);
+    });
+    this.#bytes = this.#spare.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
+    this.#end = 0;
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#end + more;
+    if (needed <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, needed));
+    this.#bytes.copy(larger, 0, 0, this.#end);
+    this.#bytes = larger;
+  }
+}
