@@ -1,9 +1,10 @@
 /**
  * h2load (of nghttp2) as a second generator that has nothing in common with ours. It sends one fixed request and knows
- * nothing of gRPC: it sees HTTP's status, not gRPC's, and tells no percentiles. So it takes part in workloads of one
- * repeated call only, and what it wrote is checked by the revision of the store.
+ * nothing of gRPC: it sees HTTP's status, not gRPC's. So it takes part in workloads of one repeated call only, and what it
+ * wrote is checked by the revision of the store. It tells no percentiles, but logs what each request took.
  */
 import { spawnSync } from "node:child_process";
+import { Histogram, type Spread } from "./histogram.ts";
 import { type Asker, questionsOf } from "./questions.ts";
 import type { Shape } from "./workloads.ts";
 
@@ -21,8 +22,6 @@ export interface H2loadResult {
   readonly succeeded: number;
   /** Failed, errored or timed out, or answered with another status than 2xx. */
   readonly failed: number;
-  readonly meanUs: number;
-  readonly maxUs: number;
 }
 
 /** True when h2load can make this load. */
@@ -50,6 +49,7 @@ export function h2loadWords(
   seconds: number,
   url: string,
   bodyFile: string,
+  logFile?: string,
 ): string[] {
   return [
     `--duration=${seconds}`,
@@ -57,6 +57,7 @@ export function h2loadWords(
     `--max-concurrent-streams=${clientsPerConnection}`,
     "--threads=1",
     `--data=${bodyFile}`,
+    ...(logFile === undefined ? [] : [`--log-file=${logFile}`]),
     "--header=content-type: application/grpc",
     "--header=te: trailers",
     url,
@@ -73,17 +74,14 @@ export function parseH2load(output: string): H2loadResult {
     /^requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout/m,
   );
   const statuses = match(output, /^status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx/m);
-  const times = match(output, /^time for request:\s+([\d.]+)(us|ms|s)\s+([\d.]+)(us|ms|s)\s+([\d.]+)(us|ms|s)\s/m);
   const bad = [5, 6, 7].reduce((sum, at) => sum + Number(requests[at]), 0);
   const wrong = [2, 3, 4].reduce((sum, at) => sum + Number(statuses[at]), 0);
   return {
-    seconds: microseconds(finished, 1) / 1e6,
+    seconds: (Number(finished[1]) * (UNITS_US[finished[2] as string] as number)) / 1e6,
     perSecond: Number(finished[3]),
     done: Number(requests[3]),
     succeeded: Number(requests[4]),
     failed: Math.max(bad, wrong),
-    maxUs: microseconds(times, 3),
-    meanUs: microseconds(times, 5),
   };
 }
 
@@ -93,7 +91,32 @@ function match(output: string, pattern: RegExp): RegExpExecArray {
   return found;
 }
 
-/** A number and, behind it, its unit. */
-function microseconds(found: RegExpExecArray, at: number): number {
-  return Number(found[at]) * (UNITS_US[found[at + 1] as string] as number);
+/** When a request began, its HTTP status (-1: it failed), and the microseconds to the end of its answer; maybe more. */
+const LOG_LINE = /^\d+\t(-1|\d{3})\t(\d+)(?:\t|$)/;
+const MAX_LINE = 1_000;
+
+/**
+ * What those requests took that h2load counts as succeeded, by the text of its log, which comes in parts. The log holds
+ * the requests that are in the summary and no others. Throws when it is not such a log.
+ */
+export async function latenciesOf(log: AsyncIterable<string>): Promise<Spread> {
+  const histogram = new Histogram();
+  let rest = "";
+  for await (const text of log) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() as string;
+    if (rest.length > MAX_LINE) break;
+    for (const line of lines) {
+      const found = LOG_LINE.exec(line);
+      if (found === null) throw new Error(`h2load logged: ${line.slice(0, MAX_LINE)}`);
+      if (isSuccess(Number(found[1]))) histogram.record(Number(found[2]));
+    }
+  }
+  if (rest !== "") throw new Error(`h2load's log breaks off: ${rest.slice(0, MAX_LINE)}`);
+  return histogram.spread();
+}
+
+/** As h2load has it. */
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 400;
 }

@@ -1,5 +1,6 @@
 /** One measurement: a fresh cluster, one workload, one stretch of time. */
 import { spawn } from "node:child_process";
+import { createReadStream } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Helper } from "../test/stress/helper.ts";
 import type { Order } from "./begin-load.ts";
 import type { Generated, GeneratorDesk } from "./generator.ts";
-import { h2loadWords, isForH2load, parseH2load, requestOf } from "./h2load.ts";
+import { h2loadWords, isForH2load, latenciesOf, parseH2load, requestOf } from "./h2load.ts";
 import type { Spread } from "./histogram.ts";
 import type { ClientKind } from "./lane.ts";
 import type { Faults } from "./meter.ts";
@@ -178,19 +179,23 @@ async function withH2load(
   try {
     const { path, body } = requestOf(shape, valueBytes, callKeys);
     const file = join(directory, "request");
+    const log = join(directory, "log");
     await writeFile(file, body);
     // The keys that are read or compared have to be there; ours puts them.
     const endpoints = [leader.endpoint];
     await generator.ask("fillKeys", { shape, endpoints, client: "raw", valueBytes, callKeys });
-    const words = (seconds: number): string[] => h2loadWords(shape, seconds, `http://${leader.endpoint}${path}`, file);
-    await outputOf("h2load", words(options.warmUpSeconds), signal);
+    const url = `http://${leader.endpoint}${path}`;
+    await outputOf("h2load", h2loadWords(shape, options.warmUpSeconds, url, file), signal);
     const revisionBefore = await servers.revision();
     const before = cpuOf(members);
-    const result = parseH2load(await outputOf("h2load", words(options.seconds), signal));
+    const result = parseH2load(await outputOf("h2load", h2loadWords(shape, options.seconds, url, file, log), signal));
     const cpu = since(before, cpuOf(members));
+    const memory = memoryOf(members, leader);
     const written = (await servers.revision()) - revisionBefore;
+    const { count, p50, p99, max } = await latenciesOf(createReadStream(log, "latin1"));
     const faults: string[] = [];
     if (result.failed > 0) faults.push(`${result.failed} requests failed`);
+    if (count !== result.succeeded) faults.push(`h2load logged ${count} requests of ${result.succeeded}`);
     if (result.succeeded === 0) faults.push("nothing was answered");
     if (shape.calls !== "range" && written < result.succeeded) {
       faults.push(`${result.succeeded} writes were answered and the revision rose by ${written}`);
@@ -199,9 +204,11 @@ async function withH2load(
       perSecond: result.perSecond,
       operations: result.succeeded,
       seconds: result.seconds,
-      max: result.maxUs,
+      p50,
+      p99,
+      max,
       ...cpuPerOperation(cpu, leader, result.succeeded),
-      ...memoryOf(members, leader),
+      ...memory,
       faults,
       notes: [],
     };
