@@ -76,6 +76,7 @@ export class Connection {
   #headers: RequestHeaders;
   #onReady: ((failure?: Error) => void) | undefined;
   #failure: string | undefined;
+  #isClosed = false;
   #nextId = 1;
   #isReading = false;
   /** Of what is being read. */
@@ -165,7 +166,7 @@ export class Connection {
       this.#out.uint32(value);
     }
     this.#returnWindow(0, CONNECTION_WINDOW - FIRST_WINDOW);
-    this.#out.flush(this.#socket);
+    this.#flush();
   }
 
   #begin(path: string, receiver: Receiver): Stream | undefined {
@@ -237,8 +238,12 @@ export class Connection {
     this.#flushIsDue = true;
     setImmediate(() => {
       this.#flushIsDue = false;
-      this.#out.flush(this.#socket);
+      this.#flush();
     });
+  }
+
+  #flush(): void {
+    if (!this.#isClosed) this.#out.flush(this.#socket);
   }
 
   #read(buffer: Buffer, count: number): void {
@@ -257,7 +262,7 @@ export class Connection {
     } finally {
       this.#isReading = false;
     }
-    this.#out.flush(this.#socket);
+    this.#flush();
   }
 
   #keep(buffer: Buffer, start: number, end: number): void {
@@ -268,7 +273,7 @@ export class Connection {
   /** Takes the frames that are whole; returns where the first begins that is not. */
   #frames(buffer: Buffer, end: number): number {
     let at = 0;
-    while (end - at >= FRAME_HEADER && !this.#socket.destroyed) {
+    while (end - at >= FRAME_HEADER && !this.#isClosed) {
       const length = ((buffer[at] as number) << 16) | ((buffer[at + 1] as number) << 8) | (buffer[at + 2] as number);
       if (length > FRAME_BYTES) throw new ProtocolError(`a frame of ${length} bytes`);
       const next = at + FRAME_HEADER + length;
@@ -480,6 +485,7 @@ export class Connection {
 
   #fail(reason: string): void {
     this.#failure ??= reason;
+    this.#isClosed = true;
     this.#socket.destroy();
     const onReady = this.#onReady;
     this.#onReady = undefined;

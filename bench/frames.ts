@@ -36,13 +36,13 @@ const WRITE_BYTES = 64 << 10;
 /** Fewer octets than that are copied sooner by a loop than by the engine's own function. */
 const FEW = 24;
 
-/** What goes out with the next write to one socket. */
+/** What goes out with the next write to one socket: frames, and before the first of them the preface. */
 export class Outgoing {
   readonly #spare: Buffer[] = [];
   #bytes: Buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
   #end = 0;
 
-  /** Begins a frame whose payload is what is put in next: `length` octets. */
+  /** Begins a frame whose payload is what is put in next: `length` octets. There is room for all of them then. */
   frame(length: number, type: number, flags: number, id: number): void {
     this.#reserve(FRAME_HEADER + length);
     const bytes = this.#bytes;
@@ -57,13 +57,11 @@ export class Outgoing {
   }
 
   uint16(value: number): void {
-    this.#reserve(2);
     this.#bytes[this.#end++] = value >>> 8;
     this.#bytes[this.#end++] = value;
   }
 
   uint32(value: number): void {
-    this.#reserve(4);
     const bytes = this.#bytes;
     const at = this.#end;
     bytes[at] = value >>> 24;
@@ -75,7 +73,6 @@ export class Outgoing {
 
   /** With its prefix. */
   message(message: Buffer): void {
-    this.#reserve(MESSAGE_PREFIX);
     this.#bytes[this.#end++] = 0;
     this.uint32(message.length);
     this.copy(message);
@@ -83,7 +80,6 @@ export class Outgoing {
 
   copy(source: Buffer): void {
     const { length } = source;
-    this.#reserve(length);
     const bytes = this.#bytes;
     const start = this.#end;
     if (length > FEW) bytes.set(source, start);
@@ -92,7 +88,7 @@ export class Outgoing {
   }
 
   flush(socket: Socket): void {
-    if (this.#end === 0 || socket.destroyed) return;
+    if (this.#end === 0) return;
     const written = this.#bytes;
     socket.write(written.subarray(0, this.#end), () => {
       if (this.#spare.length < 2) this.#spare.push(written);

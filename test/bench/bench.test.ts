@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { beginLoad } from "../../bench/begin-load.ts";
+import { hasH2load } from "../../bench/h2load.ts";
 import { type Result, runsOf } from "../../bench/judge.ts";
 import type { ClientKind } from "../../bench/lane.ts";
 import type { Faults } from "../../bench/meter.ts";
@@ -100,6 +101,25 @@ test("a member that is profiled leaves its profile", { timeout: TIMEOUT_MS }, as
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+});
+
+if (!hasH2load) console.warn("SKIPPED: no h2load on PATH to measure with");
+test.skipIf(!hasH2load)("by h2load, which leaves nothing behind", { timeout: TIMEOUT_MS }, async () => {
+  const leftovers = async (): Promise<string[]> =>
+    (await readdir(tmpdir())).filter((name) => name.startsWith("quorate-h2load-"));
+  const before = await leftovers();
+  // It takes whole seconds only.
+  const times = { seconds: 1, warmUpSeconds: 1 };
+  const wanted = ["put-100", "range-ser"].map(workloadOf);
+  const results = await bench({ workloads: wanted, generator: "h2load", ...times });
+  for (const result of results) {
+    const [one] = runsOf(result, "quorate");
+    expect([result.workload.name, one?.faults]).toEqual([result.workload.name, []]);
+    expect(one?.p50).toBeGreaterThan(0);
+    expect(one?.p99).toBeGreaterThanOrEqual(one?.p50 ?? Number.POSITIVE_INFINITY);
+    expect(one?.max).toBeGreaterThanOrEqual(one?.p99 ?? Number.POSITIVE_INFINITY);
+  }
+  expect((await leftovers()).filter((name) => !before.includes(name))).toEqual([]);
 });
 
 if (etcdBinary === undefined) console.warn("SKIPPED: no etcd on PATH or in ETCD_BIN to measure beside Quorate");
