@@ -6,11 +6,13 @@
 import { connect as connectSocket, type Socket } from "node:net";
 import { type AnswerHeaders, AnswerHeadersReader } from "./answer-headers.ts";
 import {
+  expectLength,
   FRAME_BYTES,
   FRAME_HEADER,
   flag,
   frame,
   MESSAGE_PREFIX,
+  messageLength,
   Outgoing,
   ProtocolError,
   setting,
@@ -42,7 +44,6 @@ const MAX_WINDOW = 2 ** 31 - 1;
 /** What a server may have on its way to us, for a call and for all of them. */
 const STREAM_WINDOW = 16 << 20;
 const CONNECTION_WINDOW = 1 << 30;
-const MAX_MESSAGE_BYTES = 512 << 20;
 const MAX_HEADER_BLOCK = 64 << 10;
 const CANCEL = 8;
 
@@ -493,15 +494,4 @@ export class Connection {
     this.#blocked.length = 0;
     for (const stream of this.#streams.all()) this.#end(stream, reason, "");
   }
-}
-
-function messageLength(buffer: Buffer, at: number): number {
-  if (buffer[at] !== 0) throw new ProtocolError("a compressed message, which was not asked for");
-  const length = uint32At(buffer, at + 1);
-  if (length > MAX_MESSAGE_BYTES) throw new ProtocolError(`a message of ${length} bytes`);
-  return length;
-}
-
-function expectLength(type: number, length: number, wanted: number): void {
-  if (length !== wanted) throw new ProtocolError(`a frame of type ${type} and ${length} bytes`);
 }

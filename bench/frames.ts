@@ -1,4 +1,4 @@
-/** Frames of HTTP/2 (RFC 9113) as far as a client of gRPC has to do with them: their numbers, and how they are written. */
+/** Frames of HTTP/2 (RFC 9113) and messages of gRPC in them: numbers, what a client checks of each, how they are written. */
 import type { Socket } from "node:net";
 
 export const FRAME_HEADER = 9;
@@ -6,6 +6,7 @@ export const FRAME_HEADER = 9;
 export const FRAME_BYTES = 16_384;
 /** Of a message of gRPC: whether it is compressed, and its length. */
 export const MESSAGE_PREFIX = 5;
+const MAX_MESSAGE_BYTES = 512 << 20;
 
 export const frame = {
   data: 0,
@@ -30,6 +31,18 @@ export function uint32At(bytes: Buffer, at: number): number {
   const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
   const low = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
   return ((high << 16) | low) >>> 0;
+}
+
+/** By the prefix that stands at `at`. */
+export function messageLength(buffer: Buffer, at: number): number {
+  if (buffer[at] !== 0) throw new ProtocolError("a compressed message, which was not asked for");
+  const length = uint32At(buffer, at + 1);
+  if (length > MAX_MESSAGE_BYTES) throw new ProtocolError(`a message of ${length} bytes`);
+  return length;
+}
+
+export function expectLength(type: number, length: number, wanted: number): void {
+  if (length !== wanted) throw new ProtocolError(`a frame of type ${type} and ${length} bytes`);
 }
 
 const WRITE_BYTES = 64 << 10;

@@ -47,33 +47,34 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
   let number = 0;
   let acknowledged = 0;
 
-  const settle = (of: number, put: Put): void => {
+  const settle = (of: number, put: Put, atUs: number): void => {
     if (!put.isAnswered || put.eventsLeft > 0) return;
     puts.delete(of);
-    sendPut();
+    sendPut(atUs);
   };
 
   const message = encode(pb.PutRequest, pb.PutRequest.create({ key: keyOf(KEY), value: valueFor(KEY, 0, valueBytes) }));
-  const sendPut = (): void => {
+  /** `atUs`: when the one before was over. */
+  const sendPut = (atUs: number): void => {
     if (isStopped || meter.faultCount >= MAX_FAULTS || putter.failure !== undefined) return;
     const mine = ++number;
-    const put: Put = { sentUs: nowUs(), isAnswered: false, eventsLeft: watchers };
+    const put: Put = { sentUs: atUs, isAnswered: false, eventsLeft: watchers };
     puts.set(mine, put);
     writeValue(message, message.length - valueBytes, valueBytes, KEY, mine);
     putter.unary(rpcs.KVPut.path, message, {
       message: () => undefined,
-      ended(status, detail) {
+      ended(status, detail, endedUs) {
         put.isAnswered = true;
         if (status === OK) {
           acknowledged++;
-          settle(mine, put);
+          settle(mine, put, endedUs);
           return;
         }
         meter.failed(status, detail);
         puts.delete(mine);
         const timer = setTimeout(() => {
           resting.delete(timer);
-          sendPut();
+          sendPut(nowUs());
         }, AFTER_FAILURE_MS);
         resting.add(timer);
       },
@@ -90,7 +91,7 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
     put.eventsLeft--;
     if (put.eventsLeft < 0) meter.problem(`put ${of} has more events than there are watchers`);
     meter.latency.record(atUs - put.sentUs);
-    settle(of, put);
+    settle(of, put, atUs);
   };
 
   /** Every event, by its codec. */
@@ -149,7 +150,7 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
   }
   const isThere = await inTime(() => created === watchers || ended > 0 || meter.faultCount > 0);
   if (!isThere || created < watchers) throw new Error(`${created} of ${watchers} watches began`);
-  for (let i = 0; i < putsAtATime; i++) sendPut();
+  for (let i = 0; i < putsAtATime; i++) sendPut(nowUs());
 
   return {
     meter,

@@ -3,6 +3,7 @@ import * as http2 from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Connection, type Receiver } from "../../bench/connection.ts";
+import { nowUs } from "../../bench/meter.ts";
 import { drawer } from "../../bench/values.ts";
 
 const closers: (() => void)[] = [];
@@ -219,9 +220,13 @@ describe("against Node's HTTP/2 server", () => {
     });
     const heard: string[] = [];
     let wake = (): void => undefined;
+    let lastUs = nowUs();
     const receiver: Receiver = {
-      message(bytes, start, end) {
+      message(bytes, start, end, atUs) {
         heard.push(bytes.toString("latin1", start, end));
+        expect(atUs).toBeGreaterThan(lastUs);
+        lastUs = nowUs();
+        expect(atUs).toBeLessThanOrEqual(lastUs);
         wake();
       },
       ended: (status) => heard.push(`ended ${status}`),
