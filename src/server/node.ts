@@ -79,6 +79,11 @@ export class Node {
   #untoldSince: number | undefined;
   #gatherTimer: Timer | undefined;
   #flushing: Promise<void> | undefined;
+  /**
+   * Of the time and the bytes that may gather before the next flush. Drawn anew for each: members that apply the same
+   * entries, and were started together, would all flush at once, and a write has to wait for a quorum of them.
+   */
+  #flushShare: number;
   /** With when each began (env.now()), oldest first. */
   readonly #appends = new Map<Promise<void>, number>();
   #logReads = new Set<Promise<void>>();
@@ -94,6 +99,7 @@ export class Node {
     this.#isWaiting = (id) => deps.proposals.isWaiting(id);
     this.#options = options;
     this.#window = createWindow(options.windowEntries, limits.windowBytes);
+    this.#flushShare = shareOf(deps.env);
   }
 
   get softState(): SoftState {
@@ -367,7 +373,7 @@ export class Node {
   #scheduleFlush(): void {
     const staged = this.#deps.backend.stagedBytes;
     if (this.#flushing !== undefined || staged === 0) return;
-    if (staged >= limits.flushAtBytes) {
+    if (staged >= limits.flushAtBytes * this.#flushShare) {
       this.#flushTimer?.cancel();
       this.#flushTimer = undefined;
       this.#flush();
@@ -375,14 +381,15 @@ export class Node {
       this.#flushTimer ??= this.#deps.env.setTimer(() => {
         this.#flushTimer = undefined;
         this.#flush();
-      }, this.#options.backendFlushMs);
+      }, this.#options.backendFlushMs * this.#flushShare);
     }
   }
 
   #flush(): void {
     if (this.#flushing !== undefined || (this.#state !== "running" && this.#state !== "stopping")) return;
-    const { machine, backend, onFlushed } = this.#deps;
+    const { machine, backend, onFlushed, env } = this.#deps;
     const index = machine.appliedIndex;
+    this.#flushShare = shareOf(env);
     this.#flushing = backend
       .flush()
       .then(() => {
@@ -416,6 +423,13 @@ export class Node {
   staged(): void {
     this.#scheduleFlush();
   }
+}
+
+const SHARES = 1 << 16;
+
+/** From 0.6 to 1. */
+function shareOf(env: Env): number {
+  return 0.6 + (0.4 * env.random(SHARES)) / SHARES;
 }
 
 function pointOf({ metadata: { index, term } }: Snapshot): LogPoint {
