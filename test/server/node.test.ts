@@ -277,6 +277,23 @@ test("C-3: who asks for a flush gets one that began after the call, or hears tha
   expect(faults.map(String)).toEqual(["Error: the disk is gone"]);
 });
 
+test("a flush comes in time, but not always after the same time: those of members that were started together part", async () => {
+  await syncAll();
+  await env.advance(100);
+  const waits: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    await propose(`${i}`);
+    await syncAll();
+    const before = flushes;
+    let waited = 0;
+    for (; flushes === before; waited++) await env.advance(1);
+    waits.push(waited);
+  }
+  expect(Math.min(...waits)).toBeGreaterThanOrEqual(60);
+  expect(Math.max(...waits)).toBeLessThanOrEqual(100);
+  expect(new Set(waits).size).toBeGreaterThan(5);
+});
+
 test("a stop waits for the log, and flushes what was applied", async () => {
   await syncAll();
   await propose("a");
