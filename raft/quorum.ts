@@ -12,7 +12,13 @@ export function isMajority(count: number, voters: number): boolean {
 
 /** The highest index that a majority holds, given each voter's match. Reorders `matches`. */
 export function majorityIndex(matches: number[]): number {
-  matches.sort((a, b) => b - a);
+  // A handful, for each acknowledgement: sort() allocates several times what the message did that brought it.
+  for (let i = 1; i < matches.length; i++) {
+    const match = matches[i] as number;
+    let at = i;
+    for (; at > 0 && (matches[at - 1] as number) < match; at--) matches[at] = matches[at - 1] as number;
+    matches[at] = match;
+  }
   return matches[majority(matches.length) - 1] ?? 0;
 }
 
