@@ -1,7 +1,7 @@
 /**
- * Writes past the page cache (O_DIRECT). A log is not read again while its member runs, so pages of it in the cache are
- * memory and copying for nothing: a synced write of 100 KB takes half the CPU without, and there is no second copy of what
- * was filled with zeros beforehand.
+ * Writes past the page cache (O_DIRECT). A log is read again only for followers that are far behind, so pages of it in the
+ * cache are memory and copying for nothing: a synced write of 100 KB takes half the CPU without, and there is no second copy
+ * of what was filled with zeros beforehand.
  *
  * Such a write is of whole blocks, from memory that begins at a page. The block that a write begins in is written again with
  * what it had, as the page cache would do; the rest of the block that it ends in is written as zeros.
@@ -9,11 +9,11 @@
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
-import { assert } from "../raft/assert.ts";
+import { assert, must } from "../raft/assert.ts";
 import { giveAreaBack, takeArea } from "./aligned-memory.ts";
 import { writeSome } from "./file-writes.ts";
 
-/** No disk or file system in use asks for more. */
+/** What nearly every disk and file system is content with; one that asks for more answers EINVAL. */
 export const BLOCK_BYTES = 4096;
 /** No position: what the area holds is not the block before any. */
 const NOWHERE = -1;
@@ -21,11 +21,11 @@ const NOWHERE = -1;
 export class DirectFile {
   readonly #handle: FileHandle;
   readonly #reading: FileHandle;
-  readonly #area: Buffer;
+  /** Undefined: closed. */
+  #area: Buffer | undefined;
   /** Where the last write ended; the area begins with the block that this is in. */
   #end = NOWHERE;
   #isWriting = false;
-  #isProven = false;
 
   private constructor(handle: FileHandle, reading: FileHandle, area: Buffer) {
     this.#handle = handle;
@@ -51,36 +51,36 @@ export class DirectFile {
     }
   }
 
-  /** A write went well: EINVAL from here on is a fault, before it says that the file system takes no such writes. */
-  get isProven(): boolean {
-    return this.#isProven;
-  }
-
   /**
-   * All of `from`. Behind its end the file has to hold zeros or nothing: up to the end of the block it does afterwards. One
-   * write at a time. Long ones go out in pieces, in order.
+   * All of `from`, within the file or up to its last block. Behind its end the file has to hold zeros or nothing: up to the
+   * end of the block it does afterwards. One write at a time; what is longer than the memory goes out in pieces, in order.
+   * EINVAL: the file system takes no such writes, or not these; whatever is written of `from` is as it should be.
    */
   async write(from: Uint8Array, position: number): Promise<void> {
+    const area = must(this.#area, "a write to a closed file");
     assert(!this.#isWriting, "two writes to one file at the same time");
     this.#isWriting = true;
-    const area = this.#area;
-    for (let done = 0; done < from.length; ) {
-      const at = position + done;
-      const head = at % BLOCK_BYTES;
-      if (head > 0 && at !== this.#end) await this.#load(at - head);
-      const length = Math.min(from.length - done, area.length - head);
-      const filled = head + length;
-      area.set(from.subarray(done, done + length), head);
-      const blocks = area.subarray(0, Math.ceil(filled / BLOCK_BYTES) * BLOCK_BYTES);
-      blocks.fill(0, filled);
-      this.#end = NOWHERE;
-      await writeBlocks(this.#handle.fd, blocks, at - head);
-      this.#isProven = true;
-      if (filled % BLOCK_BYTES > 0) area.copyWithin(0, blocks.length - BLOCK_BYTES, blocks.length);
-      this.#end = at + length;
-      done += length;
+    try {
+      for (let done = 0; done < from.length; )
+        done += await this.#writePiece(area, from.subarray(done), position + done);
+    } finally {
+      this.#isWriting = false;
     }
-    this.#isWriting = false;
+  }
+
+  /** Resolves to how much of it was written. */
+  async #writePiece(area: Buffer, from: Uint8Array, position: number): Promise<number> {
+    const head = position % BLOCK_BYTES;
+    if (head > 0 && position !== this.#end) await this.#load(area, position - head, head);
+    const length = Math.min(from.length, area.length - head);
+    const filled = head + length;
+    area.set(from.subarray(0, length), head);
+    const blocks = area.subarray(0, Math.ceil(filled / BLOCK_BYTES) * BLOCK_BYTES);
+    blocks.fill(0, filled);
+    await writeBlocks(this.#handle.fd, blocks, position - head);
+    if (filled % BLOCK_BYTES > 0) area.copyWithin(0, blocks.length - BLOCK_BYTES, blocks.length);
+    this.#end = position + length;
+    return length;
   }
 
   /** The file is written by another way, too: what a block holds has to be looked up again. */
@@ -89,14 +89,20 @@ export class DirectFile {
   }
 
   async close(): Promise<void> {
+    const area = this.#area;
+    this.#area = undefined;
     await this.#handle.close();
-    // A write that failed or is under way may still read its memory.
-    if (!this.#isWriting) giveAreaBack(this.#area);
+    // A write that is under way still reads its memory.
+    if (area !== undefined && !this.#isWriting) giveAreaBack(area);
   }
 
-  async #load(position: number): Promise<void> {
-    const { bytesRead } = await this.#reading.read(this.#area, 0, BLOCK_BYTES, position);
-    this.#area.fill(0, bytesRead, BLOCK_BYTES);
+  /** The first `bytes` of a block. */
+  async #load(area: Buffer, position: number, bytes: number): Promise<void> {
+    for (let done = 0; done < bytes; ) {
+      const { bytesRead } = await this.#reading.read(area, done, bytes - done, position + done);
+      if (bytesRead === 0) throw new Error(`the file ends at ${position + done}, before what is to be written`);
+      done += bytesRead;
+    }
   }
 }
 

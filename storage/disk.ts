@@ -32,9 +32,9 @@ export interface DiskFile {
   /** Writes all of `from`; readable at once, durable after sync. */
   write(from: Uint8Array, position: number): Promise<void>;
   /**
-   * As write and then sync, in one go. All that was written before has to be synced: of that it promises nothing. From the
-   * end of what is written on the file has to hold zeros, or nothing: of them some are written, too, and the file may grow by
-   * them. One at a time, and no write beside it.
+   * As write and then sync, in one go, within the file as it is: there are systems where what makes a file longer is not on
+   * the disk then. All that was written before has to be synced: of that it promises nothing. From the end of what is written
+   * on the file has to hold zeros, some of which are written, too. One at a time, and no write beside it.
    */
   writeSynced(from: Uint8Array, position: number): Promise<void>;
   /** Zero-filled to this size with blocks allocated (so that a later write cannot meet a full disk), and synced. */

@@ -1,6 +1,7 @@
 /** Writes of a file that are on the disk when they are over, by the cheapest way that the system offers. */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { assert } from "../raft/assert.ts";
 import { BLOCK_BYTES, DirectFile } from "./direct-file.ts";
 import { writeAll } from "./file-writes.ts";
 
@@ -9,6 +10,7 @@ const ZEROS = Buffer.alloc(1 << 20);
 export class SyncedWrites {
   readonly #handle: FileHandle;
   #way: DirectFile | DsyncFile | "write, then sync" | undefined;
+  #isWriting = false;
 
   constructor(handle: FileHandle) {
     this.#handle = handle;
@@ -16,6 +18,16 @@ export class SyncedWrites {
 
   /** What DiskFile.writeSynced says. */
   async write(from: Uint8Array, position: number): Promise<void> {
+    assert(!this.#isWriting, "two synced writes to one file at the same time");
+    this.#isWriting = true;
+    try {
+      await this.#write(from, position);
+    } finally {
+      this.#isWriting = false;
+    }
+  }
+
+  async #write(from: Uint8Array, position: number): Promise<void> {
     this.#way ??= (await DirectFile.open(this.#handle, constants.O_DSYNC)) ?? (await openCached(this.#handle));
     if (this.#way instanceof DirectFile) {
       if (await writtenDirectly(this.#way, from, position)) return;
@@ -62,15 +74,17 @@ async function writeBlocksOfZeros(handle: FileHandle, start: number, end: number
   return at;
 }
 
-/** False when the file system turns out to have no such writes, whatever it said before; nothing was written then. */
+/**
+ * False when the file system refuses: some say so when they are asked for the file, some at the first write, and one with
+ * larger blocks than ours at whichever write is not of whole ones. Then all of `from` has to be written another way.
+ */
 async function writtenDirectly(file: DirectFile, from: Uint8Array, position: number): Promise<boolean> {
   try {
     await file.write(from, position);
     return true;
   } catch (error) {
-    const isRefused = error instanceof Error && "code" in error && error.code === "EINVAL";
-    if (file.isProven || !isRefused) throw error;
-    return false;
+    if (error instanceof Error && "code" in error && error.code === "EINVAL") return false;
+    throw error;
   }
 }
 

@@ -344,7 +344,8 @@ class Log implements Wal {
     }
     const mustSync = group.some(({ batch }) => needsSync(batch));
     if (writer.length > 0) {
-      const inOneGo = mustSync && synced;
+      // A batch that is larger than a segment makes the file longer.
+      const inOneGo = mustSync && synced && offset + writer.length <= this.#options.segmentBytes;
       if (inOneGo) await this.#timed(() => file.writeSynced(writer.bytes, offset));
       else await file.write(writer.bytes, offset);
       this.#tail.offset = offset + writer.length;

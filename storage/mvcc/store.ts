@@ -143,7 +143,7 @@ interface Change {
 }
 
 /** Of a change that has none yet, and of no other: most have one, and what grows takes room for many. */
-const NO_EVENTS: KeyEvent[] = [];
+const NO_EVENTS = Object.freeze<KeyEvent[]>([]) as KeyEvent[];
 
 function addEvent(change: Change, event: KeyEvent): void {
   if (change.events === NO_EVENTS) change.events = [event];

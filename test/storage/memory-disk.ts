@@ -236,6 +236,7 @@ class MemoryFile implements DiskFile {
   /** A write, and a sync of nothing but what it wrote. */
   async writeSynced(from: Uint8Array, position: number): Promise<void> {
     const end = position + from.length;
+    assert(end <= this.#node.content.length, `a synced write beyond the end of ${this.#path}`);
     const behind = this.#node.content.subarray(end, end + ZEROS.length);
     assert(behind.equals(ZEROS.subarray(0, behind.length)), `a synced write to ${this.#path} with content behind it`);
     await this.write(from, position);

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,13 +95,13 @@ describe.each([
     const random = createRandom(seed);
     const disk = await diskWith(memory);
     const path = join(root, "log");
-    const allocated = 3 * BLOCK * 50 + random.below(2) * 777;
+    const allocated = (16 << 20) + random.below(2) * 777;
     let file = await disk.create(path);
     await file.allocate(allocated);
     const written: Buffer[] = [];
     let end = 0;
     for (let step = 0; step < 60; step++) {
-      const longest = step % 20 === 19 ? 3 << 20 : random.below(4) === 0 ? 5 * BLOCK : 300;
+      const longest = step % 20 === 19 ? 5 << 20 : random.below(4) === 0 ? 5 * BLOCK : 300;
       const rest = BLOCK - (end % BLOCK);
       const length = random.below(6) === 0 ? rest : 1 + random.below(longest);
       const bytes = Buffer.alloc(length, 1 + random.below(255));
@@ -119,8 +119,9 @@ describe.each([
         const content = await fs.readFile(path);
         expect(content.subarray(0, end).equals(Buffer.concat(written))).toBe(true);
         expect(content.subarray(end).every((byte) => byte === 0)).toBe(true);
-        expect(content.length).toBeGreaterThanOrEqual(Math.max(end, allocated));
-        expect(content.length).toBeLessThan(Math.max(end, allocated) + BLOCK);
+        expect(end).toBeLessThanOrEqual(allocated);
+        expect(content.length).toBeGreaterThanOrEqual(allocated);
+        expect(content.length).toBeLessThan(allocated + BLOCK);
       }
     }
     await file.close();
@@ -160,15 +161,164 @@ test("files one after the other share memory", async () => {
   expect(asked).toHaveBeenCalledTimes(process.platform === "linux" ? 1 : 0);
 });
 
-test("two at the same time are refused, and the first is not harmed", async () => {
+test("two at the same time are refused, the first two as well, and the other is not harmed", async () => {
   const disk = await diskWith("the engine's");
-  const isDirect = takesDirectWrites("aligned");
   const file = await disk.create(join(root, "log"));
   await file.allocate(BLOCK);
-  await file.writeSynced(Buffer.from("a"), 0);
-  const first = file.writeSynced(Buffer.from("b"), 1);
-  if (isDirect) await expect(file.writeSynced(Buffer.from("c"), 2)).rejects.toThrow(/same time/);
-  await first;
+  for (const [position, byte] of ["a", "b"].entries()) {
+    const first = file.writeSynced(Buffer.from(byte), position);
+    await expect(file.writeSynced(Buffer.from("x"), position + 1)).rejects.toThrow(/same time/);
+    await first;
+  }
   await file.close();
   expect((await fs.readFile(join(root, "log"))).subarray(0, 3).toString()).toBe("ab\0");
+});
+
+test("what another write changed within a block stays", async () => {
+  const disk = await diskWith("the engine's");
+  const file = await disk.create(join(root, "log"));
+  await file.allocate(BLOCK);
+  await file.writeSynced(Buffer.from("0123456789"), 0);
+  await file.write(Buffer.from("xyz"), 2);
+  await file.sync();
+  await file.writeSynced(Buffer.from("abc"), 10);
+  await file.close();
+  expect((await fs.readFile(join(root, "log"))).subarray(0, 14).toString()).toBe("01xyz56789abc\0");
+});
+
+test("a file that is closed twice gives its memory back once", async () => {
+  const disk = await diskWith("the engine's");
+  const [a, b, closed] = await Promise.all(["a", "b", "c"].map((name) => disk.create(join(root, name))));
+  await closed?.allocate(BLOCK);
+  await closed?.writeSynced(Buffer.from("c"), 0);
+  await closed?.close();
+  await closed?.close();
+  for (const [name, file] of Object.entries({ a, b })) {
+    await file?.allocate(3 * BLOCK);
+    await file?.writeSynced(Buffer.from(name.repeat(100)), 0);
+  }
+  await a?.writeSynced(Buffer.from("a".repeat(5)), 100);
+  await b?.writeSynced(Buffer.from("b".repeat(5)), 100);
+  for (const file of [a, b]) await file?.close();
+  for (const name of ["a", "b"]) {
+    expect((await fs.readFile(join(root, name))).subarray(0, 106).toString()).toBe(`${name.repeat(105)}\0`);
+  }
+});
+
+describe("a system that", () => {
+  interface Written {
+    readonly fd: number;
+    readonly length: number;
+  }
+
+  /** The disk of a process whose writes go through `interfere`: it says how many bytes one may take, or throws. */
+  async function diskThat(interfere: (write: Written, isDirect: boolean) => number): Promise<Disk> {
+    vi.resetModules();
+    const real = await import("../../storage/file-writes.ts");
+    const isDirect = (fd: number): boolean => {
+      const info = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
+      return (Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? "", 8) & constants.O_DIRECT) !== 0;
+    };
+    const writeSome: typeof real.writeSome = async (fd, from, offset, position) => {
+      const length = Math.min(from.length - offset, interfere({ fd, length: from.length - offset }, isDirect(fd)));
+      return await real.writeSome(fd, from.subarray(0, offset + length), offset, position);
+    };
+    const writeAll: typeof real.writeAll = async (fd, from, position) => {
+      for (let done = 0; done < from.length; ) done += await writeSome(fd, from, done, position + done);
+    };
+    vi.doMock("../../storage/file-writes.ts", () => ({ writeSome, writeAll }));
+    return (await import("../../storage/node-disk.ts")).nodeDisk;
+  }
+
+  afterEach(() => {
+    vi.doUnmock("../../storage/file-writes.ts");
+  });
+
+  function refusal(): Error {
+    return Object.assign(new Error("EINVAL: invalid argument, write"), { code: "EINVAL" });
+  }
+
+  test.skipIf(process.platform !== "linux")(
+    "takes a part of a write, and not of whole blocks, gets the rest",
+    async () => {
+      let cut = false;
+      const disk = await diskThat((_, isDirect) => {
+        if (!isDirect || cut) return Number.POSITIVE_INFINITY;
+        cut = true;
+        // The system itself cuts at whole sectors only.
+        return 2 * BLOCK + 512;
+      });
+      const file = await disk.create(join(root, "log"));
+      const bytes = Buffer.from(Array.from({ length: 5 * BLOCK }, (_, i) => i % 251));
+      await file.allocate(8 * BLOCK);
+      cut = false;
+      await file.writeSynced(bytes, 77);
+      await file.close();
+      expect((await fs.readFile(join(root, "log"))).subarray(77, 77 + bytes.length).equals(bytes)).toBe(true);
+    },
+  );
+
+  test.skipIf(process.platform !== "linux")(
+    "has larger blocks than ours is written another way, whenever it says so",
+    async () => {
+      const disk = await diskThat(({ length }, isDirect) => {
+        if (isDirect && length % (4 * BLOCK) > 0) throw refusal();
+        return Number.POSITIVE_INFINITY;
+      });
+      const file = await disk.create(join(root, "log"));
+      const size = (4 << 20) + 9 * BLOCK;
+      await file.allocate(size);
+      expect((await fs.stat(join(root, "log"))).blocks * 512).toBeGreaterThanOrEqual(size);
+      const written: Buffer[] = [];
+      let end = 0;
+      for (const length of [4 * BLOCK - 10, 100, 3 * BLOCK, 1]) {
+        const bytes = Buffer.alloc(length, written.length + 1);
+        await file.writeSynced(bytes, end);
+        written.push(bytes);
+        end += length;
+      }
+      await file.close();
+      expect((await fs.readFile(join(root, "log"))).subarray(0, end).equals(Buffer.concat(written))).toBe(true);
+    },
+  );
+
+  test("fails a write is not tried another way", async () => {
+    const disk = await diskThat(() => {
+      throw Object.assign(new Error("EIO: i/o error, write"), { code: "EIO" });
+    });
+    const file = await disk.create(join(root, "log"));
+    await expect(file.writeSynced(Buffer.from("a"), 0)).rejects.toMatchObject({ code: "EIO" });
+    await file.close();
+  });
+
+  test("has no way to open a file again gets a write and a sync", async () => {
+    const real = await import("node:fs/promises");
+    const syncs = vi.fn();
+    vi.resetModules();
+    vi.doMock("node:fs/promises", () => ({
+      ...real,
+      open: async (path: string, ...rest: [string, number]) => {
+        if (path.startsWith("/proc/")) throw new Error("ENOENT");
+        const handle = await real.open(path, ...rest);
+        const datasync = handle.datasync.bind(handle);
+        handle.datasync = () => {
+          syncs();
+          return datasync();
+        };
+        return handle;
+      },
+    }));
+    try {
+      const disk = (await import("../../storage/node-disk.ts")).nodeDisk;
+      const file = await disk.create(join(root, "log"));
+      await file.allocate(BLOCK);
+      await file.writeSynced(Buffer.from("ab"), 0);
+      await file.writeSynced(Buffer.from("c"), 2);
+      expect(syncs).toHaveBeenCalledTimes(2);
+      await file.close();
+      expect((await fs.readFile(join(root, "log"))).subarray(0, 4).toString()).toBe("abc\0");
+    } finally {
+      vi.doUnmock("node:fs/promises");
+    }
+  });
 });
