@@ -241,6 +241,41 @@ describe("L-4: renewal", () => {
     expect(revoked.map(({ id }) => id).sort()).toEqual([1n, 2n, 3n]);
   });
 
+  test("a confirmation that is over already is one, too", async () => {
+    clock.promote(TERM);
+    grant(1n, 5);
+    const over = Promise.resolve();
+    confirm = () => over;
+    expect(await renew(1n)).toBe(5);
+    expect(await renew(1n)).toBe(5);
+  });
+
+  test("who waits for the end of a due lease hears at once that the leader has lost its office", async () => {
+    revoke = () => new Promise(() => undefined);
+    clock.promote(TERM);
+    grant(7n, 2);
+    await env.advance(2_100);
+    const lost = renew(7n).catch((error: unknown) => error);
+    await env.settle();
+    clock.demote();
+    expect(await lost).toBe(errors.notLeader);
+  });
+
+  test("a renewal that was asked for earlier and confirmed later shortens nothing", async () => {
+    clock.promote(TERM);
+    grant(7n, 5);
+    let release = (): void => undefined;
+    confirm = () => new Promise((resolve) => (release = resolve));
+    const early = renew(7n);
+    confirm = async () => undefined;
+    await env.advance(3_000);
+    expect(await renew(7n)).toBe(5);
+    release();
+    expect(await early).toBe(5);
+    await env.advance(4_900);
+    expect(revoked).toEqual([]);
+  });
+
   test("all that share a confirmation fail with it", async () => {
     clock.promote(TERM);
     for (const id of [1n, 2n]) grant(id, 5);

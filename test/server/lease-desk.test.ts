@@ -27,6 +27,7 @@ let appliedIndex: number;
 let revoked: bigint[];
 let asked: string[];
 let answer: (request: PeerRequest) => Promise<PeerResponse>;
+let confirm: () => Promise<void>;
 
 beforeEach(() => {
   env = new FakeEnv();
@@ -35,6 +36,7 @@ beforeEach(() => {
   appliedIndex = 10;
   revoked = [];
   asked = [];
+  confirm = async () => undefined;
   seen = { role: "follower", term: 2, leader: LEADER };
   const leads: SoftState = { role: "leader", term: 2, leader: LEADER };
   clock = clockOf(async (id) => void revoked.push(id));
@@ -56,7 +58,7 @@ function clockOf(revoke: (id: bigint) => Promise<void>): LeaseClock {
     env,
     leases,
     electionMs: 1_000,
-    confirmLeadership: async () => undefined,
+    confirmLeadership: () => confirm(),
     revoke,
     dropCheckpoint: () => Promise.reject(new Error("no lease here has a checkpoint")),
     onRevokeFailed: () => undefined,
@@ -150,6 +152,35 @@ describe("G-13: a follower asks the leader", () => {
     const hasty = track(keepAlive(follower, 7n, { ...patient, deadline: env.now() + 300 }));
     await env.advance(300);
     expect(hasty.state).toBe(errors.deadlineExceeded);
+  });
+});
+
+describe("a leader whose renewal does not come through", () => {
+  beforeEach(() => grant(7n, 60));
+
+  test("tries again, since the next round may confirm it", async () => {
+    confirm = () => {
+      confirm = async () => undefined;
+      return Promise.reject(errors.timeout);
+    };
+    const renewal = track(keepAlive(leader, 7n, patient));
+    await env.advance(100);
+    expect(renewal.state).toBe(60);
+  });
+
+  test("gives up at once when the member stops", async () => {
+    confirm = () => Promise.reject(errors.stopped);
+    const renewal = track(keepAlive(leader, 7n, patient));
+    await env.settle();
+    expect(renewal.state).toBe(errors.stopped);
+  });
+
+  test("tells nothing before it is asked: the answer never comes from within the call", async () => {
+    let told = 0;
+    leader.keepAlive(7n, patient, { succeed: () => told++, fail: () => told++ });
+    expect(told).toBe(0);
+    await env.settle();
+    expect(told).toBe(1);
   });
 });
 
