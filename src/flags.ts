@@ -58,6 +58,14 @@ export const flags: readonly Flag[] = [
   flag("config-file", "text", "", "YAML file; every other flag and ETCD_* variable is then ignored"),
 ];
 
+export const flagsByName: ReadonlyMap<string, Flag> = new Map(flags.map((flag) => [flag.name, flag]));
+
+export function flagOf(name: string): Flag {
+  const flag = flagsByName.get(name);
+  if (flag === undefined) throw new Error(`no flag ${name} in the table`);
+  return flag;
+}
+
 /** Known to etcd, without an effect here; accepted with a warning so that existing start scripts work. */
 export const ignoredFlags: ReadonlySet<string> = new Set(
   (

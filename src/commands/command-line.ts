@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
-import { type Config, ConfigError, checkInitialCluster, parseConfig } from "../config.ts";
+import { type Config, checkInitialCluster, parseConfig } from "../config.ts";
+import { ConfigError } from "../flag-values.ts";
 
 /** A command line that makes no sense; `exitCode` as etcdutl's. */
 export class UsageError extends Error {

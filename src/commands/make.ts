@@ -1,5 +1,5 @@
 import type { Disk } from "../../storage/disk.ts";
-import { ConfigError } from "../config.ts";
+import { ConfigError } from "../flag-values.ts";
 import { type Arguments, type CommandName, parseArguments, UsageError } from "./command-line.ts";
 import type { Run } from "./commands.ts";
 import { type Made, type MakeDeps, resultOf } from "./new-member.ts";

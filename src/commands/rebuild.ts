@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { WalDamagedError } from "../../storage/wal.ts";
-import { ConfigError, parseConfig } from "../config.ts";
+import { parseConfig } from "../config.ts";
+import { ConfigError } from "../flag-values.ts";
 import { memberDirOf } from "../server/bootstrap.ts";
 import { hexId } from "../server/ids.ts";
 import { type Rebuilt, rebuildState } from "../server/rebuild.ts";

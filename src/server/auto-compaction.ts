@@ -1,7 +1,7 @@
 import { CompactionRequest } from "../../proto/generated/etcdserverpb.ts";
 import { errors } from "../api/errors.ts";
-import type { AutoCompactionConfig } from "../config.ts";
 import type { Env, Timer } from "../env.ts";
+import type { AutoCompactionConfig } from "../flag-values.ts";
 import type { Logger } from "../log.ts";
 import type { Command } from "../state/machine.ts";
 

@@ -2,7 +2,8 @@ import { encode } from "../../proto/codec.ts";
 import { ConfChange, ConfChangeType } from "../../proto/generated/raftpb.ts";
 import { ENTRY_CONF_CHANGE, type Entry } from "../../raft/types.ts";
 import { memberJson } from "../../storage/stored-json.ts";
-import { type Config, ConfigError } from "../config.ts";
+import type { Config } from "../config.ts";
+import { ConfigError } from "../flag-values.ts";
 import { memberIdOf } from "./ids.ts";
 
 /** How a new cluster begins, the same on every one of its members. */

@@ -1,5 +1,6 @@
 import { type MemberRecord, parseMembersJson, StoredJsonError } from "../../storage/stored-json.ts";
-import { type Config, ConfigError, type PeerSpec } from "../config.ts";
+import type { Config } from "../config.ts";
+import { ConfigError, type PeerSpec } from "../flag-values.ts";
 import type { Logger } from "../log.ts";
 import { PeerCallError, type PeerResponse } from "../peer/transport.ts";
 import { ETCD_API_VERSION } from "../version.ts";

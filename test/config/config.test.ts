@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Config, ConfigError, checkInitialCluster, parseConfig, requestTimeoutMs } from "../../src/config.ts";
+import { type Config, checkInitialCluster, parseConfig, requestTimeoutMs } from "../../src/config.ts";
+import { ConfigError } from "../../src/flag-values.ts";
 import { minLeaseTtlSeconds } from "../../src/server/restored-machine.ts";
 
 const noFile = (path: string): string => {

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { errors } from "../../src/api/errors.ts";
-import type { AutoCompactionConfig } from "../../src/config.ts";
+import type { AutoCompactionConfig } from "../../src/flag-values.ts";
 import { AutoCompaction } from "../../src/server/auto-compaction.ts";
 import { FakeEnv } from "./fake-env.ts";
 

@@ -1,5 +1,6 @@
 import { unreachable } from "../../raft/assert.ts";
-import { type Config, limits } from "../../src/config.ts";
+import type { Config } from "../../src/config.ts";
+import { limits } from "../../src/config.ts";
 import type { Env } from "../../src/env.ts";
 import type { Logger } from "../../src/log.ts";
 import type { AnyHandler } from "../../src/rpc/rpc.ts";

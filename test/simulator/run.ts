@@ -1,4 +1,4 @@
-import { ConfigError } from "../../src/config.ts";
+import { ConfigError } from "../../src/flag-values.ts";
 import { DEFAULT_SLICE } from "../../src/services/sliced-reader.ts";
 import { WalDamagedError } from "../../storage/wal.ts";
 import { type Cluster, createCluster, foundersOf } from "./cluster.ts";

@@ -30,8 +30,8 @@ export const storageMutants: readonly Mutant[] = [
   {
     name: "own-write-synced-alone",
     file: "storage/wal-log.ts",
-    from: `const inOneGo = mustSync && synced;`,
-    to: `const inOneGo = mustSync;`,
+    from: `const inOneGo = mustSync && synced && offset`,
+    to: `const inOneGo = mustSync && offset`,
     why: "A write that syncs itself behind one that is not synced: a power cut leaves a hole before what was acknowledged.",
     seenBy: ["durability", "member", "log-matching"],
   },
