@@ -6,21 +6,20 @@ import { ClassicLevel } from "classic-level";
 import { assert } from "../raft/assert.ts";
 import type { Backend, BackendSize, BackendSnapshot, Bucket } from "./backend.ts";
 import { checkLevelFiles, type Damage } from "./level-files.ts";
-import { bucketKeyAt, FORMATS, type LevelFormat, LevelLayout } from "./level-layout.ts";
+import { FORMATS, type LevelFormat, LevelLayout } from "./level-layout.ts";
 import { damageInUse, LevelDamagedError, type LevelFiles, levelFiles } from "./level-manifest.ts";
 import { NO_ROW, unsealed } from "./level-rows.ts";
-import { type Level, LevelWriter, type MetaRows } from "./level-writer.ts";
-import { type Layer, LayeredView, Overlay, type Rows } from "./overlay.ts";
+import { LevelSnapshot } from "./level-snapshot.ts";
+import { type Level, LevelWriter } from "./level-writer.ts";
+import { Overlay } from "./overlay.ts";
 import { RowCache } from "./row-cache.ts";
-import { revisionKey, successor } from "./schema.ts";
+import { revisionKey } from "./schema.ts";
 
 /** The state store in LevelDB; level-layout.ts says where its rows are. */
 const FORMAT_KEY = Buffer.from("\0format", "latin1");
 /** A store made anew, as by a snapshot or a rebuild, is of this one; others go on as they are. */
 const NEWEST: LevelFormat = 4;
 
-/** A range answers with about this much at a time even if its limit allows more. */
-const RANGE_BYTES = 1024 * 1024;
 /** The directory is measured at most this often; what was flushed since is added in between. */
 const MEASURE_INTERVAL_MS = 1_000;
 /** A hot pair is asked for again and again, and a look into LevelDB takes 2 to 5 us (and finds the row as it was). */
@@ -96,12 +95,6 @@ async function checkedFiles(path: string): Promise<LevelFiles | undefined> {
   const damage = log ?? tables.find(({ file }) => files?.tables.includes(file));
   if (damage !== undefined) throw new BackendError(damaged(path, misread(damage)));
   return files;
-}
-
-/** What a page needs of LevelDB's iterators. */
-interface RowIterator {
-  nextv(limit: number): Promise<[Buffer, Buffer][]>;
-  seek(target: Buffer): void;
 }
 
 async function formatOf(db: Level, path: string): Promise<LevelFormat> {
@@ -508,101 +501,4 @@ async function sizeOf(file: string): Promise<number> {
     if (error instanceof Error && codeOf(error) === "ENOENT") return 0;
     throw error;
   }
-}
-
-class LevelSnapshot implements BackendSnapshot {
-  readonly #db: Level;
-  readonly #layout: LevelLayout;
-  readonly #snapshot: ReturnType<Level["snapshot"]>;
-  readonly #view: LayeredView;
-  /** Undefined in a format that has it as rows. */
-  readonly #meta: MetaRows | undefined;
-  readonly #unseal: (key: Buffer, stored: Buffer) => Buffer | undefined;
-  readonly #fault: (error: unknown) => BackendError;
-  readonly #onClosed: () => void;
-  readonly closed: Promise<void>;
-  #isClosed: () => void = () => undefined;
-
-  constructor(
-    db: Level,
-    layout: LevelLayout,
-    layers: readonly Layer[],
-    meta: MetaRows | undefined,
-    unseal: (key: Buffer, stored: Buffer) => Buffer | undefined,
-    fault: (error: unknown) => BackendError,
-    onClosed: () => void,
-  ) {
-    this.#meta = meta;
-    this.#unseal = unseal;
-    this.#onClosed = onClosed;
-    this.closed = new Promise((resolve) => {
-      this.#isClosed = resolve;
-    });
-    this.#db = db;
-    this.#layout = layout;
-    this.#snapshot = db.snapshot();
-    this.#view = new LayeredView(layers, (bucket, from, to, limit) => this.#durable(bucket, from, to, limit));
-    this.#fault = fault;
-  }
-
-  range(bucket: Bucket, from: string, to: string | undefined, limit: number): Promise<Rows> {
-    return this.#view.range(bucket, from, to, limit);
-  }
-
-  async #durable(bucket: Bucket, from: string, to: string | undefined, limit: number): Promise<Rows> {
-    try {
-      return await this.#read(bucket, from, to, limit);
-    } catch (error) {
-      throw this.#fault(error);
-    }
-  }
-
-  async #read(bucket: Bucket, from: string, to: string | undefined, limit: number): Promise<Rows> {
-    if (bucket === "meta" && this.#meta !== undefined) return rowsOf(this.#meta, from, to, limit);
-    let start = from;
-    for (;;) {
-      const iterator = this.#db.iterator({
-        gte: this.#layout.keyOf(bucket, start),
-        lt: to === undefined ? this.#layout.endOf(bucket) : this.#layout.keyOf(bucket, to),
-        snapshot: this.#snapshot,
-        highWaterMarkBytes: RANGE_BYTES,
-      });
-      const stored = await this.#readAll(iterator, bucket, limit).finally(() => iterator.close());
-      const rows: (readonly [string, Buffer])[] = [];
-      for (const [at, row] of stored) {
-        const value = this.#unseal(at, row);
-        if (value !== undefined) rows.push([bucketKeyAt(at), value]);
-      }
-      const last = stored.at(-1);
-      if (rows.length > 0 || last === undefined) return rows;
-      // Nothing but a mark: there may be more behind it.
-      start = successor(bucketKeyAt(last[0]));
-    }
-  }
-
-  /**
-   * LevelDB steps over a block that it cannot read, and its iterator owns up to that only at the end. So a page that ends
-   * before is followed by a jump there: otherwise rows would be missing and nobody would know.
-   */
-  async #readAll(iterator: RowIterator, bucket: Bucket, limit: number): Promise<[Buffer, Buffer][]> {
-    const rows = await iterator.nextv(limit);
-    if (rows.length === 0) return rows;
-    iterator.seek(this.#layout.endOf(bucket));
-    const behind = await iterator.nextv(1);
-    assert(behind.length === 0, "a range has rows behind its end");
-    return rows;
-  }
-
-  async close(): Promise<void> {
-    await this.#snapshot.close();
-    this.#onClosed();
-    this.#isClosed();
-  }
-}
-
-function rowsOf(meta: MetaRows, from: string, to: string | undefined, limit: number): Rows {
-  return [...meta]
-    .filter(([key]) => key >= from && (to === undefined || key < to))
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .slice(0, limit);
 }
