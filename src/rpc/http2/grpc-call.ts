@@ -311,12 +311,16 @@ export class GrpcCall implements CallContext, StreamReceiver, MessageTaker, Repl
       stream.sendHead(isGzip);
       const bytes = PREFIX_BYTES + size;
       const at = stream.room(bytes);
-      if (at < 0) stream.queue(encodeFramed(codec, response, size));
-      else {
-        const { buffer } = stream;
-        writePrefix(buffer, at, 0, size);
-        codec.write(response, buffer, at + PREFIX_BYTES);
+      if (at >= 0) {
+        writeFramed(codec, response, size, stream.buffer, at);
         stream.commit(bytes);
+        return true;
+      }
+      const queue = stream.queueFor(bytes);
+      if (queue === undefined) stream.queue(encodeFramed(codec, response, size));
+      else {
+        writeFramed(codec, response, size, queue.openBuffer, queue.room(bytes));
+        queue.commit(bytes);
       }
       return true;
     } catch (thrown) {
@@ -405,9 +409,13 @@ function writePrefix(out: Buffer, at: number, flag: number, size: number): void 
 /** A message with its prefix, in a buffer of its own. Responses that go to many streams would share it here. */
 function encodeFramed<T>(codec: Codec<T>, message: T, size: number): Buffer {
   const out = Buffer.allocUnsafeSlow(PREFIX_BYTES + size);
-  writePrefix(out, 0, 0, size);
-  codec.write(message, out, PREFIX_BYTES);
+  writeFramed(codec, message, size, out, 0);
   return out;
+}
+
+function writeFramed<T>(codec: Codec<T>, message: T, size: number, out: Buffer, at: number): void {
+  writePrefix(out, at, 0, size);
+  codec.write(message, out, at + PREFIX_BYTES);
 }
 
 function framed(flag: number, bytes: Buffer): Buffer {

@@ -1,10 +1,10 @@
 import { Code } from "../../api/errors.ts";
-import { MESSAGE_OVERHEAD_BYTES } from "../call-rules.ts";
 import { refundOf, type SendWindow } from "./flow-control.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import type { Field } from "./hpack-encoder.ts";
 import { Flag, FrameType, INITIAL, MAX_WINDOW } from "./protocol.ts";
 import type { ResponseHeaders } from "./response-headers.ts";
+import { UnsentQueue } from "./unsent-queue.ts";
 
 /** Who gets what comes on a stream. None of these throws. */
 export interface StreamReceiver {
@@ -44,9 +44,6 @@ type Ending =
   /** Of a body that no trailers follow. */
   | { readonly kind: "body" };
 
-/** Of most streams: nothing is ever put in here. */
-const NO_QUEUE: Buffer[] = [];
-const SENT: Buffer = Buffer.alloc(0);
 const NO_BYTES: Buffer = Buffer.alloc(0);
 const OK: Ending = { kind: "status", code: Code.OK, message: "" };
 
@@ -71,11 +68,8 @@ export class Http2Stream {
   /** END_STREAM was written, or the stream is gone. */
   #localEnded = false;
   #ending: Ending | undefined;
-  /** What the windows or the socket did not let out: encoded messages, of the first the bytes from #offset. */
-  #queue: Buffer[] = NO_QUEUE;
-  #next = 0;
-  #offset = 0;
-  #queuedBytes = 0;
+  /** Undefined as long as nothing ever had to wait. */
+  #queue: UnsentQueue | undefined;
 
   constructor(id: number, host: StreamHost, sendBytes: number, contentLength: number | undefined, openedAtMs: number) {
     this.id = id;
@@ -111,7 +105,7 @@ export class Http2Stream {
 
   /** With what each message costs beside its bytes. */
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#queue === undefined ? 0 : this.#queue.bytes;
   }
 
   get isOver(): boolean {
@@ -151,10 +145,17 @@ export class Http2Stream {
 
   /** Bytes that will not change. */
   queue(bytes: Buffer): void {
-    if (this.#queue.length === 0) this.#queue = [];
+    this.#queue ??= new UnsentQueue((count) => this.#host.countQueued(count));
     this.#queue.push(bytes);
-    this.#count(bytes.length + MESSAGE_OVERHEAD_BYTES);
     if (this.maySend) this.#host.waits(this);
+  }
+
+  /**
+   * The queue, when a message of so many bytes can be written behind what waits there already, at its `room`; undefined when
+   * it has to be queued by itself.
+   */
+  queueFor(bytes: number): UnsentQueue | undefined {
+    return this.#queue !== undefined && this.#queue.room(bytes) >= 0 ? this.#queue : undefined;
   }
 
   succeed(): void {
@@ -182,55 +183,31 @@ export class Http2Stream {
   /** Sends one frame of what is queued as far as the windows allow; true when more could follow. */
   emit(): boolean {
     const host = this.#host;
-    const first = this.#queue[this.#next];
-    if (first === undefined) return false;
-    const bytes = Math.min(first.length - this.#offset, INITIAL.frameBytes, this.#sendBytes, host.sendWindow.bytes);
+    const queue = this.#queue;
+    if (queue === undefined || !queue.hasSome) return false;
+    const { firstOffset: start } = queue;
+    const bytes = Math.min(queue.firstEnd - start, INITIAL.frameBytes, this.#sendBytes, host.sendWindow.bytes);
     if (bytes <= 0) return false;
-    host.writer.data(first, this.#offset, this.#offset + bytes, this.id);
+    host.writer.data(queue.firstBuffer, start, start + bytes, this.id);
     host.wrote();
     this.#sendBytes -= bytes;
     host.sendWindow.use(bytes);
-    this.#offset += bytes;
-    const before = this.#queuedBytes;
-    if (this.#offset < first.length) this.#count(-bytes);
-    else {
-      this.#count(-bytes - MESSAGE_OVERHEAD_BYTES);
-      this.#advance();
-    }
-    const isEmpty = this.#next === this.#queue.length;
+    const before = queue.bytes;
+    queue.sent(bytes);
+    const isEmpty = !queue.hasSome;
     if (isEmpty && this.#ending !== undefined) this.#finish(this.#ending);
     else this.receiver?.sent(before);
     return !isEmpty && this.maySend;
   }
 
   get hasQueued(): boolean {
-    return this.#next < this.#queue.length;
+    return this.#queue?.hasSome === true;
   }
 
   /** Nothing is sent any more. */
   abandon(): void {
     this.#localEnded = true;
-    this.#queue = NO_QUEUE;
-    this.#next = 0;
-    if (this.#queuedBytes > 0) this.#count(-this.#queuedBytes);
-  }
-
-  #advance(): void {
-    this.#offset = 0;
-    this.#queue[this.#next] = SENT;
-    this.#next++;
-    if (this.#next === this.#queue.length) {
-      this.#queue = NO_QUEUE;
-      this.#next = 0;
-    } else if (this.#next > 64 && this.#next * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#next);
-      this.#next = 0;
-    }
-  }
-
-  #count(bytes: number): void {
-    this.#queuedBytes += bytes;
-    this.#host.countQueued(bytes);
+    this.#queue?.clear();
   }
 
   #end(ending: Ending): void {
