@@ -12,7 +12,7 @@ import { AFTER_FAILURE_MS, ANSWER_TIMEOUT_MS, inTime, type Load, MAX_FAULTS } fr
 import { Meter, nowUs } from "./meter.ts";
 import { KEY_BYTES, keyOf, numberIn, problemOf, valueFor, writeValue } from "./values.ts";
 
-/** Of so many events one is decoded in full. */
+/** Of so many responses one is decoded in full. */
 const DECODE_EVERY = 64;
 const KEY = 0;
 /** With 0 the server would choose. */
@@ -42,7 +42,7 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
   const received = new Float64Array(watchers);
   let isStopped = false;
   let created = 0;
-  let events = 0;
+  let responses = 0;
   let ended = 0;
   let number = 0;
   let acknowledged = 0;
@@ -121,16 +121,19 @@ export async function startWatch(shape: WatchShape): Promise<Load> {
 
   const receiverOf = (): Receiver => {
     const lastRevisions = new Map<number, number>();
+    const eventEnds: number[] = [];
     return {
       message(bytes, start, end, atUs) {
-        const watcher = watcherOfOneEvent(bytes, start, end, valueBytes);
-        if (watcher === undefined || events++ % DECODE_EVERY === 0) {
+        const watcher = plainEvents(bytes, start, end, valueBytes, eventEnds);
+        if (watcher === undefined || responses++ % DECODE_EVERY === 0) {
           try {
             takeDecoded(bytes.subarray(start, end), lastRevisions, atUs);
           } catch (error) {
             meter.problem(`an event cannot be decoded: ${error}`);
           }
-        } else takeEvent(watcher, numberIn(bytes, end - valueBytes), atUs);
+          return;
+        }
+        for (const eventEnd of eventEnds) takeEvent(watcher, numberIn(bytes, eventEnd - valueBytes), atUs);
       },
       ended(status, detail) {
         ended++;
@@ -181,10 +184,17 @@ const EVENTS_TAG = 0x5a;
 const AROUND = 64;
 
 /**
- * The watcher, when the answer is plainly one of a single event whose value stands at its end; else undefined, and the
- * codec has to look. It is what keeps this process quicker than the server.
+ * The watcher, when the answer is plainly one of events whose values stand at their ends, which go into `ends`; else
+ * undefined, and the codec has to look. It is what keeps this process quicker than the server.
  */
-function watcherOfOneEvent(bytes: Buffer, start: number, end: number, valueBytes: number): number | undefined {
+function plainEvents(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  valueBytes: number,
+  ends: number[],
+): number | undefined {
+  ends.length = 0;
   const headerLength = bytes[start + 1] as number;
   if (end - start < KEY_BYTES + valueBytes || bytes[start] !== HEADER_TAG || headerLength > 0x7f) return undefined;
   let at = start + 2 + headerLength;
@@ -197,6 +207,18 @@ function watcherOfOneEvent(bytes: Buffer, start: number, end: number, valueBytes
       if ((octet & 0x80) === 0) break;
     }
   }
-  const isOneEvent = bytes[at] === EVENTS_TAG && end - at < AROUND + KEY_BYTES + valueBytes;
-  return isOneEvent && end - at > KEY_BYTES + valueBytes ? watcher - FIRST_WATCH_ID : undefined;
+  while (at < end) {
+    if (bytes[at++] !== EVENTS_TAG) return undefined;
+    let length = 0;
+    for (let shift = 0; shift <= 21; shift += 7) {
+      const octet = bytes[at++] ?? 0;
+      length |= (octet & 0x7f) << shift;
+      if ((octet & 0x80) === 0) break;
+    }
+    at += length;
+    const isPlain = length > KEY_BYTES + valueBytes && length < AROUND + KEY_BYTES + valueBytes && at <= end;
+    if (!isPlain) return undefined;
+    ends.push(at);
+  }
+  return ends.length > 0 ? watcher - FIRST_WATCH_ID : undefined;
 }

@@ -142,6 +142,10 @@ export const limits = {
   watchStreamBytes: 4 << 20,
   /** Ten thousand watches of one key on one stream get one event each without anybody reading history. */
   watchStreamResponses: 16_384,
+  /** Two or three revisions of a hundred watchers: a client that reads at once never has so many before it. */
+  watchMergeFromResponses: 256,
+  /** A client that is behind gets several revisions at once, as from history, but no more than it can use soon. */
+  watchMergedBytes: 64 << 10,
   watchQueuedBytes: 256 << 20,
   watchers: 1_000_000,
   watcherKeyBytes: 256 << 20,

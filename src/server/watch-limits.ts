@@ -6,6 +6,8 @@ export function watchLimits(maxRequestBytes: number): WatchLimits {
   return {
     maxStreamBytes: limits.watchStreamBytes,
     maxStreamResponses: limits.watchStreamResponses,
+    mergeFromResponses: limits.watchMergeFromResponses,
+    mergedBytes: limits.watchMergedBytes,
     maxQueuedBytes: limits.watchQueuedBytes,
     maxWatchers: limits.watchers,
     maxWatcherKeyBytes: limits.watcherKeyBytes,

@@ -72,7 +72,8 @@ function openWatch(
       for (const response of taken) {
         const revision = response.header?.revision ?? 0;
         if (header?.revision !== revision) header = server.header(revision);
-        responses.send(withHeader(response, header));
+        complete(response, header);
+        responses.send(response);
       }
     }
   };
@@ -109,10 +110,12 @@ function openWatch(
   };
 }
 
-/** Written out: one is made for each watcher of each event, and a spread takes longer than to encode it. */
-function withHeader(response: WatchResponse, header: ResponseHeader | undefined): WatchResponse {
-  const { watchId, created, canceled, compactRevision, cancelReason, fragment, events } = response;
-  return { header, watchId, created, canceled, compactRevision, cancelReason, fragment, events };
+/** In place: it is this stream's alone, and a copy for each watcher of each event takes longer than to encode it. */
+function complete(
+  response: { -readonly [Name in keyof WatchResponse]: WatchResponse[Name] },
+  header: ResponseHeader,
+): void {
+  response.header = header;
 }
 
 /** Progress notifications while there are streams (W-12). */

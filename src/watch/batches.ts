@@ -4,10 +4,15 @@ import type { KeyEvent, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import type { RangeSet } from "./range-set.ts";
 import type { Watcher } from "./stream.ts";
 
-/** Encoded events for one watcher, in revision and sub order. */
+/** Encoded events, in revision and sub order. */
 export interface EventBatch {
-  readonly events: Uint8Array[];
+  readonly events: readonly Uint8Array[];
   /** What they take in a response. */
+  readonly bytes: number;
+}
+
+interface OpenBatch extends EventBatch {
+  readonly events: Uint8Array[];
   bytes: number;
 }
 
@@ -32,14 +37,12 @@ export function collect(
   watchers: RangeSet<Watcher>,
   maxBytes: number,
 ): Collected {
-  const batches = new Map<Watcher, EventBatch>();
+  const batches = new Map<Watcher, OpenBatch>();
   const first = events[0];
   if (first === undefined) return { batches, stoppedBefore: undefined };
   let shared = new SharedEvent(source, first);
   const give = (watcher: Watcher): void => {
-    const { event } = shared;
-    if (event.revision.main < watcher.next) return;
-    if (event.type === "put" ? watcher.noPut : watcher.noDelete) return;
+    if (!wants(watcher, shared.event)) return;
     const encoded = watcher.prevKv ? shared.withPrevious() : shared.plain();
     const bytes = eventFieldBytes(encoded);
     const batch = batches.get(watcher);
@@ -61,6 +64,36 @@ export function collect(
     encodedBytes += shared.encodedBytes;
   }
   return { batches, stoppedBefore: undefined };
+}
+
+function wants(watcher: Watcher, event: KeyEvent): boolean {
+  return event.revision.main >= watcher.next && !(event.type === "put" ? watcher.noPut : watcher.noDelete);
+}
+
+/** `collect` of one event, which most revisions have: all watchers share two batches, and no more is made for each. */
+export function collectOne(
+  source: Pick<Mvcc, "previous">,
+  event: KeyEvent,
+  watchers: RangeSet<Watcher>,
+  give: (watcher: Watcher, batch: EventBatch) => void,
+): void {
+  const shared = new SharedEvent(source, event);
+  let plain: EventBatch | undefined;
+  let withPrevious: EventBatch | undefined;
+  watchers.visit(event.key, (watcher) => {
+    if (!wants(watcher, event)) return;
+    if (watcher.prevKv) {
+      withPrevious ??= batchOf(shared.withPrevious());
+      give(watcher, withPrevious);
+    } else {
+      plain ??= batchOf(shared.plain());
+      give(watcher, plain);
+    }
+  });
+}
+
+function batchOf(event: Uint8Array): EventBatch {
+  return { events: [event], bytes: eventFieldBytes(event) };
 }
 
 /** An event and its encoded forms, each made when first wanted. */

@@ -64,16 +64,21 @@ export function eventResponse(
   };
 }
 
-/**
- * The batch in the pieces it is to be sent in (W-13): whole, or in fragments when the watch asked for them and the whole
- * would reach `fragmentBytes`. Every fragment stays below that, except that it always carries one event.
- */
+/** Whether the batch is sent in fragments (W-13): the watch asked for them, and the whole would reach `fragmentBytes`. */
+export function isSplit(watcher: Watcher, batch: EventBatch, fragmentBytes: number): boolean {
+  return watcher.fragment && batch.events.length > 1 && fixedBytesOf(watcher) + batch.bytes >= fragmentBytes;
+}
+
+function fixedBytesOf({ id }: Watcher): number {
+  return HEADER_BYTES + 1 + sizeBits(id);
+}
+
+/** The fragments: each stays below `fragmentBytes`, except that it always carries one event. */
 export function split(watcher: Watcher, batch: EventBatch, fragmentBytes: number): readonly EventBatch[] {
-  const fixedBytes = HEADER_BYTES + 1 + sizeBits(watcher.id);
-  if (!watcher.fragment || batch.events.length < 2 || fixedBytes + batch.bytes < fragmentBytes) return [batch];
+  const fixedBytes = fixedBytesOf(watcher);
   const flagBytes = 2;
   const parts: EventBatch[] = [];
-  let part: EventBatch = { events: [], bytes: 0 };
+  let part: { events: Uint8Array[]; bytes: number } = { events: [], bytes: 0 };
   for (const event of batch.events) {
     const bytes = eventFieldBytes(event);
     if (part.events.length > 0 && fixedBytes + flagBytes + part.bytes + bytes >= fragmentBytes) {

@@ -1,5 +1,7 @@
-import type { WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { ResponseHeader, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { EventBatch } from "./batches.ts";
 import type { KeyRange } from "./range-set.ts";
+import { eventResponse } from "./responses.ts";
 
 /** EventFilter numbers of a create request that have a meaning; others are ignored. */
 export const NO_PUT = 0;
@@ -30,6 +32,8 @@ export interface Watcher {
   quiet: boolean;
   /** A progress notification is queued and not yet taken: one at a time bounds what a silent client costs. */
   notified: boolean;
+  /** Its last response with events that is queued, and that the next may be added to. */
+  waiting: Queued | undefined;
 }
 
 /** Bytes of keys that a watcher keeps. */
@@ -50,14 +54,24 @@ export interface QueueBudget {
 export interface StreamLimits {
   readonly maxStreamBytes: number;
   readonly maxStreamResponses: number;
+  /** With so many responses that wait a client is behind: then what is the same watcher's goes into one, up to mergedBytes. */
+  readonly mergeFromResponses: number;
+  readonly mergedBytes: number;
 }
 
-interface Queued {
-  readonly response: WatchResponse;
-  readonly bytes: number;
+/** A response that waits, and is its stream's alone. */
+export interface Queued {
+  readonly response: { -readonly [Name in keyof WatchResponse]: WatchResponse[Name] };
+  bytes: number;
   readonly isReply: boolean;
   /** Whose progress notification this is. */
   readonly notice: Watcher | undefined;
+  /** Whose events these are, if more may be added. */
+  readonly watcher: Watcher | undefined;
+  /** StreamState.#era as it was queued. */
+  readonly era: number;
+  /** No other response has its list of events. */
+  hasOwnEvents: boolean;
 }
 
 /**
@@ -82,6 +96,8 @@ export class StreamState {
   #queue: Queued[] = [];
   #bytes = 0;
   #replies = 0;
+  /** Counts what is no event: a reply, or what speaks for a revision. No event goes past one. */
+  #era = 0;
   #nextId = 0n;
 
   constructor(limits: StreamLimits, budget: QueueBudget, wake: () => void) {
@@ -114,19 +130,63 @@ export class StreamState {
   /** The answer to a create or a cancel. */
   reply(response: WatchResponse): void {
     this.#replies++;
-    this.#push({ response, bytes: RESPONSE_OVERHEAD_BYTES, isReply: true, notice: undefined });
+    this.#era++;
+    this.#push(response, 0, { isReply: true });
   }
 
-  push(response: WatchResponse, eventBytes = 0, notice?: Watcher): void {
-    this.#push({ response, bytes: RESPONSE_OVERHEAD_BYTES + eventBytes, isReply: false, notice });
+  /** What speaks for a revision, or ends a watch; `notice`: whose progress notification it is. */
+  tell(response: WatchResponse, notice?: Watcher): void {
+    this.#era++;
+    this.#push(response, 0, { notice });
   }
 
-  #push(queued: Queued): void {
-    const { bytes } = queued;
+  /** A response with events, and nobody adds to it. */
+  push(response: WatchResponse, eventBytes: number): void {
+    this.#push(response, eventBytes, {});
+  }
+
+  /** Whole revisions of a watcher: in a response of their own, or with those that wait when the client is behind (W-5, W-7). */
+  pushEvents(watcher: Watcher, { events, bytes }: EventBatch, header: ResponseHeader): void {
+    const { waiting } = watcher;
+    if (waiting !== undefined && this.#mayAdd(waiting, bytes)) {
+      const { response } = waiting;
+      const own = waiting.hasOwnEvents ? (response.events as Uint8Array[]) : [...response.events];
+      for (const event of events) own.push(event);
+      waiting.hasOwnEvents = true;
+      response.events = own;
+      response.header = header;
+      waiting.bytes += bytes;
+      this.#change(bytes);
+    } else {
+      const queued = this.#push(eventResponse(watcher.id, header, events, false), bytes, { watcher });
+      // Fragments are of one revision's making (W-13).
+      if (!watcher.fragment) watcher.waiting = queued;
+    }
+  }
+
+  #mayAdd(waiting: Queued, bytes: number): boolean {
+    const { mergeFromResponses, mergedBytes } = this.#limits;
+    return (
+      this.#queue.length >= mergeFromResponses && waiting.era === this.#era && waiting.bytes + bytes <= mergedBytes
+    );
+  }
+
+  #push(
+    response: WatchResponse,
+    eventBytes: number,
+    { isReply = false, notice, watcher }: Partial<Pick<Queued, "isReply" | "notice" | "watcher">>,
+  ): Queued {
+    const bytes = RESPONSE_OVERHEAD_BYTES + eventBytes;
+    const queued = { response, bytes, isReply, notice, watcher, era: this.#era, hasOwnEvents: false };
     this.#queue.push(queued);
+    this.#change(bytes);
+    if (this.#queue.length === 1) this.#wake();
+    return queued;
+  }
+
+  #change(bytes: number): void {
     this.#bytes += bytes;
     this.#budget.queuedBytes += bytes;
-    if (this.#queue.length === 1) this.#wake();
   }
 
   /** At least one response if there is any. */
@@ -139,11 +199,11 @@ export class StreamState {
       taken.push(queued.response);
       if (queued.isReply) this.#replies--;
       if (queued.notice !== undefined) queued.notice.notified = false;
+      if (queued.watcher?.waiting === queued) queued.watcher.waiting = undefined;
     }
     if (taken.length === this.#queue.length) this.#queue = [];
     else this.#queue.splice(0, taken.length);
-    this.#bytes -= bytes;
-    this.#budget.queuedBytes -= bytes;
+    this.#change(-bytes);
     return taken;
   }
 

@@ -2,7 +2,7 @@ import type { ResponseHeader, WatchCreateRequest, WatchResponse } from "../../pr
 import { assert, fail } from "../../raft/assert.ts";
 import type { KeyEvent, Mvcc } from "../../storage/mvcc/mvcc.ts";
 import { errors } from "../api/errors.ts";
-import { collect, type EventBatch } from "./batches.ts";
+import { collect, collectOne, type EventBatch } from "./batches.ts";
 import type { WatchHub, WatchStream } from "./hub.ts";
 import { type KeyRange, RangeSet, watchedRange } from "./range-set.ts";
 import {
@@ -11,6 +11,7 @@ import {
   createdResponse,
   eventResponse,
   headerOf,
+  isSplit,
   progressNotice,
   progressReply,
   refusedResponse,
@@ -121,11 +122,19 @@ class Hub implements WatchHub {
     if (revision !== this.#current + 1) fail(`revision ${revision} is published after ${this.#current}`);
     this.#current = revision;
     if (this.#live === this.#unsynced) return;
-    const { batches } = collect(this.#source, events, this.#synced, Number.POSITIVE_INFINITY);
     const header = headerOf(revision);
-    for (const [watcher, batch] of batches) {
-      if (!this.#deliver(watcher, batch, header)) this.#fallBehind(watcher, revision);
+    // Whoever falls behind leaves the set that is gone through.
+    const behind: Watcher[] = [];
+    const give = (watcher: Watcher, batch: EventBatch): void => {
+      if (!this.#deliver(watcher, batch, header)) behind.push(watcher);
+    };
+    const [only] = events;
+    if (events.length === 1 && only !== undefined) collectOne(this.#source, only, this.#synced, give);
+    else {
+      const { batches } = collect(this.#source, events, this.#synced, Number.POSITIVE_INFINITY);
+      for (const [watcher, batch] of batches) give(watcher, batch);
     }
+    for (const watcher of behind) this.#fallBehind(watcher, revision);
     this.#arm();
   }
 
@@ -140,7 +149,7 @@ class Hub implements WatchHub {
     for (const watcher of this.#progressWatchers) {
       if (watcher.quiet && !watcher.notified && this.#isCurrent(watcher)) {
         watcher.notified = true;
-        watcher.stream.push(progressNotice(watcher.id, this.#current), 0, watcher);
+        watcher.stream.tell(progressNotice(watcher.id, this.#current), watcher);
       }
       watcher.quiet = true;
     }
@@ -169,6 +178,7 @@ class Hub implements WatchHub {
       state: "synced",
       quiet: true,
       notified: false,
+      waiting: undefined,
     };
     stream.watchers.set(id, watcher);
     if (watcher.progressNotify) this.#progressWatchers.add(watcher);
@@ -213,7 +223,7 @@ class Hub implements WatchHub {
       if (!this.#isCurrent(watcher)) return;
       live++;
     }
-    if (live > 0 && stream.accepts) stream.push(progressReply(this.#current));
+    if (live > 0 && stream.accepts) stream.tell(progressReply(this.#current));
   }
 
   #take(stream: StreamState, maxBytes: number): readonly WatchResponse[] {
@@ -252,10 +262,13 @@ class Hub implements WatchHub {
       stream.blocked = true;
       return false;
     }
-    const parts = split(watcher, batch, this.#limits.fragmentBytes);
-    for (const [i, { events, bytes }] of parts.entries()) {
-      stream.push(eventResponse(watcher.id, header, events, i < parts.length - 1), bytes);
-    }
+    const { fragmentBytes } = this.#limits;
+    if (isSplit(watcher, batch, fragmentBytes)) {
+      const parts = split(watcher, batch, fragmentBytes);
+      for (const [i, { events, bytes }] of parts.entries()) {
+        stream.push(eventResponse(watcher.id, header, events, i < parts.length - 1), bytes);
+      }
+    } else stream.pushEvents(watcher, batch, header);
     watcher.quiet = false;
     return true;
   }
@@ -286,7 +299,7 @@ class Hub implements WatchHub {
   #kill(watcher: Watcher): void {
     this.#detach(watcher);
     watcher.state = "dead";
-    watcher.stream.push(compactedResponse(watcher.id, this.#source.compactRevision));
+    watcher.stream.tell(compactedResponse(watcher.id, this.#source.compactRevision));
   }
 
   #forget(watcher: Watcher): void {

@@ -141,3 +141,40 @@ test("W-13 a live revision is split too, an event as large as a fragment stands 
     [["put b@3"], false, 3],
   ]);
 });
+
+test("W-5, W-7, W-11: behind a full queue a watcher's revisions share a response, and none passes what speaks for one", () => {
+  const bench = createBench({ mergeFromResponses: 2, mergedBytes: 1_000 });
+  const client = bench.open();
+  client.create({ key: "a" });
+  client.create({ key: "a", prevKv: true });
+  client.create({ key: "a", fragment: true });
+  client.drain();
+  for (const value of ["1", "2", "3"]) bench.put("a", value);
+  client.stream.requestProgress();
+  for (const value of ["4", "5"]) bench.put("a", value);
+  bench.put("a", "x".repeat(800));
+  bench.put("a", "7");
+  const got = client.drain();
+  const of = (id: bigint): unknown[] => got.filter((r) => r.id === id).map((r) => [r.rev, ...brief([r])]);
+  // The large one has no room beside others.
+  expect(of(0n)).toEqual([
+    [4, "put a@2", "put a@3", "put a@4"],
+    [6, "put a@5", "put a@6"],
+    [7, "put a@7"],
+    [8, "put a@8"],
+  ]);
+  expect(got.filter((r) => r.id === 1n).flatMap((r) => r.events.map((e) => e.prev?.slice(0, 1)))).toEqual([
+    undefined,
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "x",
+  ]);
+  expect(of(2n).length).toBe(7);
+  const progress = got.findIndex((r) => r.id === -1n);
+  expect(got[progress]?.rev).toBe(4);
+  expect(got.slice(0, progress).every((r) => r.rev <= 4)).toBe(true);
+  expect(got.slice(progress + 1).every((r) => r.rev > 4)).toBe(true);
+});

@@ -34,6 +34,8 @@ function run(seed: number, steps: number): { events: number; compactedWatches: n
   const limits: Partial<WatchLimits> = {
     maxStreamBytes: [2_000, 20_000, 4 << 20][next(3)] ?? 0,
     maxStreamResponses: [3, 20, 1_000][next(3)] ?? 0,
+    mergeFromResponses: [0, 3, 1_000][next(3)] ?? 0,
+    mergedBytes: 100 + next(2_000),
     maxQueuedBytes: chance(30) ? 10_000 : 1 << 28,
     sliceRevisions: 1 + next(chance(50) ? 3 : 30),
     sliceBytes: chance(50) ? 300 : 1 << 20,

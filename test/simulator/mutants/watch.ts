@@ -13,8 +13,8 @@ export const watchMutants: readonly Mutant[] = [
   {
     name: "catch-up-repeats",
     file: "src/watch/batches.ts",
-    from: `    if (event.revision.main < watcher.next) return;\n`,
-    to: "",
+    from: `return event.revision.main >= watcher.next && !(event`,
+    to: `return !(event`,
     why: "A watcher that is served together with one further behind, or whose start lies ahead, gets what it did not ask for.",
     seenBy: ["watch"],
   },
@@ -71,8 +71,8 @@ export const watchMutants: readonly Mutant[] = [
   {
     name: "filters-swapped",
     file: "src/watch/batches.ts",
-    from: `if (event.type === "put" ? watcher.noPut : watcher.noDelete) return;`,
-    to: `if (event.type === "put" ? watcher.noDelete : watcher.noPut) return;`,
+    from: `(event.type === "put" ? watcher.noPut : watcher.noDelete);`,
+    to: `(event.type === "put" ? watcher.noDelete : watcher.noPut);`,
     why: "A watch without deletes gets them, and no puts.",
     seenBy: ["watch"],
   },
@@ -109,8 +109,8 @@ export const watchMutants: readonly Mutant[] = [
   {
     name: "progress-request-never-answered",
     file: "src/watch/watch-hub.ts",
-    from: `if (live > 0 && stream.accepts) stream.push(progressReply(this.#current));`,
-    to: `if (live < 0 && stream.accepts) stream.push(progressReply(this.#current));`,
+    from: `if (live > 0 && stream.accepts) stream.tell(progressReply(this.#current));`,
+    to: `if (live < 0 && stream.accepts) stream.tell(progressReply(this.#current));`,
     why: "W-11: whoever waits until it has seen everything up to now waits for ever.",
     seenBy: ["watch"],
   },
