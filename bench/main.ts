@@ -29,7 +29,7 @@ the same load; a process of its own makes the load and checks the answers.
                          (all but memory)
   --memory               with the workload memory, too
   --seconds S            of measuring (10)
-  --warm-up S            before (3)
+  --warm-up S            before (12)
   --rounds N             (3)
   --members 1|3          (3)
   --servers NAME[,NAME]  quorate, etcd (both)
@@ -59,7 +59,7 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
       workload: { type: "string", multiple: true },
       memory: { type: "boolean", default: false },
       seconds: { type: "string", default: "10" },
-      "warm-up": { type: "string", default: "3" },
+      "warm-up": { type: "string", default: "12" },
       rounds: { type: "string", default: "3" },
       members: { type: "string", default: "3" },
       servers: { type: "string", default: "quorate,etcd" },

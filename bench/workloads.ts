@@ -103,6 +103,13 @@ export const workloads: readonly Workload[] = [
     targets: { throughput: 2, p99: NOT_ABOVE, cpu: 0.5 },
   },
   {
+    name: "watch-64",
+    about: "the same with 64 puts at a time",
+    operation: "event",
+    shape: { kind: "watch", connections: 10, watchers: 1_000, putsAtATime: 64 },
+    targets: { throughput: 2, p99: NOT_ABOVE, cpu: 0.5 },
+  },
+  {
     name: "keep-alive",
     about: "lease keep-alive, 1,000 streams on 10 connections",
     operation: "renewal",

@@ -48,6 +48,8 @@ export function setLimits(plan: Plan): void {
     pendingHashes: 2,
     watchStreamBytes: 1_000,
     watchStreamResponses: 6,
+    watchMergeFromResponses: 2,
+    watchMergedBytes: 600,
     watchQueuedBytes: 3_000,
     watchSliceRevisions: 2,
     watchSliceBytes: 300,
