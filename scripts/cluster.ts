@@ -83,7 +83,7 @@ const READY = "ready to serve client requests";
 const program = fileURLToPath(new URL("../../bin/quorate", import.meta.url));
 /** What its first line tells the engine, behind `#!/usr/bin/env -S node`: a member here is to be one as it is elsewhere. */
 const [firstLine = ""] = readFileSync(program, "utf8").split("\n");
-const engineFlags = firstLine.split(" ").slice(3);
+const engineFlags = firstLine.split(" ").filter((word) => word.startsWith("--"));
 
 /** A member that somebody killed is started again after this long: time to see the others go on without it. */
 const RESTART_DELAY_MS = 5_000;

@@ -18,6 +18,7 @@ import {
 } from "./flag-values.ts";
 import { flagOf, flagsByName, ignoredFlags, laterFlags, usage } from "./flags.ts";
 
+/** Everything a member is told at its start. Frozen. Milliseconds and bytes unless a name says otherwise. */
 export interface Config {
   readonly name: string;
   readonly dataDir: string;
@@ -142,9 +143,9 @@ export const limits = {
   watchStreamBytes: 4 << 20,
   /** Ten thousand watches of one key on one stream get one event each without anybody reading history. */
   watchStreamResponses: 16_384,
-  /** Two or three revisions of a hundred watchers: a client that reads at once never has so many before it. */
+  /** Two or three revisions of a hundred watchers: few who read at once ever have so many before them. */
   watchMergeFromResponses: 256,
-  /** A client that is behind gets several revisions at once, as from history, but no more than it can use soon. */
+  /** Then several revisions come at once, as from history, but no more than a client can use soon. */
   watchMergedBytes: 64 << 10,
   watchQueuedBytes: 256 << 20,
   watchers: 1_000_000,

@@ -21,7 +21,6 @@ export interface ClientTlsConfig {
   readonly clientCertRequired: boolean;
 }
 
-/** Everything a member is told at its start. Frozen. Milliseconds and bytes unless a name says otherwise. */
 const HOUR_MS = 3_600_000;
 /** Each tenth of it the revision is looked at. */
 const MIN_AUTO_COMPACTION_MS = 100;

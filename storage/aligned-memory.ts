@@ -7,7 +7,7 @@ import { assert } from "../raft/assert.ts";
 
 /** Of WebAssembly. */
 const PAGE_BYTES = 1 << 16;
-/** Room for the largest group that the log writes at once, wherever in a block it begins. What is not touched costs no memory. */
+/** Room for the largest group of batches that the log writes at once, wherever in a block it begins. What is not touched costs no memory. */
 const AREA_BYTES = (4 << 20) + PAGE_BYTES;
 
 declare const WebAssembly:

@@ -52,8 +52,8 @@ export class DirectFile {
   }
 
   /**
-   * All of `from`, within the file or up to its last block. Behind its end the file has to hold zeros or nothing: up to the
-   * end of the block it does afterwards. One write at a time; what is longer than the memory goes out in pieces, in order.
+   * All of `from`; a write that makes the file longer is not on the disk by itself. Behind its end the file has to hold
+   * zeros or nothing: up to the end of the block it does afterwards. One write at a time; what is longer than the memory goes out in pieces, in order.
    * EINVAL: the file system takes no such writes, or not these; whatever is written of `from` is as it should be.
    */
   async write(from: Uint8Array, position: number): Promise<void> {
@@ -71,7 +71,9 @@ export class DirectFile {
   /** Resolves to how much of it was written. */
   async #writePiece(area: Buffer, from: Uint8Array, position: number): Promise<number> {
     const head = position % BLOCK_BYTES;
-    if (head > 0 && position !== this.#end) await this.#load(area, position - head, head);
+    const isLoaded = position === this.#end;
+    this.#end = NOWHERE;
+    if (head > 0 && !isLoaded) await this.#load(area, position - head, head);
     const length = Math.min(from.length, area.length - head);
     const filled = head + length;
     area.set(from.subarray(0, length), head);

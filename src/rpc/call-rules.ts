@@ -29,7 +29,7 @@ export interface KeepaliveOptions {
 export const rpcDefaults = {
   /** G-9 */
   maxSendBytes: 2 ** 31 - 1,
-  /** A watcher that does not read costs this and one response more. */
+  /** A watcher that does not read costs this and what is taken from the hub at a time (256 KiB, or one response). */
   streamQueueBytes: 1 << 20,
   /** Above any one response that a client can reasonably ask for, far below the memory of a member. */
   connectionQueueBytes: 256 << 20,
@@ -40,7 +40,7 @@ export const rpcDefaults = {
   keepaliveMinTimeMs: 5_000,
 } as const;
 
-/** A queued message costs this much beside its bytes. */
+/** A message, or a piece that messages share, costs this much beside its bytes while it is queued. */
 export const MESSAGE_OVERHEAD_BYTES = 256;
 /** Longer timers wrap around; a call that may last 24 days is cut off by something else. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;

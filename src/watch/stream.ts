@@ -54,9 +54,11 @@ export interface QueueBudget {
 export interface StreamLimits {
   readonly maxStreamBytes: number;
   readonly maxStreamResponses: number;
-  /** With so many responses that wait a client is behind: then what is the same watcher's goes into one, up to mergedBytes. */
+  /** While so many responses wait, what is the same watcher's goes into one, up to mergedBytes and sliceRevisions. */
   readonly mergeFromResponses: number;
   readonly mergedBytes: number;
+  /** Revisions in one response, of history or merged (W-7). */
+  readonly sliceRevisions: number;
 }
 
 /** A response that waits, and is its stream's alone. */
@@ -145,10 +147,13 @@ export class StreamState {
     this.#push(response, eventBytes, {});
   }
 
-  /** Whole revisions of a watcher: in a response of their own, or with those that wait when the client is behind (W-5, W-7). */
+  /**
+   * Whole revisions of a watcher: in a response of their own, or, when many responses wait, with those of it that do (W-5,
+   * W-7). The headers of one watch ascend; those of several on one stream need not, since what is merged goes ahead.
+   */
   pushEvents(watcher: Watcher, { events, bytes }: EventBatch, header: ResponseHeader): void {
     const { waiting } = watcher;
-    if (waiting !== undefined && this.#mayAdd(waiting, bytes)) {
+    if (waiting !== undefined && this.#mayAdd(waiting, events.length, bytes)) {
       const { response } = waiting;
       const own = waiting.hasOwnEvents ? (response.events as Uint8Array[]) : [...response.events];
       for (const event of events) own.push(event);
@@ -157,17 +162,16 @@ export class StreamState {
       response.header = header;
       waiting.bytes += bytes;
       this.#change(bytes);
-    } else {
-      const queued = this.#push(eventResponse(watcher.id, header, events, false), bytes, { watcher });
-      // Fragments are of one revision's making (W-13).
-      if (!watcher.fragment) watcher.waiting = queued;
-    }
+    } else this.#push(eventResponse(watcher.id, header, events, false), bytes, { watcher });
   }
 
-  #mayAdd(waiting: Queued, bytes: number): boolean {
-    const { mergeFromResponses, mergedBytes } = this.#limits;
+  #mayAdd(waiting: Queued, events: number, bytes: number): boolean {
+    const { mergeFromResponses, mergedBytes, sliceRevisions } = this.#limits;
     return (
-      this.#queue.length >= mergeFromResponses && waiting.era === this.#era && waiting.bytes + bytes <= mergedBytes
+      this.#queue.length >= mergeFromResponses &&
+      waiting.era === this.#era &&
+      waiting.bytes + bytes <= mergedBytes &&
+      waiting.response.events.length + events <= sliceRevisions
     );
   }
 
@@ -175,13 +179,14 @@ export class StreamState {
     response: WatchResponse,
     eventBytes: number,
     { isReply = false, notice, watcher }: Partial<Pick<Queued, "isReply" | "notice" | "watcher">>,
-  ): Queued {
+  ): void {
     const bytes = RESPONSE_OVERHEAD_BYTES + eventBytes;
     const queued = { response, bytes, isReply, notice, watcher, era: this.#era, hasOwnEvents: false };
     this.#queue.push(queued);
     this.#change(bytes);
+    // Fragments are of one revision's making (W-13).
+    if (watcher !== undefined && !watcher.fragment) watcher.waiting = queued;
     if (this.#queue.length === 1) this.#wake();
-    return queued;
   }
 
   #change(bytes: number): void {

@@ -39,8 +39,7 @@ export interface WatchLimits extends StreamLimits {
   /** Watches of all streams, and the bytes of their keys; further creates are refused. */
   readonly maxWatchers: number;
   readonly maxWatcherKeyBytes: number;
-  /** One slice of catching up: revisions and bytes read, watchers served. */
-  readonly sliceRevisions: number;
+  /** One slice of catching up, of sliceRevisions: bytes read, watchers served. */
   readonly sliceBytes: number;
   readonly sliceWatchers: number;
   /** Responses from this size on are split for watches that asked for fragments (W-13). */

@@ -186,6 +186,22 @@ test("what another write changed within a block stays", async () => {
   expect((await fs.readFile(join(root, "log"))).subarray(0, 14).toString()).toBe("01xyz56789abc\0");
 });
 
+test("a write that is refused beyond the end leaves nothing of it for the next", async () => {
+  const disk = await diskWith("the engine's");
+  const file = await disk.create(join(root, "log"));
+  await file.write(Buffer.alloc(3 * BLOCK + 200, "z"), 0);
+  await file.sync();
+  await file.write(Buffer.alloc(3 * BLOCK + 200), 0);
+  await file.sync();
+  await file.writeSynced(Buffer.alloc(100, "a"), 0);
+  if (takesDirectWrites("aligned")) {
+    await expect(file.writeSynced(Buffer.from("b"), 3 * BLOCK + 500)).rejects.toThrow("the file ends at");
+  }
+  await file.writeSynced(Buffer.from("c"), 100);
+  await file.close();
+  expect((await fs.readFile(join(root, "log"))).subarray(0, 102).toString()).toBe(`${"a".repeat(100)}c\0`);
+});
+
 test("a file that is closed twice gives its memory back once", async () => {
   const disk = await diskWith("the engine's");
   const [a, b, closed] = await Promise.all(["a", "b", "c"].map((name) => disk.create(join(root, name))));

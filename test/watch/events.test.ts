@@ -178,3 +178,15 @@ test("W-5, W-7, W-11: behind a full queue a watcher's revisions share a response
   expect(got.slice(0, progress).every((r) => r.rev <= 4)).toBe(true);
   expect(got.slice(progress + 1).every((r) => r.rev > 4)).toBe(true);
 });
+
+test("W-7: at most sliceRevisions of them, from history and live", () => {
+  const bench = createBench({ mergeFromResponses: 0, sliceRevisions: 3 });
+  for (const value of ["1", "2", "3", "4", "5"]) bench.put("a", value);
+  const client = bench.open();
+  client.create({ key: "a", startRevision: 2 });
+  bench.settle();
+  for (const value of ["6", "7"]) bench.put("a", value);
+  const got = client.drain().filter((r) => !r.created);
+  expect(Math.max(...got.map((r) => r.events.length))).toBe(3);
+  expect(brief(got)).toEqual([2, 3, 4, 5, 6, 7, 8].map((rev) => `put a@${rev}`));
+});

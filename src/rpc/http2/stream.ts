@@ -103,7 +103,7 @@ export class Http2Stream {
     return bytes;
   }
 
-  /** With what each message costs beside its bytes. */
+  /** With what they cost beside their bytes. */
   get queuedBytes(): number {
     return this.#queue === undefined ? 0 : this.#queue.bytes;
   }

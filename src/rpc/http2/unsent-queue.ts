@@ -19,7 +19,8 @@ const SENT: Piece = { buffer: Buffer.alloc(0), end: 0 };
  *
  * Short messages that come behind others are written one behind the other into a piece that they share: with thousands of
  * them, as when a client is behind with its events, a buffer for each would cost several times what its bytes do, and each
- * would leave in a frame of its own. A piece is as large as what waits already, so no more than half of it can be empty.
+ * would leave in a frame of its own. A piece is twice as large as what the one before was filled with, so that short
+ * messages between long ones do not take much.
  */
 export class UnsentQueue {
   readonly #count: (bytes: number) => void;
@@ -29,6 +30,8 @@ export class UnsentQueue {
   #offset = 0;
   /** The last piece, while messages may be added to it. */
   #open: Piece | undefined;
+  /** What the shared piece before the open one was filled with. */
+  #filled = 0;
   #bytes = 0;
 
   /** `count` is told whenever `bytes` changes, and by how much. */
@@ -40,14 +43,14 @@ export class UnsentQueue {
     return this.#next < this.#pieces.length;
   }
 
-  /** The memory that it takes. */
+  /** What is not sent yet of messages, the empty part of shared pieces, and what each piece costs beside. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /** Bytes that will not change. */
   push(buffer: Buffer): void {
-    this.#open = undefined;
+    this.#close();
     this.#add({ buffer, end: buffer.length });
   }
 
@@ -55,7 +58,8 @@ export class UnsentQueue {
   room(bytes: number): number {
     if (!this.hasSome || bytes >= OWN_PIECE_BYTES) return -1;
     if (this.#open === undefined || this.#open.buffer.length - this.#open.end < bytes) {
-      const size = Math.min(Math.max(this.#bytes, bytes), MAX_PIECE_BYTES);
+      this.#close();
+      const size = Math.min(2 * Math.max(this.#filled, bytes), MAX_PIECE_BYTES);
       this.#open = { buffer: Buffer.allocUnsafeSlow(size), end: 0 };
     }
     return this.#open.end;
@@ -102,7 +106,15 @@ export class UnsentQueue {
     this.#next = 0;
     this.#offset = 0;
     this.#open = undefined;
+    this.#filled = 0;
     if (this.#bytes > 0) this.#change(-this.#bytes);
+  }
+
+  /** Nothing more is added to the open piece. */
+  #close(): void {
+    if (this.#open === undefined) return;
+    this.#filled = this.#open.end;
+    this.#open = undefined;
   }
 
   #add(piece: Piece): void {
@@ -118,7 +130,7 @@ export class UnsentQueue {
 
   #advance(): void {
     this.#offset = 0;
-    if (this.#pieces[this.#next] === this.#open) this.#open = undefined;
+    if (this.#pieces[this.#next] === this.#open) this.#close();
     this.#pieces[this.#next] = SENT;
     this.#next++;
     if (this.#next === this.#pieces.length) {

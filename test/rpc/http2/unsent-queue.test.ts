@@ -51,6 +51,18 @@ test("what comes out is what went in, in order, however it was cut; and what it 
   }
 });
 
+test("short messages between long ones take little", () => {
+  const queue = new UnsentQueue(() => undefined);
+  let waiting = 0;
+  for (let i = 0; i < 200; i++) {
+    queue.push(Buffer.alloc(8_192));
+    queue.room(60);
+    queue.commit(60);
+    waiting += 8_192 + 60 + 2 * MESSAGE_OVERHEAD_BYTES;
+    expect(queue.bytes).toBeLessThan(waiting + 200 * (i + 1));
+  }
+});
+
 test("short messages behind others share pieces, of which no more is empty than waits", () => {
   const queue = new UnsentQueue(() => undefined);
   expect(queue.room(100)).toBe(-1);
