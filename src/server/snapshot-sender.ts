@@ -24,6 +24,8 @@ export interface SnapshotSenderDeps {
   readonly isCorrupt: () => boolean;
   /** What is known of the receiver's log, while this member leads. */
   readonly matchOf: (to: NodeId) => number | undefined;
+  /** Entries above this are in memory. */
+  readonly windowStart: () => number;
   /** What became of it, and where the state stands that was sent. */
   readonly report: (to: NodeId, ok: boolean, index: number) => void;
 }
@@ -32,8 +34,9 @@ export interface SnapshotSenderDeps {
  * Sends this member's state to members whose entries are no longer in the log (contract P-11).
  *
  * What goes out is the state at the moment of the request, however long that takes: newer than what raft named, which is
- * as good, for the receiver's acknowledgement says where it is. The log behind it is kept until the receiver has said so
- * (`floor`), or for a while; otherwise a follower under a heavy load would be sent one snapshot after the other. After a
+ * as good, for the receiver's acknowledgement says where it is. The log behind it is kept (`floor`) until the receiver has
+ * caught up with what is in memory, or for a while. It is not enough that it has acknowledged the snapshot: while it restarted
+ * from that, a heavy load wrote more than an ordinary log holds, and it would be sent one snapshot after the other. After a
  * failure raft hears of it only some time later, for the next attempt reads the whole store again.
  */
 export class SnapshotSender {
@@ -51,8 +54,10 @@ export class SnapshotSender {
   /** Entries above this are still needed. */
   get floor(): number {
     let floor = Number.POSITIVE_INFINITY;
-    for (const { to, index } of this.#held) {
-      if ((this.#deps.matchOf(to) ?? 0) < index) floor = Math.min(floor, index);
+    for (const held of this.#held) {
+      const match = this.#deps.matchOf(held.to) ?? 0;
+      if (match >= held.index && match >= this.#deps.windowStart()) this.#held.delete(held);
+      else floor = Math.min(floor, Math.max(held.index, match));
     }
     return floor;
   }

@@ -69,6 +69,7 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
     transport,
     isCorrupt: deps.isCorrupt,
     matchOf: (to) => matchOf(raft, to),
+    windowStart: () => windowStart(raft),
     report: (to, ok, index) => node.enqueue({ kind: "snapshotReport", to, ok, index }),
   });
   const cutter = new LogCutter({

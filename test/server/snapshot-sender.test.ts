@@ -23,6 +23,9 @@ let isCorrupt: boolean;
 let sent: number;
 let open: number;
 let reports: { readonly to: bigint; readonly ok: boolean; readonly index: number }[];
+/** What the receiver is known to have, and what this member has in memory. */
+let match: number | undefined;
+let windowStart: number;
 /** The store's files are being read. */
 let verify: () => Promise<void>;
 
@@ -32,6 +35,8 @@ beforeEach(() => {
   sent = 0;
   open = 0;
   reports = [];
+  match = undefined;
+  windowStart = 5;
   verify = async () => undefined;
   const store = createMemoryBackend();
   const backend = Object.assign(Object.create(store) as Backend, {
@@ -65,7 +70,8 @@ beforeEach(() => {
       },
     },
     isCorrupt: () => isCorrupt,
-    matchOf: () => undefined,
+    matchOf: () => match,
+    windowStart: () => windowStart,
     report: (to, ok, index) => reports.push({ to, ok, index }),
   });
 });
@@ -87,4 +93,32 @@ test("a store whose verdict comes while its files are read does not go out", asy
   expect([sent, open, reports]).toEqual([0, 0, []]);
   await env.advance(limits.snapshotRetryMs);
   expect(reports).toEqual([{ to: 2n, ok: false, index: 0 }]);
+});
+
+test("P-11: the log behind a snapshot is kept until its receiver has caught up, not only until it has the snapshot", async () => {
+  sender.send(message);
+  await env.settle();
+  expect(sender.floor).toBe(7);
+  // While it restarted, more was written than is in memory: what it needs next is still on the disk.
+  windowStart = 1_000;
+  match = 7;
+  expect(sender.floor).toBe(7);
+  match = 600;
+  expect(sender.floor).toBe(600);
+  match = 1_200;
+  expect(sender.floor).toBe(Number.POSITIVE_INFINITY);
+  // From then on it is a follower as the others are.
+  windowStart = 5_000;
+  expect(sender.floor).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("P-11: a receiver that does not catch up keeps the log for a while only", async () => {
+  sender.send(message);
+  await env.settle();
+  windowStart = 1_000;
+  match = 7;
+  await env.advance(limits.snapshotHoldMs - 1);
+  expect(sender.floor).toBe(7);
+  await env.advance(2);
+  expect(sender.floor).toBe(Number.POSITIVE_INFINITY);
 });
