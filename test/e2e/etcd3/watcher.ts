@@ -11,6 +11,8 @@ export const watchers: readonly Feature[] = [
     async run(stage) {
       const client = stage.connect();
       const { header } = await client.put("w/a").value("1");
+      // A member that has not applied the put yet would begin its watches before it, and etcd's does, too.
+      for (const endpoint of stage.cluster.endpoints) await stage.connect([endpoint]).get("w/a");
       const said: Record<string, string[]> = {};
       const listen = (name: string, watcher: Watcher): Watcher => {
         const lines: string[] = [];
