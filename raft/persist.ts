@@ -20,7 +20,7 @@ export function takePersist(raft: Raft): Persist | undefined {
   const voted = term !== told.term || vote !== told.vote;
   // See commitInForce.
   const changed = lastConfChangeBetween(log, told.commit + 1, log.commit) > 0;
-  // A majority tells the commit index again, so it goes along with what is written anyway, or with the next tick.
+  // A majority tells the commit index again, so it goes along with what is written anyway, or with a tick.
   const isDue = raft.commitDue || changed || entries.length > 0 || snapshot !== undefined;
   raft.commitDue = false;
   const moved = voted || (isDue && log.commit !== told.commit);

@@ -58,8 +58,13 @@ export interface Raft {
   /** Received, and not yet handed out in a Persist. */
   receivedSnapshot: Snapshot | undefined;
   lastSeq: number;
-  /** A tick has passed: the commit index goes to the disk, even alone. */
+  /**
+   * From tick to tick no commit index went to the disk: it goes even alone. Between two writes of entries it would take
+   * a write of its own for what the next one says anyway.
+   */
   commitDue: boolean;
+  /** The commit index last handed out, as of the last tick. */
+  commitAtTick: number;
   /** As last handed out. */
   toldHardState: HardState;
   toldSoftState: SoftState;
@@ -129,6 +134,7 @@ export function newState(config: RaftConfig, restored: Restored): Raft {
     receivedSnapshot: undefined,
     lastSeq: 0,
     commitDue: false,
+    commitAtTick: hardState.commit,
     toldHardState: hardState,
     toldSoftState: { role: "follower", term: hardState.term, leader: NONE },
   };
