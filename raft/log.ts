@@ -127,9 +127,11 @@ function entryAt(log: Log, index: number): Entry {
   return log.entries[index - log.before.index - 1] ?? fail(`entry ${index} is not in memory`);
 }
 
+const NO_ENTRIES: readonly Entry[] = [];
+
 /** Entries from..through within the byte limit, but at least one if there is one. */
 export function entriesBetween(log: Log, from: number, through: number, maxBytes: number): readonly Entry[] {
-  if (from > through) return [];
+  if (from > through) return NO_ENTRIES;
   if (from <= log.before.index || through > lastIndex(log)) fail(`entries ${from} to ${through} are not in memory`);
   let end = from;
   let bytes = entryBytes(entryAt(log, from));

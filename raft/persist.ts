@@ -12,6 +12,8 @@ import { onOwnProgress } from "./replication.ts";
 import type { Raft } from "./state.ts";
 import type { Message, Persist } from "./types.ts";
 
+const NO_MESSAGES: readonly Message[] = [];
+
 /** The next write. Messages that need not wait for one (all is on disk already) go to the outbox instead. */
 export function takePersist(raft: Raft): Persist | undefined {
   const { log, term, vote, toldHardState: told } = raft;
@@ -55,7 +57,10 @@ export function takePersist(raft: Raft): Persist | undefined {
 }
 
 function takeMessages(raft: Raft): readonly Message[] {
-  return raft.afterPersist.splice(0);
+  const messages = raft.afterPersist;
+  if (messages.length === 0) return NO_MESSAGES;
+  raft.afterPersist = [];
+  return messages;
 }
 
 /** The leader's own match and the candidate's own vote count from here on, not before. */

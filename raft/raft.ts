@@ -103,11 +103,9 @@ export function takeReady(raft: Raft): Ready | undefined {
     flushAppends(raft, leadership);
   }
   const persist = takePersist(raft);
-  const messages = raft.outbox.splice(0);
   const committed = takeCommitted(raft.log, raft.config.maxCommittedBytes);
-  const reads = raft.readPoints.splice(0);
-  const logReads = raft.logReads.splice(0);
   const softState = takeSoftState(raft);
+  const { outbox: messages, readPoints: reads, logReads } = raft;
   const nothing =
     persist === undefined &&
     messages.length === 0 &&
@@ -115,7 +113,11 @@ export function takeReady(raft: Raft): Ready | undefined {
     reads.length === 0 &&
     logReads.length === 0 &&
     softState === undefined;
-  return nothing ? undefined : { messages, persist, committed, reads, logReads, softState };
+  if (nothing) return undefined;
+  raft.outbox = [];
+  raft.readPoints = [];
+  raft.logReads = [];
+  return { messages, persist, committed, reads, logReads, softState };
 }
 
 function takeSoftState(raft: Raft): SoftState | undefined {

@@ -50,11 +50,11 @@ export interface Raft {
   snapshotAvailable: SnapshotMetadata | undefined;
 
   /** To be sent at once. */
-  readonly outbox: Message[];
+  outbox: Message[];
   /** To be sent when all that this member holds now is on disk. */
-  readonly afterPersist: Message[];
-  readonly readPoints: ReadPoint[];
-  readonly logReads: LogRead[];
+  afterPersist: Message[];
+  readPoints: ReadPoint[];
+  logReads: LogRead[];
   /** Received, and not yet handed out in a Persist. */
   receivedSnapshot: Snapshot | undefined;
   lastSeq: number;

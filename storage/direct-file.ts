@@ -11,7 +11,7 @@ import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
 import { assert, must } from "../raft/assert.ts";
 import { giveAreaBack, takeArea } from "./aligned-memory.ts";
-import { writeSome } from "./file-writes.ts";
+import { writeAll } from "./file-writes.ts";
 
 /** What nearly every disk and file system is content with; one that asks for more answers EINVAL. */
 export const BLOCK_BYTES = 4096;
@@ -23,8 +23,10 @@ export class DirectFile {
   readonly #reading: FileHandle;
   /** Undefined: closed. */
   #area: Buffer | undefined;
-  /** Where the last write ended; the area begins with the block that this is in. */
+  /** Where the last write ended. */
   #end = NOWHERE;
+  /** Where in the area the block lies that `#end` is in. */
+  #endBlockAt = 0;
   #isWriting = false;
 
   private constructor(handle: FileHandle, reading: FileHandle, area: Buffer) {
@@ -53,36 +55,55 @@ export class DirectFile {
 
   /**
    * All of `from`; a write that makes the file longer is not on the disk by itself. Behind its end the file has to hold
-   * zeros or nothing: up to the end of the block it does afterwards. One write at a time; what is longer than the memory goes out in pieces, in order.
-   * EINVAL: the file system takes no such writes, or not these; whatever is written of `from` is as it should be.
+   * zeros or nothing: up to the end of the block it does afterwards. One write at a time; what is longer than the memory
+   * goes out in pieces, in order. EINVAL: the file system takes no such writes, or not these; whatever is written of
+   * `from` is as it should be.
    */
-  async write(from: Uint8Array, position: number): Promise<void> {
+  write(from: Uint8Array, position: number): Promise<void> {
     const area = must(this.#area, "a write to a closed file");
     assert(!this.#isWriting, "two writes to one file at the same time");
     this.#isWriting = true;
-    try {
-      for (let done = 0; done < from.length; )
-        done += await this.#writePiece(area, from.subarray(done), position + done);
-    } finally {
-      this.#isWriting = false;
+    const isOnePiece = this.#isLoaded(position) && (position % BLOCK_BYTES) + from.length <= area.length;
+    const writing = isOnePiece ? this.#writePiece(area, from, position) : this.#writePieces(area, from, position);
+    return writing.then(
+      () => {
+        this.#isWriting = false;
+        this.#end = position + from.length;
+      },
+      (error: unknown) => {
+        this.#isWriting = false;
+        throw error;
+      },
+    );
+  }
+
+  /** Whether the area has what the block holds before this position. */
+  #isLoaded(position: number): boolean {
+    return position % BLOCK_BYTES === 0 || position === this.#end;
+  }
+
+  async #writePieces(area: Buffer, from: Uint8Array, position: number): Promise<void> {
+    for (let done = 0; done < from.length; ) {
+      const at = position + done;
+      if (!this.#isLoaded(at)) await this.#load(area, at);
+      const piece = from.subarray(done, done + area.length - (at % BLOCK_BYTES));
+      await this.#writePiece(area, piece, at);
+      done += piece.length;
+      this.#end = position + done;
     }
   }
 
-  /** Resolves to how much of it was written. */
-  async #writePiece(area: Buffer, from: Uint8Array, position: number): Promise<number> {
-    const head = position % BLOCK_BYTES;
-    const isLoaded = position === this.#end;
+  /** The area has what is before it in its block, and room for it. */
+  #writePiece(area: Buffer, piece: Uint8Array, position: number): Promise<void> {
     this.#end = NOWHERE;
-    if (head > 0 && !isLoaded) await this.#load(area, position - head, head);
-    const length = Math.min(from.length, area.length - head);
-    const filled = head + length;
-    area.set(from.subarray(0, length), head);
+    const head = position % BLOCK_BYTES;
+    if (head > 0) area.copyWithin(0, this.#endBlockAt, this.#endBlockAt + head);
+    area.set(piece, head);
+    const filled = head + piece.length;
+    this.#endBlockAt = filled - (filled % BLOCK_BYTES);
     const blocks = area.subarray(0, Math.ceil(filled / BLOCK_BYTES) * BLOCK_BYTES);
     blocks.fill(0, filled);
-    await writeBlocks(this.#handle.fd, blocks, position - head);
-    if (filled % BLOCK_BYTES > 0) area.copyWithin(0, blocks.length - BLOCK_BYTES, blocks.length);
-    this.#end = position + length;
-    return length;
+    return writeAll(this.#handle.fd, blocks, position - head, BLOCK_BYTES);
   }
 
   /** The file is written by another way, too: what a block holds has to be looked up again. */
@@ -98,22 +119,17 @@ export class DirectFile {
     if (area !== undefined && !this.#isWriting) giveAreaBack(area);
   }
 
-  /** The first `bytes` of a block. */
-  async #load(area: Buffer, position: number, bytes: number): Promise<void> {
+  /** What the block holds before this position. */
+  async #load(area: Buffer, position: number): Promise<void> {
+    this.#end = NOWHERE;
+    const bytes = position % BLOCK_BYTES;
+    const start = position - bytes;
     for (let done = 0; done < bytes; ) {
-      const { bytesRead } = await this.#reading.read(area, done, bytes - done, position + done);
-      if (bytesRead === 0) throw new Error(`the file ends at ${position + done}, before what is to be written`);
+      const { bytesRead } = await this.#reading.read(area, done, bytes - done, start + done);
+      if (bytesRead === 0) throw new Error(`the file ends at ${start + done}, before what is to be written`);
       done += bytesRead;
     }
-  }
-}
-
-/** What was written of a block that is not whole is written again: from its beginning. */
-async function writeBlocks(fd: number, blocks: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < blocks.length; ) {
-    const bytes = await writeSome(fd, blocks, done, position + done);
-    const whole = bytes - (bytes % BLOCK_BYTES);
-    if (whole === 0) throw new Error(`wrote ${done + bytes} of ${blocks.length} bytes`);
-    done += whole;
+    this.#end = position;
+    this.#endBlockAt = 0;
   }
 }

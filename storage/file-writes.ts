@@ -1,16 +1,23 @@
 import { write } from "node:fs";
 
-/** One write of the system, which may take less; resolves to the bytes taken. */
-export function writeSome(fd: number, from: Uint8Array, offset: number, position: number): Promise<number> {
+/**
+ * All of `from`, in as many writes of the system as that takes; each but the last is taken for whole units only, and what
+ * it wrote of one more is written again. One promise for all: it is asked for each batch of the log.
+ */
+export function writeAll(fd: number, from: Uint8Array, position: number, unit = 1): Promise<void> {
   return new Promise((resolve, reject) => {
-    write(fd, from, offset, from.length - offset, position, (error, bytes) => {
+    let done = 0;
+    const written = (error: Error | null, bytes: number): void => {
+      const whole = bytes - (bytes % unit);
+      done += whole;
       if (error !== null) reject(error);
-      else if (bytes === 0) reject(new Error(`wrote ${offset} of ${from.length} bytes`));
-      else resolve(bytes);
-    });
+      else if (whole === 0) reject(new Error(`wrote ${done + bytes} of ${from.length} bytes`));
+      else next();
+    };
+    const next = (): void => {
+      if (done === from.length) resolve();
+      else write(fd, from, done, from.length - done, position + done, written);
+    };
+    next();
   });
-}
-
-export async function writeAll(fd: number, from: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < from.length; ) done += await writeSome(fd, from, done, position + done);
 }

@@ -121,7 +121,11 @@ class NodeFile implements DiskFile {
   }
 
   async writeSynced(from: Uint8Array, position: number): Promise<void> {
-    await named(`write and sync at ${position} of`, this.#path, () => this.#synced.write(from, position));
+    try {
+      await this.#synced.write(from, position);
+    } catch (error) {
+      throw new DiskError(`write and sync at ${position} of`, this.#path, error);
+    }
   }
 
   async allocate(size: number): Promise<void> {

@@ -17,26 +17,33 @@ export class SyncedWrites {
   }
 
   /** What DiskFile.writeSynced says. */
-  async write(from: Uint8Array, position: number): Promise<void> {
+  write(from: Uint8Array, position: number): Promise<void> {
     assert(!this.#isWriting, "two synced writes to one file at the same time");
+    if (!(this.#way instanceof DirectFile)) return this.#writeOtherwise(from, position);
+    return this.#way.write(from, position).catch((error: unknown) => {
+      if (!isRefusal(error)) throw error;
+      return this.#writeOtherwise(from, position);
+    });
+  }
+
+  /** Not, or no longer, directly; or nobody knows yet. */
+  async #writeOtherwise(from: Uint8Array, position: number): Promise<void> {
     this.#isWriting = true;
     try {
-      await this.#write(from, position);
+      if (this.#way === undefined) {
+        this.#way = await DirectFile.open(this.#handle, constants.O_DSYNC);
+        if (this.#way !== undefined && (await writtenDirectly(this.#way, from, position))) return;
+      }
+      if (this.#way === undefined || this.#way instanceof DirectFile) {
+        await this.#way?.close();
+        this.#way = await openCached(this.#handle);
+      }
+      if (this.#way instanceof DsyncFile) return await this.#way.write(from, position);
+      await writeAll(this.#handle.fd, from, position);
+      await this.#handle.datasync();
     } finally {
       this.#isWriting = false;
     }
-  }
-
-  async #write(from: Uint8Array, position: number): Promise<void> {
-    this.#way ??= (await DirectFile.open(this.#handle, constants.O_DSYNC)) ?? (await openCached(this.#handle));
-    if (this.#way instanceof DirectFile) {
-      if (await writtenDirectly(this.#way, from, position)) return;
-      await this.#way.close();
-      this.#way = await openCached(this.#handle);
-    }
-    if (this.#way instanceof DsyncFile) return await this.#way.write(from, position);
-    await writeAll(this.#handle.fd, from, position);
-    await this.#handle.datasync();
   }
 
   /** Something else was written to the file. */
@@ -83,9 +90,13 @@ async function writtenDirectly(file: DirectFile, from: Uint8Array, position: num
     await file.write(from, position);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EINVAL") return false;
+    if (isRefusal(error)) return false;
     throw error;
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EINVAL";
 }
 
 /**

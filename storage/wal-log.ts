@@ -229,14 +229,14 @@ class Log implements Wal {
     return this.#segments.length;
   }
 
-  async append(batch: WalBatch): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure.error;
-    assert(!this.#closed, "append to a closed log");
-    const checked = checkBatch(batch, this.#promised, this.#first, this.#appended);
-    this.#promised = checked.hardState;
-    this.#appended = checked.last;
-    if (batch.snapshot !== undefined) this.#first = batch.snapshot.index + 1;
+  append(batch: WalBatch): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure.error;
+      assert(!this.#closed, "append to a closed log");
+      const checked = checkBatch(batch, this.#promised, this.#first, this.#appended);
+      this.#promised = checked.hardState;
+      this.#appended = checked.last;
+      if (batch.snapshot !== undefined) this.#first = batch.snapshot.index + 1;
       this.#queue.push({ batch, bytes: batchBound(batch), resolve, reject });
       this.#draining ??= this.#drain();
     });
@@ -320,11 +320,20 @@ class Log implements Wal {
       if (count > 0 && bytes > MAX_WRITE_BYTES) break;
       count++;
     }
-    return this.#queue.splice(0, count);
+    const group = this.#queue;
+    this.#queue = group.splice(count);
+    return group;
   }
 
   async #commit(group: readonly Waiting[]): Promise<void> {
-    const bound = group.reduce((sum, { bytes }) => sum + bytes, CRC_FRAME_BYTES);
+    let bound = CRC_FRAME_BYTES;
+    let mustSync = false;
+    let startsAnew = false;
+    for (const { batch, bytes } of group) {
+      bound += bytes;
+      mustSync ||= needsSync(batch);
+      startsAnew ||= batch.snapshot !== undefined;
+    }
     if (this.#tail.offset + bound > this.#options.segmentBytes && this.#tail.offset > this.#tail.headEnd) {
       await this.#roll();
     }
@@ -342,34 +351,41 @@ class Log implements Wal {
       writeBatch(writer, batch, this.#index, segment.sequence, offset);
       this.#hardState = batch.hardState ?? this.#hardState;
     }
-    const mustSync = group.some(({ batch }) => needsSync(batch));
     if (writer.length > 0) {
       // A batch that is larger than a segment makes the file longer.
       const inOneGo = mustSync && synced && offset + writer.length <= this.#options.segmentBytes;
-      if (inOneGo) await this.#timed(() => file.writeSynced(writer.bytes, offset));
-      else await file.write(writer.bytes, offset);
+      if (inOneGo) {
+        const started = this.#syncStarts();
+        await file.writeSynced(writer.bytes, offset);
+        this.#syncEnded(started);
+      } else {
+        await file.write(writer.bytes, offset);
+      }
       this.#tail.offset = offset + writer.length;
       this.#tail.synced = inOneGo;
       this.#tail.marked = false;
     }
     if (mustSync) await this.#sync();
     this.#durable = this.#index.last;
-    if (group.some(({ batch }) => batch.snapshot !== undefined)) this.#startSegment = segment.sequence;
+    if (startsAnew) this.#startSegment = segment.sequence;
     if (this.#tail.offset > this.#prepareFrom) this.#prepare();
   }
 
   async #sync(): Promise<void> {
     if (this.#tail.synced) return;
-    await this.#timed(() => this.#tail.file.sync());
+    const started = this.#syncStarts();
+    await this.#tail.file.sync();
+    this.#syncEnded(started);
     this.#tail.synced = true;
   }
 
-  async #timed(sync: () => Promise<void>): Promise<void> {
-    const { onSync } = this.#options;
-    // Only for who wants to know: a log under simulated time must not meet the real clock.
-    const started = onSync === undefined ? 0 : performance.now();
-    await sync();
-    onSync?.(performance.now() - started);
+  /** Only for who wants to know: a log under simulated time must not meet the real clock. */
+  #syncStarts(): number {
+    return this.#options.onSync === undefined ? 0 : performance.now();
+  }
+
+  #syncEnded(started: number): void {
+    this.#options.onSync?.(performance.now() - started);
   }
 
   async #roll(): Promise<void> {

@@ -10,7 +10,7 @@
  * unnoticed. A type that turned into another one is left to the checks of the content (wal-replay.ts).
  */
 import { putUint32LE, sizeUint, writeUint } from "../proto/codec.ts";
-import { sizeHardState, writeHardState } from "../proto/generated/raftpb.ts";
+import { writeHardState } from "../proto/generated/raftpb.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import { crc32c } from "./crc32c.ts";
 
@@ -185,14 +185,16 @@ export class RecordWriter {
   }
 
   hardState(state: HardState): void {
-    const data = Buffer.allocUnsafe(sizeHardState(state));
-    writeHardState(state, data, 0);
-    this.#record(HARD_STATE, data);
+    const length = writeHardState(state, SCRATCH, 0);
+    this.#crc = crc32c(SCRATCH, this.#crc, length);
+    this.#header(HARD_STATE, length);
+    this.#appendScratch(length);
+    this.#pad();
   }
 
   /** raftpb.Entry, written in place so that the data is copied once. */
   entry(entry: Entry): void {
-    const head = ENTRY_HEAD;
+    const head = SCRATCH;
     head[0] = 0x08;
     head[1] = entry.type;
     head[2] = 0x10;
@@ -205,12 +207,17 @@ export class RecordWriter {
     }
     this.#crc = crc32c(entry.data, crc32c(head, this.#crc, at));
     this.#header(ENTRY, at + entry.data.length);
-    const buffer = this.#buffer;
-    let to = this.#length;
-    for (let i = 0; i < at; i++) buffer[to++] = head[i] as number;
-    this.#length = to;
+    this.#appendScratch(at);
     this.#append(entry.data);
     this.#pad();
+  }
+
+  /** The first bytes of it; the buffer has room for them. */
+  #appendScratch(length: number): void {
+    const buffer = this.#buffer;
+    let to = this.#length;
+    for (let i = 0; i < length; i++) buffer[to++] = SCRATCH[i] as number;
+    this.#length = to;
   }
 
   #record(type: number, data: Uint8Array): void {
@@ -260,4 +267,5 @@ export class RecordWriter {
 
 const MIN_BUFFER_BYTES = 4096;
 const MAX_KEPT_BYTES = 8 << 20;
-const ENTRY_HEAD = Buffer.alloc(32);
+/** For what is written before it is known how long it is: an entry's fields before its data, a hard state. */
+const SCRATCH = Buffer.alloc(64);

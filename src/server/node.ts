@@ -84,8 +84,9 @@ export class Node {
    * entries, and were started together, would all flush at once, and a write has to wait for a quorum of them.
    */
   #flushShare: number;
-  /** With when each began (env.now()), oldest first. */
-  readonly #appends = new Map<Promise<void>, number>();
+  /** When each append under way began (env.now()), oldest first: they end in this order. */
+  readonly #appendsSince: number[] = [];
+  #lastAppend: Promise<void> = Promise.resolve();
   #logReads = new Set<Promise<void>>();
   #isInstalling = false;
   /** Called at the end of the turn. */
@@ -133,11 +134,13 @@ export class Node {
   wake(): void {
     if (this.#scheduled || (this.#state !== "running" && this.#state !== "stopping")) return;
     this.#scheduled = true;
-    this.#deps.env.nextTurn(() => {
-      this.#scheduled = false;
-      this.#guard(() => this.#turn());
-    });
+    this.#deps.env.nextTurn(this.#onTurn);
   }
+
+  readonly #onTurn = (): void => {
+    this.#scheduled = false;
+    this.#guard(() => this.#turn());
+  };
 
   /**
    * Stops taking part; resolves when everything written is on disk and what was applied is flushed. After a failure
@@ -150,8 +153,8 @@ export class Node {
     this.#flushTimer?.cancel();
     this.#tellTimer?.cancel();
     this.#gatherTimer?.cancel();
-    while (this.#appends.size > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
-      await Promise.all([...this.#appends.keys(), ...this.#logReads, this.#flushing]);
+    while (this.#appendsSince.length > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
+      await Promise.all([this.#lastAppend, ...this.#logReads, this.#flushing]);
     }
     if (this.#hasFailed() || this.#isReplaced()) return;
     this.#state = "stopped";
@@ -202,7 +205,6 @@ export class Node {
     this.#drainReady();
     this.#submitProposals();
     this.#applySome();
-    this.#drainReady();
     this.#settleTurned();
     this.#tellCommitSoon();
   }
@@ -231,19 +233,24 @@ export class Node {
 
   /** At the end of a turn, and when there will be none any more. */
   #settleTurned(): void {
-    for (const resolve of this.#turned.splice(0)) resolve(this.#isInstalling);
+    if (this.#turned.length === 0) return;
+    const turned = this.#turned;
+    this.#turned = [];
+    for (const resolve of turned) resolve(this.#isInstalling);
   }
 
   /** Held proposals enter raft only while they can be placed: behind a known leader and below the byte limit. */
   #submitProposals(): void {
     const { raft, proposals } = this.#deps;
     if (proposals.heldCount > 0 && this.#isGathering()) return;
+    let proposed = false;
     while (proposals.heldCount > 0 && canPropose(raft)) {
       const batch = proposals.takeHeld(limits.raftMessageBytes, this.#soft);
       if (batch.length === 0) break;
       step(raft, { kind: "propose", proposals: batch });
+      proposed = true;
     }
-    this.#drainReady();
+    if (proposed) this.#drainReady();
   }
 
   /**
@@ -252,7 +259,7 @@ export class Node {
    * whose own disk stands still must not stop them.
    */
   #isGathering(): boolean {
-    const [oldestAt] = this.#appends.values();
+    const oldestAt = this.#appendsSince[0];
     if (oldestAt === undefined || this.#soft.role !== "leader" || !this.#isRunning()) return false;
     const leftMs = oldestAt + limits.gatherMs - this.#deps.env.now();
     if (leftMs <= 0) return false;
@@ -292,20 +299,25 @@ export class Node {
   #persist(persist: Persist): void {
     const { hardState, entries, mustSync, snapshot } = persist;
     if (snapshot !== undefined) this.#isInstalling = true;
-    const append = this.#deps.wal
+    this.#appendsSince.push(this.#deps.env.now());
+    this.#lastAppend = this.#deps.wal
       .append({ hardState, entries, mustSync, ...(snapshot === undefined ? {} : { snapshot: pointOf(snapshot) }) })
-      .then(() => {
-        this.#appends.delete(append);
-        if (this.#state !== "running" && this.#state !== "stopping") return;
-        this.#send(persist.thenSend);
-        if (snapshot !== undefined) return this.#replace();
-        this.enqueue({ kind: "persisted", seq: persist.seq });
-      })
-      .catch((error: unknown) => {
-        this.#appends.delete(append);
-        this.#fail(error);
-      });
-    this.#appends.set(append, this.#deps.env.now());
+      .then(
+        () => {
+          this.#appendsSince.shift();
+          this.#guard(() => this.#persisted(persist));
+        },
+        (error: unknown) => {
+          this.#appendsSince.shift();
+          this.#fail(error);
+        },
+      );
+  }
+
+  #persisted({ seq, snapshot, thenSend }: Persist): void {
+    this.#send(thenSend);
+    if (snapshot === undefined) this.enqueue({ kind: "persisted", seq });
+    else this.#replace();
   }
 
   #replace(): void {
@@ -360,6 +372,7 @@ export class Node {
       const trim = this.#window.trimTo();
       if (trim !== undefined) step(raft, { kind: "trim", index: trim });
       this.#deps.onAppliedIndex(applied);
+      this.#drainReady();
     }
     if (this.#toApplyHead === this.#toApply.length) {
       this.#toApply = [];

@@ -230,24 +230,35 @@ describe("a system that", () => {
   /** The disk of a process whose writes go through `interfere`: it says how many bytes one may take, or throws. */
   async function diskThat(interfere: (write: Written, isDirect: boolean) => number): Promise<Disk> {
     vi.resetModules();
-    const real = await import("../../storage/file-writes.ts");
+    const real = await vi.importActual<typeof import("node:fs")>("node:fs");
     const isDirect = (fd: number): boolean => {
       const info = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
       return (Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? "", 8) & constants.O_DIRECT) !== 0;
     };
-    const writeSome: typeof real.writeSome = async (fd, from, offset, position) => {
-      const length = Math.min(from.length - offset, interfere({ fd, length: from.length - offset }, isDirect(fd)));
-      return await real.writeSome(fd, from.subarray(0, offset + length), offset, position);
+    type Told = (error: unknown, bytes: number) => void;
+    const write = (
+      fd: number,
+      from: Uint8Array,
+      offset: number,
+      wanted: number,
+      position: number,
+      told: Told,
+    ): void => {
+      let length = 0;
+      try {
+        length = Math.min(wanted, interfere({ fd, length: wanted }, isDirect(fd)));
+      } catch (error) {
+        queueMicrotask(() => told(error, 0));
+        return;
+      }
+      real.write(fd, from, offset, length, position, told);
     };
-    const writeAll: typeof real.writeAll = async (fd, from, position) => {
-      for (let done = 0; done < from.length; ) done += await writeSome(fd, from, done, position + done);
-    };
-    vi.doMock("../../storage/file-writes.ts", () => ({ writeSome, writeAll }));
+    vi.doMock("node:fs", () => ({ ...real, write }));
     return (await import("../../storage/node-disk.ts")).nodeDisk;
   }
 
   afterEach(() => {
-    vi.doUnmock("../../storage/file-writes.ts");
+    vi.doUnmock("node:fs");
   });
 
   function refusal(): Error {
