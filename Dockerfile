@@ -38,4 +38,4 @@ HEALTHCHECK --interval=5s --timeout=10s --start-period=300s --retries=3 \
   CMD ["node", "-e", "const { port } = new URL(process.env.ETCD_LISTEN_CLIENT_URLS.split(',')[0]); fetch(`http://127.0.0.1:${port}/health`).then(async (r) => { console.log(await r.text()); process.exitCode = r.ok ? 0 : 1; })"]
 STOPSIGNAL SIGTERM
 # No shell in between: SIGTERM reaches the member, which hands its leadership over before it ends.
-ENTRYPOINT ["node", "--max-semi-space-size=32", "--use-largepages=silent", "/quorate/bin/quorate"]
+ENTRYPOINT ["node", "--min-semi-space-size=16", "--max-semi-space-size=32", "--use-largepages=silent", "/quorate/bin/quorate"]
