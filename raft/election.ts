@@ -28,9 +28,9 @@ import { ENTRY_NORMAL, NONE } from "./types.ts";
 const NO_DATA = new Uint8Array(0);
 
 export function tick(raft: Raft): void {
-  const written = raft.toldHardState.commit;
-  raft.commitDue = written === raft.commitAtTick;
-  raft.commitAtTick = written;
+  const told = raft.toldHardState.commit;
+  raft.commitDue = told === raft.commitAtTick;
+  raft.commitAtTick = told;
   if (raft.leadership === undefined) tickFollower(raft);
   else tickLeader(raft, raft.leadership);
 }

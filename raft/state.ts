@@ -59,8 +59,8 @@ export interface Raft {
   receivedSnapshot: Snapshot | undefined;
   lastSeq: number;
   /**
-   * From tick to tick no commit index went to the disk: it goes even alone. Between two writes of entries it would take
-   * a write of its own for what the next one says anyway.
+   * From tick to tick no commit index was handed out to be written: it is, even alone. Between two writes of entries it
+   * would take a write of its own for what the next one says anyway.
    */
   commitDue: boolean;
   /** The commit index last handed out, as of the last tick. */

@@ -62,6 +62,7 @@ export class DirectFile {
   write(from: Uint8Array, position: number): Promise<void> {
     const area = must(this.#area, "a write to a closed file");
     assert(!this.#isWriting, "two writes to one file at the same time");
+    if (from.length === 0) return Promise.resolve();
     this.#isWriting = true;
     const isOnePiece = this.#isLoaded(position) && (position % BLOCK_BYTES) + from.length <= area.length;
     const writing = isOnePiece ? this.#writePiece(area, from, position) : this.#writePieces(area, from, position);
@@ -83,13 +84,12 @@ export class DirectFile {
   }
 
   async #writePieces(area: Buffer, from: Uint8Array, position: number): Promise<void> {
+    if (!this.#isLoaded(position)) await this.#load(area, position);
     for (let done = 0; done < from.length; ) {
       const at = position + done;
-      if (!this.#isLoaded(at)) await this.#load(area, at);
       const piece = from.subarray(done, done + area.length - (at % BLOCK_BYTES));
       await this.#writePiece(area, piece, at);
       done += piece.length;
-      this.#end = position + done;
     }
   }
 

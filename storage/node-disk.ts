@@ -120,6 +120,7 @@ class NodeFile implements DiskFile {
     await named(`write at ${position} of`, this.#path, () => writeAll(this.#handle.fd, from, position));
   }
 
+  /** Without `named`: each batch of the log comes by, and what it waits for is a chain of promises. */
   async writeSynced(from: Uint8Array, position: number): Promise<void> {
     try {
       await this.#synced.write(from, position);

@@ -194,18 +194,17 @@ export class RecordWriter {
 
   /** raftpb.Entry, written in place so that the data is copied once. */
   entry(entry: Entry): void {
-    const head = SCRATCH;
-    head[0] = 0x08;
-    head[1] = entry.type;
-    head[2] = 0x10;
-    let at = writeUint(entry.term, head, 3);
-    head[at] = 0x18;
-    at = writeUint(entry.index, head, at + 1);
+    SCRATCH[0] = 0x08;
+    SCRATCH[1] = entry.type;
+    SCRATCH[2] = 0x10;
+    let at = writeUint(entry.term, SCRATCH, 3);
+    SCRATCH[at] = 0x18;
+    at = writeUint(entry.index, SCRATCH, at + 1);
     if (entry.data.length > 0) {
-      head[at] = 0x22;
-      at = writeUint(entry.data.length, head, at + 1);
+      SCRATCH[at] = 0x22;
+      at = writeUint(entry.data.length, SCRATCH, at + 1);
     }
-    this.#crc = crc32c(entry.data, crc32c(head, this.#crc, at));
+    this.#crc = crc32c(entry.data, crc32c(SCRATCH, this.#crc, at));
     this.#header(ENTRY, at + entry.data.length);
     this.#appendScratch(at);
     this.#append(entry.data);

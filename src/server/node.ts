@@ -84,9 +84,10 @@ export class Node {
    * entries, and were started together, would all flush at once, and a write has to wait for a quorum of them.
    */
   #flushShare: number;
-  /** When each append under way began (env.now()), oldest first: they end in this order. */
+  /** When each append under way began (env.now()), oldest first: they end in this order, or the node has failed. */
   readonly #appendsSince: number[] = [];
-  #lastAppend: Promise<void> = Promise.resolve();
+  /** Called when none is under way any more. */
+  #allAppended: () => void = () => undefined;
   #logReads = new Set<Promise<void>>();
   #isInstalling = false;
   /** Called at the end of the turn. */
@@ -154,7 +155,7 @@ export class Node {
     this.#tellTimer?.cancel();
     this.#gatherTimer?.cancel();
     while (this.#appendsSince.length > 0 || this.#logReads.size > 0 || this.#flushing !== undefined) {
-      await Promise.all([this.#lastAppend, ...this.#logReads, this.#flushing]);
+      await Promise.all([this.#appended(), ...this.#logReads, this.#flushing]);
     }
     if (this.#hasFailed() || this.#isReplaced()) return;
     this.#state = "stopped";
@@ -299,19 +300,32 @@ export class Node {
   #persist(persist: Persist): void {
     const { hardState, entries, mustSync, snapshot } = persist;
     if (snapshot !== undefined) this.#isInstalling = true;
-    this.#appendsSince.push(this.#deps.env.now());
-    this.#lastAppend = this.#deps.wal
+    this.#deps.wal
       .append({ hardState, entries, mustSync, ...(snapshot === undefined ? {} : { snapshot: pointOf(snapshot) }) })
       .then(
         () => {
-          this.#appendsSince.shift();
+          this.#appendEnded();
           this.#guard(() => this.#persisted(persist));
         },
         (error: unknown) => {
-          this.#appendsSince.shift();
+          this.#appendEnded();
           this.#fail(error);
         },
       );
+    this.#appendsSince.push(this.#deps.env.now());
+  }
+
+  #appendEnded(): void {
+    this.#appendsSince.shift();
+    if (this.#appendsSince.length === 0) this.#allAppended();
+  }
+
+  /** For a stop alone. */
+  #appended(): Promise<void> {
+    if (this.#appendsSince.length === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#allAppended = resolve;
+    });
   }
 
   #persisted({ seq, snapshot, thenSend }: Persist): void {

@@ -308,6 +308,24 @@ test("a stop waits for the log, and flushes what was applied", async () => {
   expect([stopped, faults, backend.stagedBytes]).toEqual([true, [], 0]);
 });
 
+test("a stop waits for a write that outlasts a refused one behind it, and lets others run meanwhile", async () => {
+  await syncAll();
+  await propose("a");
+  await env.advance(50);
+  await propose("b");
+  const [first, second] = appends.splice(0);
+  let stopped = false;
+  const stopping = node.stop().then(() => {
+    stopped = true;
+  });
+  second?.fail(new Error("entry 3 does not follow"));
+  // Of the real event loop: a wait that goes round in promises alone would keep it out for ever.
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([stopped, faults.map(String)]).toEqual([false, ["Error: entry 3 does not follow"]]);
+  first?.done();
+  await stopping;
+});
+
 function snapshotFrom(leader: bigint, term: number, index: number): Message {
   const metadata = { index, term, confState: { voters: [1n, leader], learners: [] } };
   return { type: "MsgSnap", from: leader, to: 1n, term, snapshot: { metadata, data: new Uint8Array(0) } };

@@ -534,6 +534,9 @@ export class History {
     } else if (probe.kind === "persist") {
       const last = probe.entries.at(-1);
       if (last !== undefined) this.#logs.set(probe.member, last.index);
+    } else if (probe.kind === "acknowledged") {
+      // A snapshot that the log is to begin with is no entry, and what it says is promised before the member starts anew.
+      this.#logs.set(probe.member, Math.max(probe.index, this.#logs.get(probe.member) ?? 0));
     } else if (probe.kind === "leader") {
       this.#leaders.push({ ...stamp, member: probe.member, term: probe.term });
     } else if (probe.kind === "voted") {

@@ -186,6 +186,19 @@ test("what another write changed within a block stays", async () => {
   expect((await fs.readFile(join(root, "log"))).subarray(0, 14).toString()).toBe("01xyz56789abc\0");
 });
 
+test("a write of nothing says nothing of the block that it would be in", async () => {
+  const disk = await diskWith("the engine's");
+  const file = await disk.create(join(root, "log"));
+  await file.allocate(2 * BLOCK);
+  await file.write(Buffer.alloc(50, "b"), BLOCK);
+  await file.sync();
+  await file.writeSynced(Buffer.alloc(50, "a"), 0);
+  await file.writeSynced(Buffer.alloc(0), BLOCK + 50);
+  await file.writeSynced(Buffer.from("c"), BLOCK + 50);
+  await file.close();
+  expect((await fs.readFile(join(root, "log"))).subarray(BLOCK, BLOCK + 52).toString()).toBe(`${"b".repeat(50)}c\0`);
+});
+
 test("a write that is refused beyond the end leaves nothing of it for the next", async () => {
   const disk = await diskWith("the engine's");
   const file = await disk.create(join(root, "log"));

@@ -279,10 +279,10 @@ export const raftMutants: readonly Mutant[] = [
   {
     name: "promises-sent-with-the-write",
     file: "src/server/node.ts",
-    from: `    const append = this.#deps.wal
+    from: `    this.#deps.wal
       .append(`,
     to: `    if (persist.thenSend.length > 0) this.#deps.send(persist.thenSend);
-    const append = this.#deps.wal
+    this.#deps.wal
       .append(`,
     why: "Votes and acknowledgements leave while what they promise is still being written.",
     seenBy: ["durability", "leader-per-term"],

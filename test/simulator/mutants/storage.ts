@@ -12,11 +12,11 @@ export const storageMutants: readonly Mutant[] = [
     seenBy: ["durability", "member", "log-matching"],
   },
   {
-    name: "group-synced-when-all-want-it",
+    name: "group-synced-when-its-last-wants-it",
     file: "storage/wal-log.ts",
-    from: `const mustSync = group.some(`,
-    to: `const mustSync = group.every(`,
-    why: "One batch that needs no sync (a commit index alone) takes the sync from all that were written with it.",
+    from: `mustSync ||= needsSync(batch);`,
+    to: `mustSync = needsSync(batch);`,
+    why: "The last batch decides for all that are written with it: a commit index alone takes the sync from entries.",
     seenBy: ["durability", "member", "log-matching"],
   },
   {
@@ -38,8 +38,8 @@ export const storageMutants: readonly Mutant[] = [
   {
     name: "failed-sync-retried",
     file: "storage/wal-log.ts",
-    from: `await sync();`,
-    to: `await sync().catch(() => this.#tail.file.sync());`,
+    from: `await file.writeSynced(writer.bytes, offset);`,
+    to: `await file.writeSynced(writer.bytes, offset).catch(() => file.sync());`,
     why: "After a failed fsync the kernel may have dropped what was not written: a second one that succeeds says nothing.",
     seenBy: ["durability", "member", "log-matching"],
   },
