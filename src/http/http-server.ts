@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Logger } from "../log.ts";
 import { INTERNAL_ERROR, type PlainAnswer, type PlainHandler } from "../rpc/plain-http.ts";
+import { oneAtATime } from "./one-at-a-time.ts";
 
 export interface HttpLimits {
   /** For the head of a request, and for a whole request. */
@@ -8,6 +9,8 @@ export interface HttpLimits {
   readonly requestTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly maxHeadBytes: number;
+  /** Requests of one connection that wait for the one before them. */
+  readonly maxPipelined: number;
   /** How often the first two are looked at. */
   readonly checkIntervalMs: number;
 }
@@ -17,6 +20,7 @@ export const httpDefaults: HttpLimits = {
   requestTimeoutMs: 60_000,
   idleTimeoutMs: 60_000,
   maxHeadBytes: 16 << 10,
+  maxPipelined: 16,
   checkIntervalMs: 2_000,
 };
 
@@ -30,7 +34,7 @@ export function createHttpServer(handle: PlainHandler, limits: HttpLimits, logge
       maxHeaderSize: limits.maxHeadBytes,
       connectionsCheckingInterval: limits.checkIntervalMs,
     },
-    (request, response) => void serve(handle, request, response, logger),
+    oneAtATime(limits.maxPipelined, (request, response) => void serve(handle, request, response, logger)),
   );
   // Node starts to watch over these time-outs when a server listens, and this one never does.
   server.emit("listening");

@@ -1,5 +1,6 @@
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
+import { QuietLog } from "../quiet-log.ts";
 import type { PlainAnswer, PlainHandler, PlainRequest } from "../rpc/plain-http.ts";
 import { type CallLimits, limitsOf } from "../server/call-limits.ts";
 import type { Server } from "../server/server.ts";
@@ -29,7 +30,7 @@ const TEXT = "text/plain; charset=utf-8";
 /** The plain HTTP endpoints of the client port (operations.md section 3). */
 export function createRoutes(server: Server, options: RouteOptions): PlainHandler {
   const { env, logger } = options;
-  const routes = buildRoutes(server, logger);
+  const routes = buildRoutes(server, new QuietLog(env, logger));
   return async (request, gone) => {
     const { path, query } = targetOf(request);
     const origin = allowedOrigin(options.cors, request.origin);
@@ -68,7 +69,7 @@ function told({ status, type, body, allow }: Answer, cors: Readonly<Record<strin
   return { status, headers, body };
 }
 
-function buildRoutes(server: Server, logger: Logger): ReadonlyMap<string, Route> {
+function buildRoutes(server: Server, quietLog: QuietLog): ReadonlyMap<string, Route> {
   const checks = createHealthChecks(server);
   const routes = new Map<string, Route>();
 
@@ -88,7 +89,7 @@ function buildRoutes(server: Server, logger: Logger): ReadonlyMap<string, Route>
     const reason = await checks.health({ serializable, exclude: new Set(query.getAll("exclude")) }, limits);
     const body = JSON.stringify({ health: reason === "" ? "true" : "false", reason });
     if (reason === "") return { status: 200, type: TEXT, body };
-    logger.warn({ reason }, "serving /health false");
+    quietLog.warn({ reason }, "serving /health false");
     return { status: 503, type: TEXT, body: `${body}\n` };
   });
 
@@ -103,12 +104,12 @@ function buildRoutes(server: Server, logger: Logger): ReadonlyMap<string, Route>
         [...all].filter(([name]) => !excluded.has(name)),
         query,
         limits,
-        logger,
+        quietLog,
       );
     });
     for (const [name, check] of all) {
       const path = `${root}/${name}`;
-      routes.set(path, (query, limits) => runChecks(path, [[name, check]], query, limits, logger));
+      routes.set(path, (query, limits) => runChecks(path, [[name, check]], query, limits, quietLog));
     }
   }
   return routes;
@@ -119,7 +120,7 @@ async function runChecks(
   checks: readonly (readonly [name: string, check: Check])[],
   query: URLSearchParams,
   limits: CallLimits,
-  logger: Logger,
+  quietLog: QuietLog,
 ): Promise<Answer> {
   let failed = false;
   const lines = await Promise.all(
@@ -135,7 +136,7 @@ async function runChecks(
   );
   const report = lines.join("");
   if (failed) {
-    logger.warn({ path, reason: report }, "health check failed");
+    quietLog.warn({ path, reason: report }, "health check failed");
     // What etcd sends: the report as an error page, which adds a line break of its own.
     return { status: 503, type: TEXT, body: `${report}\n` };
   }

@@ -76,6 +76,51 @@ describe("telling the protocol", () => {
   });
 });
 
+describe("requests of one connection that come before the answers", () => {
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const bodies = (received: Buffer): string[] =>
+    [...String(received).matchAll(/\r\n\r\n<(.*?)>/g)].map(([, b]) => b ?? "");
+
+  it("are served one at a time, in order, and what comes later as well", async () => {
+    let underWay = 0;
+    let most = 0;
+    const port = await open([echo], {
+      http: async ({ target }) => {
+        most = Math.max(most, ++underWay);
+        await new Promise((resolve) => setImmediate(resolve));
+        underWay--;
+        return { status: 200, headers: {}, body: `<${target}>` };
+      },
+    });
+    const client = raw(port);
+    const paths = Array.from({ length: 10 }, (_, i) => `/${i}`);
+    client.socket.write(paths.map(get).join(""));
+    await client.until((received) => bodies(received).length === 10);
+    client.socket.write(get("/last"));
+    await client.until((received) => bodies(received).length === 11);
+    expect(bodies(client.received)).toEqual([...paths, "/last"]);
+    expect(most).toBe(1);
+  });
+
+  it("end the connection when they are many, and no more than one of them was begun", async () => {
+    let begun = 0;
+    const port = await open([echo], {
+      http: (_, gone) => {
+        begun++;
+        return new Promise((resolve) => {
+          gone.addEventListener("abort", () => resolve({ status: 200, headers: {}, body: "" }));
+        });
+      },
+    });
+    const client = raw(port);
+    client.socket.write(get("/").repeat(1_000));
+    await client.closed;
+    expect(begun).toBe(1);
+    await until(() => port.listener.connectionCount === 0);
+    await stillServes(port);
+  });
+});
+
 describe("connections that never become calls", () => {
   it("answers garbage with 400 and closes", async () => {
     const port = await open([echo]);

@@ -1,5 +1,5 @@
-import type { Env } from "../env.ts";
-import type { Logger } from "../log.ts";
+import type { Env } from "./env.ts";
+import type { Logger } from "./log.ts";
 
 const INTERVAL_MS = 10_000;
 
