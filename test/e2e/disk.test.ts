@@ -198,6 +198,8 @@ describe("O-1, O-4: the command line of one member", () => {
   test("--version and --help print and exit 0; mistakes exit 2 with usage, bad configuration exits 1", async () => {
     const version = await run(quorate, ["--version"]);
     expect([version.code, version.stdout.split("\n")[0]]).toEqual([0, "etcd Version: 3.6.14"]);
+    // The engine tells its user of flags that it does not know.
+    expect(version.stderr).toBe("");
     const help = await run(quorate, ["--help"]);
     expect(help.code).toBe(0);
     expect(Math.max(...help.stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
