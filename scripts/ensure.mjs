@@ -16,11 +16,11 @@ export function ensure() {
   if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
     fail(`Quorate needs Node ${NEEDED.join(".")} or newer; this is ${process.versions.node}. Get one from nodejs.org.`);
   }
-  const installed = join(root, "node_modules", ".quorate-installed");
+  // npm writes this when an installation has ended, whoever asked for it.
+  const installed = join(root, "node_modules", ".package-lock.json");
   if (newest([join(root, "package-lock.json"), join(root, "package.json")]) > timeOf(installed)) {
     say("installing packages (npm ci)");
     run("npm", ["ci", "--no-audit", "--no-fund"]);
-    writeFileSync(installed, "");
   }
   const built = join(root, "dist", ".quorate-built");
   const sources = ["proto", "raft", "storage", "src", "scripts", "tsconfig.json", "tsconfig.build.json"];
