@@ -2,6 +2,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { engineFlags } from "../scripts/engine-flags.ts";
 import { ApiClient } from "../test/e2e/client.ts";
 import { Cluster, freePorts, MemberProcess, memberAt, quorate } from "../test/e2e/cluster.ts";
 import { etcdBinary } from "../test/e2e/etcdctl.ts";
@@ -89,7 +90,7 @@ async function clusterOf(binary: string, options: StartOptions, cpuProfile: stri
 
 /** The same member, by a Node that writes a CPU profile when it ends. NODE_OPTIONS may not ask for one. */
 function profiled({ name, dataDir, clientPort, peerPort, flags }: MemberProcess, directory: string): MemberProcess {
-  const words = ["--cpu-prof", `--cpu-prof-dir=${directory}`, quorate, ...flags];
+  const words = [...engineFlags(quorate), "--cpu-prof", `--cpu-prof-dir=${directory}`, quorate, ...flags];
   return new MemberProcess(name, dataDir, clientPort, peerPort, words, process.execPath);
 }
 

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { clusterMembers, removeClusterFile, writeClusterFile } from "./cluster-file.ts";
+import { engineFlags } from "./engine-flags.ts";
 import { findLeader } from "./find-leader.ts";
 
 const USAGE = `Usage: npm start -- [--members 1|3|5] [--data-dir DIR] [--base-port PORT]
@@ -81,9 +81,6 @@ export function memberFlags(cluster: ClusterPlan, member: MemberPlan): string[] 
 
 const READY = "ready to serve client requests";
 const program = fileURLToPath(new URL("../../bin/quorate", import.meta.url));
-/** What its first line tells the engine, behind `#!/usr/bin/env -S node`: a member here is to be one as it is elsewhere. */
-const [firstLine = ""] = readFileSync(program, "utf8").split("\n");
-const engineFlags = firstLine.split(" ").filter((word) => word.startsWith("--"));
 
 /** A member that somebody killed is started again after this long: time to see the others go on without it. */
 const RESTART_DELAY_MS = 5_000;
@@ -182,7 +179,7 @@ function superviseCluster(cluster: ClusterPlan): Promise<number> {
     const spawnMember = (plan: MemberPlan): ChildProcess => {
       // Its own process group: Ctrl-C reaches this program alone, which then stops the members itself. The channel tells
       // a member when this program is gone without having done so.
-      const child = spawn(process.execPath, [...engineFlags, program, ...memberFlags(cluster, plan)], {
+      const child = spawn(process.execPath, [...engineFlags(program), program, ...memberFlags(cluster, plan)], {
         stdio: ["ignore", "pipe", "pipe", "ipc"],
         detached: true,
       });

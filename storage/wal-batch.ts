@@ -12,7 +12,10 @@ export function needsSync({ mustSync, entries, snapshot }: WalBatch): boolean {
   return mustSync || entries.length > 0 || snapshot !== undefined;
 }
 
-/** The hard state last: with only a part of it on the disk, a batch must not have committed what is not there. */
+/**
+ * Writes the records, and notes in `index` where each entry will be: in `segment`, from `offset`, where the writer's first
+ * byte will be. The hard state last: with only a part of it on the disk, a batch must not have committed what is not there.
+ */
 export function writeBatch(
   writer: RecordWriter,
   batch: WalBatch,

@@ -36,7 +36,11 @@ interface Generation {
   readonly createRevision: number;
   /** Of revisions[0]. */
   firstVersion: number;
-  /** main, sub, main, sub, ...: ascending, never empty. When closed, the last is the tombstone. */
+  /**
+   * main, sub, main, sub, ...: ascending, never empty. When closed, the last is the tombstone. Each array here was made
+   * with a length and then filled, by one() or extended(); slice() and push() keep what that gives. The engine knows an
+   * array from a literal as another kind, and throws code that it optimised for one kind away when that meets the other.
+   */
   revisions: number[];
   closed: boolean;
   older: Generation | undefined;
@@ -254,10 +258,6 @@ function append(generation: Generation, main: number, sub: number): void {
   else revisions.push(main, sub);
 }
 
-/**
- * Made as extended() makes the longer ones: from a literal the engine makes another kind of array, and all code that it
- * optimised while keys had few revisions would be thrown away, and optimised again, when the first had more.
- */
 function one(main: number, sub: number): number[] {
   const revisions = new Array<number>(2);
   revisions[0] = main;

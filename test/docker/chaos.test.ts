@@ -90,6 +90,9 @@ describe.skipIf(!hasEngine)("the cluster of docker-compose.yml", () => {
       return (await run("docker", ["exec", id, ...args])).stdout.trim();
     };
     expect(await inside("id", "-u")).toBe("1000");
+    // The image's Node is newer than the one that runs this: its engine is to know every flag that it is given.
+    const version = await run("docker", ["run", "--rm", cluster.image, "--version"]);
+    expect([version.code, version.stderr]).toEqual([0, ""]);
     expect((await inside("ls", "/quorate")).split("\n").sort()).toEqual([
       "LICENSE",
       "README.md",

@@ -74,7 +74,7 @@ function none(fault: string | undefined): void {
   if (fault !== undefined) throw new Error(`the log on disk refuses ${fault}`);
 }
 
-/** What storage/wal-log.ts asserts of a batch, and that the batch can be read back. */
+/** What storage/wal-batch.ts asserts of a batch, and that the batch can be read back. */
 function checkWrite(member: Member, persist: Persist): void {
   const { snapshot, entries, hardState } = persist;
   if (snapshot !== undefined) {
