@@ -157,7 +157,7 @@ export const limits = {
   watchSliceWatchers: 512,
   /** Responses this much larger than a request are split for watches that asked for fragments (W-13). */
   watchFragmentOverheadBytes: 512 << 10,
-  /** Client connections of this member. */
+  /** Client connections of this member, where it may have as many files open (open-files.ts). */
   clientConnections: 10_000,
   /** gRPC receive limit above maxRequestBytes (G-9). */
   grpcOverheadBytes: 512 << 10,

@@ -14,6 +14,7 @@ import { TlsFiles } from "./http/tls-files.ts";
 import type { Logger } from "./log.ts";
 import { createPinoLog } from "./log-pino.ts";
 import { createNodeEnv } from "./node-env.ts";
+import { type ConnectionRoom, connectionRoom, openFilesLimit } from "./open-files.ts";
 import { PeerHttpClient } from "./peer/http-client.ts";
 import { openPeerTransport } from "./peer/http-transport.ts";
 import { DEFAULT_PEER_LIMITS } from "./peer/limits.ts";
@@ -126,7 +127,7 @@ async function runMember(config: Config, log: Logger, exit: (ending: Ending) => 
     },
     "starting etcd server",
   );
-  const clientTls = openClientTls(config, log);
+  const edge = { clientTls: openClientTls(config, log), room: roomForConnections(log) };
 
   let ended = false;
   const onFatal = (reason: unknown): void => {
@@ -173,7 +174,7 @@ async function runMember(config: Config, log: Logger, exit: (ending: Ending) => 
     // What is forced is forced once: who starts anew from a snapshot has a leader, and others beside it.
     const own = isFirst ? config : { ...config, forceNewCluster: false };
     isFirst = false;
-    life = await startLife(own, log, clientTls, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
+    life = await startLife(own, log, edge, { onFatal, onRemoved: () => stopGracefully(0), onReplaced: startAnew });
     await life.serve();
   };
 
@@ -203,12 +204,7 @@ interface LifeEvents {
   readonly onReplaced: () => void;
 }
 
-async function startLife(
-  config: Config,
-  log: Logger,
-  clientTls: ClientTls | undefined,
-  events: LifeEvents,
-): Promise<Life> {
+async function startLife(config: Config, log: Logger, edge: Edge, events: LifeEvents): Promise<Life> {
   const env = createNodeEnv();
   const openBackend = (path: string): Promise<Backend> => openLevelBackend(path, { onFailure: events.onFatal });
   const askPeer = (url: string, path: string, timeoutMs: number): Promise<PeerResponse> =>
@@ -222,7 +218,14 @@ async function startLife(
     disk: nodeDisk,
     openBackend: (path) => openLevelBackend(path),
     createTransport: (identity, callbacks) =>
-      openPeerTransport({ env, logger: log, identity, listenUrls: config.listenPeerUrls, callbacks }),
+      openPeerTransport({
+        env,
+        logger: log,
+        identity,
+        listenUrls: config.listenPeerUrls,
+        callbacks,
+        limits: { connections: Math.ceil(edge.room.peers / config.listenPeerUrls.length) },
+      }),
     ...events,
   });
   log.info(
@@ -247,7 +250,7 @@ async function startLife(
         throw error;
       }
       if (stopping.signal.aborted) return;
-      const opened = await serveClients(config, member, log, clientTls, stopping.signal);
+      const opened = await serveClients(config, member, log, edge, stopping.signal);
       if (stopping.signal.aborted) return await opened.close(0);
       listener = opened;
       log.info({}, "ready to serve client requests");
@@ -269,6 +272,26 @@ async function startLife(
   };
 }
 
+/** What all of a process's lives have in common towards those that connect. */
+interface Edge {
+  readonly clientTls: ClientTls | undefined;
+  readonly room: ConnectionRoom;
+}
+
+/** Throws when the process may have too few files open for a member. */
+function roomForConnections(log: Logger): ConnectionRoom {
+  const wanted = { clients: limits.clientConnections, peers: DEFAULT_PEER_LIMITS.connections };
+  const openFiles = openFilesLimit();
+  const room = connectionRoom(openFiles, wanted);
+  if (room.clients < wanted.clients) {
+    log.warn(
+      { "open-files": openFiles, "client-connections": room.clients, "peer-connections": room.peers },
+      `few open files: with more than ${openFiles} (ulimit -n) this member would take more connections`,
+    );
+  }
+  return room;
+}
+
 /** Throws for files that cannot serve: before anything else is begun. */
 function openClientTls({ clientTls }: Config, logger: Logger): ClientTls | undefined {
   if (clientTls === undefined) return undefined;
@@ -279,7 +302,7 @@ async function serveClients(
   config: Config,
   { server }: Member,
   logger: Logger,
-  tls: ClientTls | undefined,
+  { clientTls, room }: Edge,
   stopping: AbortSignal,
 ): Promise<ClientListener> {
   const env = createNodeEnv();
@@ -309,9 +332,9 @@ async function serveClients(
       : createGrpcJsServer(handlers, { ...grpcJsDefaults, ...rpcOptions });
   const http = createHttpServer(plain, httpDefaults, logger);
   return await listenClient(config.listenClientUrls, rpc, http, {
-    maxConnections: limits.clientConnections,
+    maxConnections: room.clients,
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
-    ...(tls !== undefined && { tls }),
+    ...(clientTls !== undefined && { tls: clientTls }),
     env,
     logger,
   });

@@ -161,6 +161,11 @@ function codeOf(error: Error): unknown {
   return "code" in error ? error.code : undefined;
 }
 
+/** Node and LevelDB both say it in these words. */
+function adviceFor(cause: Error): string {
+  return /too many open files/i.test(cause.message) ? "raise the limit of open files (ulimit -n)" : "check its disk";
+}
+
 class LevelBackend implements Backend {
   readonly #db: Level;
   readonly #path: string;
@@ -322,7 +327,7 @@ class LevelBackend implements Backend {
     const fault =
       codeOf(cause) === "LEVEL_CORRUPTION"
         ? new BackendError(damaged(this.#path, cause), { cause })
-        : new BackendError(`the state store ${this.#path} failed (${cause.message}): check its disk`, { cause });
+        : new BackendError(`the state store ${this.#path} failed (${cause.message}): ${adviceFor(cause)}`, { cause });
     return this.#report(fault);
   }
 
