@@ -209,7 +209,11 @@ async function startLife(config: Config, log: Logger, edge: Edge, events: LifeEv
   const openBackend = (path: string): Promise<Backend> => openLevelBackend(path, { onFailure: events.onFatal });
   const askPeer = (url: string, path: string, timeoutMs: number): Promise<PeerResponse> =>
     peerClient.call(url, { method: "GET", path, timeoutMs });
-  const peerClient = new PeerHttpClient(env, DEFAULT_PEER_LIMITS.responseBytes, new NameLookup(env));
+  const peerClient = new PeerHttpClient(env, DEFAULT_PEER_LIMITS.responseBytes, new NameLookup(env), {
+    perHost: DEFAULT_PEER_LIMITS.callSockets,
+    total: Number.POSITIVE_INFINITY,
+    kept: true,
+  });
   const booted = await bootstrap(config, { disk: nodeDisk, log, openBackend, askPeer, resolveHost });
   peerClient.close();
   const member: Member = await startMember(config, booted, {
@@ -224,7 +228,7 @@ async function startLife(config: Config, log: Logger, edge: Edge, events: LifeEv
         identity,
         listenUrls: config.listenPeerUrls,
         callbacks,
-        limits: { connections: Math.ceil(edge.room.peers / config.listenPeerUrls.length) },
+        limits: { connections: edge.room.peers },
       }),
     ...events,
   });
@@ -377,6 +381,8 @@ function adviceFor(error: unknown): string | undefined {
     case "EROFS":
     case "ENOTDIR":
       return "this member needs a directory of its own that it may write to: see --data-dir and --wal-dir";
+    case "EMFILE":
+      return "raise the limit of open files (ulimit -n)";
     case "ENOSPC":
       return "the disk is full: this member needs room for its state, and 64 MB at a time for its log";
     default:

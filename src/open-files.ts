@@ -6,14 +6,17 @@ export interface ConnectionRoom {
   readonly peers: number;
 }
 
-/** For the log, the state store, snapshots and the connections that this member opens; etcd keeps as many. */
+/**
+ * For the log, the state store, snapshots and the connections that this member opens (peer/limits.ts: about fifteen to each
+ * other member at most, and those to strangers); etcd keeps as many.
+ */
 const OWN_FILES = 150;
 /** About a dozen from each other member (peer/limits.ts), in a cluster of three. */
 const FEWEST_PEERS = 24;
 const FEWEST_CLIENTS = 8;
 
 /**
- * Of `limit` open files (Infinity: as many as the system has), at most `wanted`, and at most half of them for peers.
+ * Of `limit` open files (Infinity: as many as the system has), at most `wanted`; half for peers, but never fewer than three members need.
  *
  * A connection costs whoever opens it nothing, and without a share of its own one client could have the store's next
  * `open` fail, which ends a member. Throws when what is left would not serve anybody.
@@ -33,6 +36,7 @@ export function connectionRoom(limit: number, wanted: ConnectionRoom): Connectio
 
 /** Node raises what it may have to what it may ask for when it starts: this is then the hard limit. */
 export function openFilesLimit(): number {
+  // No socket is open yet: a report would look up the names of those at the other ends.
   const { userLimits } = process.report.getReport() as {
     // Not on Windows.
     readonly userLimits?: { readonly open_files: { readonly soft: number | "unlimited" } };

@@ -161,9 +161,10 @@ function codeOf(error: Error): unknown {
   return "code" in error ? error.code : undefined;
 }
 
-/** Node and LevelDB both say it in these words. */
+/** Node and LevelDB both say EMFILE in these words; behind ENFILE, "in system" follows. */
 function adviceFor(cause: Error): string {
-  return /too many open files/i.test(cause.message) ? "raise the limit of open files (ulimit -n)" : "check its disk";
+  const tooMany = /too many open files(?! in system)/i.test(cause.message);
+  return tooMany ? "raise the limit of open files (ulimit -n)" : "check its disk";
 }
 
 class LevelBackend implements Backend {

@@ -17,6 +17,14 @@ export interface CallOptions extends PeerRequest {
   readonly repeatable?: boolean;
 }
 
+/** How many connections a client of ours may have; further calls wait for one, and their time runs meanwhile. */
+export interface SocketLimits {
+  readonly perHost: number;
+  readonly total: number;
+  /** Whether an idle one is kept for the next call: only towards those who stay. */
+  readonly kept: boolean;
+}
+
 /** Calls over kept connections. Redirects are not followed. */
 export class PeerHttpClient {
   readonly #env: Env;
@@ -25,8 +33,14 @@ export class PeerHttpClient {
   readonly #cancels = new Set<(error: PeerCallError) => void>();
   #closed = false;
 
-  constructor(env: Env, maxResponseBytes: number, names: NameLookup) {
-    this.#agent = new http.Agent({ keepAlive: true, maxFreeSockets: 8, lookup: names.lookup });
+  constructor(env: Env, maxResponseBytes: number, names: NameLookup, sockets: SocketLimits) {
+    this.#agent = new http.Agent({
+      keepAlive: sockets.kept,
+      maxFreeSockets: 8,
+      maxSockets: sockets.perHost,
+      maxTotalSockets: sockets.total,
+      lookup: names.lookup,
+    });
     this.#env = env;
     this.#maxResponseBytes = maxResponseBytes;
   }

@@ -2,7 +2,7 @@ import type { Message, NodeId } from "../../raft/types.ts";
 import type { Env } from "../env.ts";
 import type { Logger } from "../log.ts";
 import { formatId, header, requestHeaders } from "./headers.ts";
-import { callUrls, PeerHttpClient } from "./http-client.ts";
+import { callUrls, PeerHttpClient, type SocketLimits } from "./http-client.ts";
 import type { PeerLimits } from "./limits.ts";
 import { DEFAULT_PEER_LIMITS } from "./limits.ts";
 import { NameLookup } from "./name-lookup.ts";
@@ -47,6 +47,7 @@ class HttpPeerTransport implements PeerTransport {
   readonly #peers = new Map<NodeId, Peer>();
   /** Senders that are no members as far as we know: they get answers, by pipeline. Oldest first. */
   readonly #remotes = new Map<NodeId, Pipeline>();
+  readonly #remoteClient: PeerHttpClient;
   readonly #lost = new Set<NodeId>();
   #listener: PeerListener | undefined;
   #removed = false;
@@ -56,14 +57,20 @@ class HttpPeerTransport implements PeerTransport {
     const { env, logger, identity, callbacks } = options;
     const limits = { ...DEFAULT_PEER_LIMITS, ...options.limits };
     const names = new NameLookup(env);
+    const client = (sockets: SocketLimits): PeerHttpClient =>
+      new PeerHttpClient(env, limits.responseBytes, names, sockets);
+    this.#remoteClient = client({ perHost: limits.pipelineInFlight, total: limits.remoteSockets, kept: false });
     this.#callbacks = callbacks;
     this.#context = {
       env,
       limits,
       logger,
       identity,
-      pipelineClient: new PeerHttpClient(env, limits.responseBytes, names),
-      callClient: new PeerHttpClient(env, limits.responseBytes, names),
+      // Each peer's pipeline has its own bound.
+      pipelineClient: client({ perHost: Number.POSITIVE_INFINITY, total: Number.POSITIVE_INFINITY, kept: true }),
+      callClient: client({ perHost: limits.callSockets, total: Number.POSITIVE_INFINITY, kept: true }),
+      // A probe is not to wait behind calls: it says how long a message takes.
+      probeClient: client({ perHost: 1, total: Number.POSITIVE_INFINITY, kept: true }),
       names,
       receive: (message) => this.#receive(message),
       lost: (id) => this.#reportLost(id),
@@ -177,6 +184,8 @@ class HttpPeerTransport implements PeerTransport {
     this.#remotes.clear();
     this.#context.pipelineClient.close();
     this.#context.callClient.close();
+    this.#context.probeClient.close();
+    this.#remoteClient.close();
     await this.#listener?.close();
   }
 
@@ -210,13 +219,13 @@ class HttpPeerTransport implements PeerTransport {
 
   #meet(from: NodeId, urls: readonly string[]): void {
     if (this.#closed || from === this.#context.identity.memberId || this.#remotes.has(from)) return;
-    const { pipelineClient, limits, identity, logger } = this.#context;
+    const { limits, identity, logger } = this.#context;
     const [oldest] = this.#remotes.keys();
     if (oldest !== undefined && this.#remotes.size >= limits.remotes) this.#forget(oldest);
     logger.info({ "remote-peer-id": formatId(from), "remote-peer-urls": urls }, "met a sender that is no member yet");
     this.#remotes.set(
       from,
-      new Pipeline(pipelineClient, limits, identity, new UrlPicker(urls), {
+      new Pipeline(this.#remoteClient, limits, identity, new UrlPicker(urls), {
         onSent: () => undefined,
         onFailure: () => this.#reportLost(from),
         onRemoved: () => this.#reportRemoved(),

@@ -33,8 +33,15 @@ export interface PeerLimits {
   readonly lingerMs: number;
   /** An idle keep-alive connection to us. */
   readonly idleTimeoutMs: number;
-  /** Per listener. A member holds about a dozen to each other member. */
+  /** From others, all listeners together. A member holds about a dozen to each other member. */
   readonly connections: number;
+  /**
+   * To each other member, for calls on behalf of clients: each waits for its answer on a connection of its own, and
+   * without an end to that one client would have this member, and its leader, use up their files.
+   */
+  readonly callSockets: number;
+  /** To all senders together that we do not know as members: they say themselves where they are. */
+  readonly remoteSockets: number;
   /** Senders that we do not know as members yet and remember for answers. */
   readonly remotes: number;
   /** The message in front of a snapshot's file, as etcd has it. */
@@ -68,6 +75,8 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   lingerMs: 500,
   idleTimeoutMs: 65_000,
   connections: 1_024,
+  callSockets: 8,
+  remoteSockets: 16,
   remotes: 32,
   snapshotMessageBytes: 64 * MIB,
   snapshotIdleMs: 30_000,

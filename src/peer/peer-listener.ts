@@ -1,5 +1,5 @@
 import * as http from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { DecodeError } from "../../proto/codec.ts";
 import { unreachable } from "../../raft/assert.ts";
 import type { Message, NodeId } from "../../raft/types.ts";
@@ -46,12 +46,13 @@ export interface PeerListener {
 /** Rejects, with nothing left open, when one of the URLs cannot be listened on. */
 export async function listenForPeers(options: ListenerOptions): Promise<PeerListener> {
   const router = new Router(options);
+  const gate = connectionGate(options);
   const servers: http.Server[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(servers.map(closeServer));
   };
   try {
-    for (const url of options.listenUrls) servers.push(await listen(options, url, router));
+    for (const url of options.listenUrls) servers.push(await listen(options, url, router, gate));
   } catch (error) {
     await close();
     throw error;
@@ -63,7 +64,27 @@ export async function listenForPeers(options: ListenerOptions): Promise<PeerList
   return { addresses, close };
 }
 
-function listen({ limits, logger }: ListenerOptions, url: string, router: Router): Promise<http.Server> {
+/** Closes what is one connection too many, over all listeners, and says so. */
+function connectionGate({ env, limits, logger }: ListenerOptions): (socket: Socket) => void {
+  const sockets = new Set<Socket>();
+  const quietLog = new QuietLog(env, logger);
+  return (socket) => {
+    if (sockets.size >= limits.connections) {
+      quietLog.warn({ limit: limits.connections }, "refused a peer connection: too many are open");
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  };
+}
+
+function listen(
+  { limits, logger }: ListenerOptions,
+  url: string,
+  router: Router,
+  gate: (socket: Socket) => void,
+): Promise<http.Server> {
   const { host, port } = target(url);
   const server = http.createServer({
     headersTimeout: limits.headerTimeoutMs,
@@ -73,7 +94,7 @@ function listen({ limits, logger }: ListenerOptions, url: string, router: Router
     connectionsCheckingInterval: Math.ceil(limits.headerTimeoutMs / 4),
     noDelay: true,
   });
-  server.maxConnections = limits.connections;
+  server.on("connection", gate);
   server.on("request", (request, response) => router.route(request, response));
   return new Promise((resolve, reject) => {
     server.once("error", reject);

@@ -29,6 +29,7 @@ export interface PeerContext {
   readonly identity: PeerIdentity;
   readonly pipelineClient: PeerHttpClient;
   readonly callClient: PeerHttpClient;
+  readonly probeClient: PeerHttpClient;
   readonly names: NameLookup;
   receive(message: Message): void;
   lost(id: NodeId): void;
@@ -268,12 +269,12 @@ export class Peer {
   }
 
   async #probe(): Promise<void> {
-    const { env, limits, callClient, logger } = this.#context;
+    const { env, limits, probeClient, logger } = this.#context;
     const startedAt = env.now();
     try {
       const url = this.#urls.current() ?? "";
       const timeoutMs = limits.probeIntervalMs;
-      const { status } = await callClient.call(url, { method: "GET", path: "/raft/probing", timeoutMs });
+      const { status } = await probeClient.call(url, { method: "GET", path: "/raft/probing", timeoutMs });
       this.#roundTripMs = status === 200 ? env.now() - startedAt : undefined;
     } catch (error) {
       this.#roundTripMs = undefined;

@@ -1,5 +1,4 @@
-import { once } from "node:events";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +10,7 @@ import { until } from "./until.ts";
 
 const LIMIT = 256;
 /** More on each port than the process may have files. */
-const SILENT = 400;
+const SILENT = 300;
 const VALUE = "v".repeat(200_000);
 
 /** A member whose process may have few files open. */
@@ -34,25 +33,32 @@ function silent(port: number): Socket {
   return socket;
 }
 
+function connectedOrClosed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once("connect", () => resolve());
+    socket.once("close", () => resolve());
+  });
+}
+
 describe("connections that take every file that a process may have open", () => {
   test("do not end a member: who is served stays so, and others are again when they have gone", async () => {
     const cluster = await limitedMember();
     const member = cluster.members[0] as MemberProcess;
+    const client = new ApiClient(member.endpoint);
     const sockets: Socket[] = [];
     try {
       member.start();
       await cluster.ready();
       expect(member.log).toContain('"open-files":256,"client-connections":53,"peer-connections":53');
-      const client = new ApiClient(member.endpoint);
       await client.put("before", "1");
       for (const port of [member.clientPort, member.peerPort]) {
         for (let i = 0; i < SILENT; i++) sockets.push(silent(port));
       }
-      await Promise.all(sockets.map((socket) => Promise.race([once(socket, "connect"), once(socket, "close")])));
-      for (let i = 0; i < 40; i++) await client.put(`during/${i}`, VALUE);
-      await until("those for whom there is no room are closed", () => {
-        return sockets.filter((socket) => !socket.destroyed).length < 2 * 53;
+      await Promise.all(sockets.map(connectedOrClosed));
+      await until("both ports refuse", () => {
+        return [`"limit":53,"refused":1`, "refused a peer connection"].every((words) => member.log.includes(words));
       });
+      for (let i = 0; i < 40; i++) await client.put(`during/${i}`, VALUE);
       for (const socket of sockets) socket.destroy();
       await until("a new client is served", async () => {
         const other = new ApiClient(member.endpoint);
@@ -64,9 +70,9 @@ describe("connections that take every file that a process may have open", () => 
           other.close();
         }
       });
-      client.close();
       expect(member.running).toBe(true);
     } finally {
+      client.close();
       for (const socket of sockets) socket.destroy();
       await cluster.destroy();
     }
@@ -76,6 +82,7 @@ describe("connections that take every file that a process may have open", () => 
     const directory = await mkdtemp(join(tmpdir(), "quorate-files-"));
     const start = `ulimit -n 170 && exec "$0" --data-dir "$1"`;
     const { code, stderr } = await run("/bin/sh", ["-c", start, quorate, join(directory, "data")]);
+    await rm(directory, { recursive: true, force: true });
     expect(code).toBe(1);
     expect(stderr).toContain("this process may have only 170 files open, and a member needs 182: raise it (ulimit -n");
   });

@@ -235,6 +235,7 @@ describe("whoever connects cannot harm a member with", () => {
     const tooMany = connect(member.port, "");
     await until(() => tooMany.ended, "the fourth is closed");
     expect(few.some(({ ended }) => ended)).toBe(false);
+    expect(member.logged("refused a peer connection: too many are open")).toBe(true);
   });
 });
 

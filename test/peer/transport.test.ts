@@ -301,6 +301,43 @@ describe("request", () => {
     expect(answer.headers["x-etcd-cluster-id"]).toBe("cdf818194e3a8c32");
   });
 
+  it("many at once share a few connections, and probes have one of their own", async () => {
+    const a = await openMember(1n, { limits: { callSockets: 4, probeIntervalMs: 100 } });
+    let underWay = 0;
+    let most = 0;
+    const waiting: (() => void)[] = [];
+    const b = await openMember(2n, {
+      handle: async () => {
+        most = Math.max(most, ++underWay);
+        await new Promise<void>((resolve) => waiting.push(resolve));
+        underWay--;
+        return { status: 200, body: "" };
+      },
+    });
+    a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+    const givingUp = new AbortController();
+    const call = (signal?: AbortSignal): Promise<number> =>
+      a.transport
+        .request(2n, { method: "POST", path: "/leases", timeoutMs: 60_000, ...(signal !== undefined && { signal }) })
+        .then(({ status }) => status);
+    const calls = Array.from({ length: 4 }, () => call());
+    await until(() => underWay === 4, "all connections are taken");
+    const givenUp = Array.from({ length: 20 }, () => call(givingUp.signal));
+    calls.push(...Array.from({ length: 40 }, () => call()));
+    const before = a.transport.roundTripMs(2n);
+    await until(() => a.transport.roundTripMs(2n) !== before, "a probe is answered meanwhile");
+    givingUp.abort();
+    for (const one of givenUp) await expect(one).rejects.toThrow("aborted");
+    let answered = 0;
+    for (const one of calls) void one.then(() => answered++);
+    await until(() => {
+      for (const resolve of waiting.splice(0)) resolve();
+      return answered === 44;
+    }, "all that were not given up are answered");
+    expect(await Promise.all(calls)).toEqual(Array.from({ length: 44 }, () => 200));
+    expect(most).toBe(4);
+  });
+
   it("rejects when a member of another cluster answers", async () => {
     const a = await openMember(1n);
     const foreign = await openMember(2n, {
