@@ -228,7 +228,7 @@ async function startLife(config: Config, log: Logger, edge: Edge, events: LifeEv
         identity,
         listenUrls: config.listenPeerUrls,
         callbacks,
-        limits: { connections: edge.room.peers },
+        limits: { connections: edge.room.peers, callSockets: edge.room.calls },
       }),
     ...events,
   });
@@ -284,7 +284,11 @@ interface Edge {
 
 /** Throws when the process may have too few files open for a member. */
 function roomForConnections(log: Logger): ConnectionRoom {
-  const wanted = { clients: limits.clientConnections, peers: DEFAULT_PEER_LIMITS.connections };
+  const wanted = {
+    clients: limits.clientConnections,
+    peers: DEFAULT_PEER_LIMITS.connections,
+    calls: DEFAULT_PEER_LIMITS.callSockets,
+  };
   const openFiles = openFilesLimit();
   const room = connectionRoom(openFiles, wanted);
   if (room.clients < wanted.clients) {

@@ -49,14 +49,14 @@ describe("connections that take every file that a process may have open", () => 
     try {
       member.start();
       await cluster.ready();
-      expect(member.log).toContain('"open-files":256,"client-connections":53,"peer-connections":53');
+      expect(member.log).toContain('"open-files":256,"client-connections":49,"peer-connections":49');
       await client.put("before", "1");
       for (const port of [member.clientPort, member.peerPort]) {
         for (let i = 0; i < SILENT; i++) sockets.push(silent(port));
       }
       await Promise.all(sockets.map(connectedOrClosed));
       await until("both ports refuse", () => {
-        return [`"limit":53,"refused":1`, "refused a peer connection"].every((words) => member.log.includes(words));
+        return [`"limit":49,"refused":1`, "refused a peer connection"].every((words) => member.log.includes(words));
       });
       for (let i = 0; i < 40; i++) await client.put(`during/${i}`, VALUE);
       for (const socket of sockets) socket.destroy();
@@ -84,6 +84,6 @@ describe("connections that take every file that a process may have open", () => 
     const { code, stderr } = await run("/bin/sh", ["-c", start, quorate, join(directory, "data")]);
     await rm(directory, { recursive: true, force: true });
     expect(code).toBe(1);
-    expect(stderr).toContain("this process may have only 170 files open, and a member needs 182: raise it (ulimit -n");
+    expect(stderr).toContain("this process may have only 170 files open, and a member needs 190: raise it (ulimit -n");
   });
 });
