@@ -20,10 +20,13 @@ let directory: string;
 let clone: string;
 let base: number;
 
-/** A first client port such that it and those 20000 and 30000 above it, and the peer ports behind them, are free. */
+/**
+ * A first client port such that it and those 20000 and 30000 above it, and the peer ports behind them, are free, and stay
+ * so: none is one that freePorts() gives to other tests, or the kernel to outgoing connections (from 32768 on).
+ */
 async function freeBasePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
-    const port = 10_000 + Math.floor(Math.random() * 12_000);
+    const port = 2_001 + Math.floor(Math.random() * 760);
     const wanted = [0, 1, 20_000, 20_001, 30_000, 30_001].map((step) => port + step);
     const free = await Promise.all(wanted.map(isFree));
     if (free.every(Boolean)) return port;
